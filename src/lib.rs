@@ -1,0 +1,13 @@
+//! The core of feige, a LAN messenger that speaks IPMsg and FeiQ.
+
+pub mod node;
+pub mod sim;
+pub mod term;
+pub mod wire;
+
+#[cfg(feature = "cli")]
+pub mod cli;
+#[cfg(feature = "cli")]
+pub mod io;
+#[cfg(feature = "cli")]
+pub mod store;

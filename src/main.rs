@@ -1,0 +1,2 @@
+//! feige.
+fn main() {}

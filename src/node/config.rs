@@ -1,0 +1,120 @@
+//! What a node is told at its birth: who we are, where to announce, and every limit.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::wire::{Office, PacketNo};
+
+/// Everything a node needs to know beforehand.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Who we are.
+    pub identity: Identity,
+    /// Charset of the office.
+    pub office: Office,
+    /// Our port.
+    pub port: u16,
+    /// Networks beyond our links.
+    pub networks: Vec<Network>,
+    /// Official clients to ask for their host list, one for each far segment.
+    pub seeds: Vec<SocketAddr>,
+    /// Hear only: no entry, no answer, no receipt.
+    pub passive: bool,
+    /// Whether there is a store; without one nothing is kept and no receipt is sent.
+    pub keeps: bool,
+    /// Where our packet numbers go on.
+    pub numbers: NumberStart,
+    /// Version of this program: major, minor, patch.
+    pub version: [u32; 3],
+    /// Limits and times.
+    pub policy: Policy,
+}
+
+/// Who we are.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Identity {
+    /// Nickname.
+    pub nick: String,
+    /// Group; may be empty.
+    pub group: String,
+    /// Log-on name.
+    pub user: String,
+    /// Computer name.
+    pub host: String,
+    /// Our own stable 12 upper-case hex digits, a locally administered address made once. FeiQ
+    /// keys its contacts by it.
+    pub mac: String,
+}
+
+/// Where our packet numbers go on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct NumberStart {
+    /// Highest number any earlier run may have used.
+    pub last: PacketNo,
+    /// Numbers up to and including this one are reserved on disk for this run.
+    pub reserved: PacketNo,
+}
+
+/// A network beyond our links, from the settings.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Network {
+    /// One host, or a directed broadcast address: entered at once.
+    Addr(SocketAddr),
+    /// Every address from the first to the last, entered slowly, one after the other.
+    Range(SocketAddr, SocketAddr),
+}
+
+/// Every limit and every time of the node, in one place. The defaults are the caps of
+/// `docs/protocol.md`.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "each field is named after the cap it holds")]
+pub struct Policy {
+    pub peers_max: usize,
+    pub addresses_per_peer_max: usize,
+    pub duplicates_max: usize,
+    pub duplicates_span: Duration,
+    pub waiting_max: usize,
+    /// Waits before the second, third and fourth datagram of a message; the last one repeats.
+    pub retry_waits: [Duration; 4],
+    /// Each wait varies by this share of itself, in percent, both ways.
+    pub retry_jitter_percent: u32,
+    pub answer_once_per: Duration,
+    /// Random delay of answers to entries: below the count of peers, at most this long.
+    pub answer_delays: [(usize, Duration); 3],
+    pub answer_delay_floor: Duration,
+    pub flood_rate_per_second: u32,
+    pub flood_burst: u32,
+    pub info_per_address_per_second: u32,
+    pub info_per_second: u32,
+    pub unicasts_per_second: u32,
+    pub scans_per_second: u32,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        const fn ms(millis: u64) -> Duration {
+            Duration::from_millis(millis)
+        }
+        Self {
+            peers_max: 4096,
+            addresses_per_peer_max: 8,
+            duplicates_max: 65_536,
+            duplicates_span: ms(600_000),
+            waiting_max: 65_536,
+            retry_waits: [ms(500), ms(1_000), ms(2_000), ms(2_000)],
+            retry_jitter_percent: 20,
+            answer_once_per: ms(5_000),
+            answer_delays: [(50, ms(1_023)), (300, ms(2_047)), (usize::MAX, ms(4_095))],
+            answer_delay_floor: ms(5),
+            flood_rate_per_second: 50,
+            flood_burst: 200,
+            info_per_address_per_second: 10,
+            info_per_second: 200,
+            unicasts_per_second: 100,
+            scans_per_second: 20,
+        }
+    }
+}

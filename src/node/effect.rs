@@ -1,0 +1,115 @@
+//! What a node wants done: [`Effect`], in the order it wants it done.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::api::{Delivery, Direction, Event, PeerView, Reply};
+use super::input::{LinkId, RequestId, SaveId, UnixMillis};
+use crate::wire::{Options, PacketNo, Verdict};
+
+/// Something for the shell to do.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Effect {
+    /// Send a datagram.
+    Transmit(Transmit),
+    /// Write a record to the store and answer with `Input::Saved`. In a run without a store the
+    /// node makes no such effects.
+    Save(SaveId, Record),
+    /// Tell everybody who listens.
+    Emit {
+        /// What to tell.
+        event: Event,
+        /// Only after this record was newly kept; the event then bears its `seq`. A repeat or a
+        /// failure drops the event.
+        after: Option<SaveId>,
+    },
+    /// Answer a request.
+    Reply(RequestId, Reply),
+}
+
+/// A datagram to send.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Transmit {
+    /// Through this link; none: where the system would route it.
+    pub link: Option<LinkId>,
+    /// To this address: a host, a broadcast address or a multicast group.
+    pub to: SocketAddr,
+    /// Its bytes.
+    pub bytes: Arc<[u8]>,
+    /// Only after this record was kept, newly or before (a receipt for a repeat is sent again);
+    /// a failure drops the datagram.
+    pub after: Option<SaveId>,
+}
+
+/// Something to keep.
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub enum Record {
+    /// A message, received or sent.
+    Message(MessageRecord),
+    /// What became of a sent message with one recipient.
+    Outcome(OutcomeRecord),
+    /// Packet numbers up to and including this one may be used; the next start begins above it.
+    Numbers(PacketNo),
+}
+
+/// A message as it is kept.
+#[derive(Clone, PartialEq, Debug)]
+pub struct MessageRecord {
+    /// Received or sent.
+    pub direction: Direction,
+    /// To one or several by name, or to everybody.
+    pub delivery: Delivery,
+    /// When it was received or written.
+    pub at: UnixMillis,
+    /// The other side as it was then. One record for each recipient of a sent message; none for a
+    /// broadcast of ours.
+    pub peer: Option<PeerView>,
+    /// The other side's address. With `number`, `peer` and `epoch` this is what makes a received
+    /// message a repeat: the same number from the same peer identity in the same epoch.
+    pub addr: Option<SocketAddr>,
+    /// Counts the restarts of peers that number their packets from 1; 0 for others.
+    pub epoch: u32,
+    /// The sender's packet number.
+    pub number: PacketNo,
+    /// Option bits of the packet.
+    pub options: Options,
+    /// The text.
+    pub text: String,
+    /// How the text was decoded or encoded.
+    pub charset: Verdict,
+    /// The datagram as it was on the wire.
+    pub raw: Arc<[u8]>,
+}
+
+/// What became of a sent message with one recipient.
+#[derive(Clone, PartialEq, Debug)]
+pub struct OutcomeRecord {
+    /// When.
+    pub at: UnixMillis,
+    /// Our number of the message.
+    pub number: PacketNo,
+    /// The recipient.
+    pub peer: PeerView,
+    /// Confirmed or not.
+    pub outcome: Outcome,
+    /// Datagrams sent.
+    pub tries: u32,
+}
+
+/// How a sent message ended for one recipient.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The recipient's receipt came.
+    Confirmed,
+    /// No receipt came in time; the text may have arrived.
+    NotConfirmed,
+    /// Nothing left this host.
+    NotSent,
+    /// The sender took it back before a receipt came.
+    Cancelled,
+}

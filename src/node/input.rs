@@ -1,0 +1,164 @@
+//! What happens to a node: [`Input`], and the time it happens at.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::{Add, Sub};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::api::Request;
+
+/// A monotonic instant: microseconds since an origin the shell chose. For timers.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Tick(pub u64);
+
+impl Add<Duration> for Tick {
+    type Output = Self;
+
+    fn add(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(span.as_micros()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl Sub for Tick {
+    type Output = Duration;
+
+    /// The time since `earlier`; zero if that lies in the future.
+    fn sub(self, earlier: Self) -> Duration {
+        Duration::from_micros(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// Wall-clock time: milliseconds since 1970-01-01 UTC. For people, never for timers.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct UnixMillis(pub i64);
+
+/// Both clocks, read once for each input.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Now {
+    /// For timers.
+    pub tick: Tick,
+    /// For people.
+    pub wall: UnixMillis,
+}
+
+/// A link (network interface) of this host; stays the same while the link exists.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LinkId(pub u32);
+
+impl fmt::Debug for LinkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "link{}", self.0)
+    }
+}
+
+/// What is known of a link.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Link {
+    /// The interface's index.
+    pub id: LinkId,
+    /// Its name: `eth0`.
+    pub name: String,
+    /// Its IPv4 addresses.
+    pub v4: Vec<Ipv4Net>,
+    /// Its IPv6 addresses.
+    pub v6: Vec<Ipv6Addr>,
+    /// Whether the IPv6 groups were joined here, so that multicast is sent here.
+    pub multicast: bool,
+}
+
+/// An IPv4 address of a link, and whom a broadcast from it reaches.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Ipv4Net {
+    /// The address.
+    pub addr: Ipv4Addr,
+    /// The directed broadcast address; none where one must not broadcast.
+    pub broadcast: Option<Ipv4Addr>,
+    /// Whether 255.255.255.255 is sent here too (not on loopback).
+    pub limited: bool,
+}
+
+impl Link {
+    /// Whether `addr` is an address of this link.
+    pub fn owns(&self, addr: IpAddr) -> bool {
+        match addr {
+            IpAddr::V4(addr) => self.v4.iter().any(|net| net.addr == addr),
+            IpAddr::V6(addr) => self.v6.contains(&addr),
+        }
+    }
+}
+
+/// Names a request of a face until its reply.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct RequestId(pub u64);
+
+/// Names a record on its way to the disk.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct SaveId(pub u64);
+
+/// What became of a record.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum SaveResult {
+    /// Committed. `seq` numbers the stored events of this profile without gaps; none for records
+    /// that are no event.
+    Kept {
+        /// The place in the event stream.
+        seq: Option<u64>,
+    },
+    /// The store has this message already; it was kept once and stays so.
+    Repeat,
+    /// Not kept; the reason, for people.
+    Failed(String),
+}
+
+/// Everything that can happen to a node.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Input<'a> {
+    /// A datagram arrived.
+    Datagram {
+        /// On this link.
+        link: LinkId,
+        /// From this address and port.
+        from: SocketAddr,
+        /// Its bytes.
+        bytes: &'a [u8],
+    },
+    /// The last drain of the sockets left datagrams behind (`true`), or emptied them again.
+    /// Switches the per-address cap on messages (threats, caps).
+    Pressure(bool),
+    /// A face asks.
+    Request(RequestId, Request),
+    /// The links of this host now: all of them, at the start and whenever one changes.
+    Links(Vec<Link>),
+    /// A datagram to this address bounced ("port unreachable") or could not be sent; a hint, not
+    /// the end: the other program may be restarting.
+    Bounced {
+        /// Where it was meant to go.
+        to: SocketAddr,
+        /// What the system said.
+        reason: Bounce,
+    },
+    /// A record was committed, or not.
+    Saved(SaveId, SaveResult),
+    /// A deadline passed.
+    Wake,
+    /// The program ends: say goodbye.
+    Leave,
+}
+
+/// Why a datagram came back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bounce {
+    /// ICMP "port unreachable": the host is up, nobody listens there.
+    PortUnreachable,
+    /// No route, host or network unreachable.
+    HostUnreachable,
+    /// The system refused to send it.
+    Refused,
+}

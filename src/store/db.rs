@@ -1,0 +1,1 @@
+//! The SQLite file: schema, migrations, and the one writer thread.

@@ -1,0 +1,27 @@
+//! Ourselves: FeiQ's version field, and a `VS` line that FeiQ never writes (wire reference, end of
+//! section 4).
+
+use super::{Dialect, Habits, Reads, feiq, whole};
+use crate::wire::command::entry;
+use crate::wire::entry::VERSION_TYPE;
+use crate::wire::packet::RawPacket;
+
+/// Another feige.
+pub const FEIGE: Dialect = Dialect {
+    name: "feige",
+    charset: None,
+    strip_tail: whole,
+    habits: Habits { text: Reads::Utf8, reads_full_entry: true, numbers_from_one: false },
+    recognises,
+    may_hide_as: Some(feiq::FEIQ.name),
+};
+
+fn recognises(raw: &RawPacket<'_>) -> bool {
+    (feiq::FEIQ.recognises)(raw)
+        && raw.options().contains(entry::CAP_UTF8)
+        && raw.sections().any(|section| {
+            section.split(|&byte| byte == b'\n').any(|line| {
+                line.strip_prefix(b"VS:").is_some_and(|v| v.starts_with(VERSION_TYPE.as_bytes()))
+            })
+        })
+}

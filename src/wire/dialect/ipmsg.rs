@@ -1,0 +1,13 @@
+//! IPMsg as the reference client speaks it; also every client that shows no dialect of its own.
+
+use super::{Dialect, Habits, Reads, whole};
+
+/// The official client and its plain relatives.
+pub const IPMSG: Dialect = Dialect {
+    name: "ipmsg",
+    charset: None,
+    strip_tail: whole,
+    habits: Habits { text: Reads::WhatItAnnounces, reads_full_entry: true, numbers_from_one: false },
+    recognises: |_| true,
+    may_hide_as: None,
+};

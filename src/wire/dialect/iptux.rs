@@ -1,0 +1,19 @@
+//! iptux (`iptux-dialect.md`).
+
+use super::{Dialect, Habits, Reads, whole};
+use crate::wire::packet::RawPacket;
+use crate::wire::text::Charset;
+
+/// iptux 0.8 and 0.10.
+pub const IPTUX: Dialect = Dialect {
+    name: "iptux",
+    charset: None,
+    strip_tail: whole,
+    habits: Habits {
+        text: Reads::All(Charset::GB18030),
+        reads_full_entry: false,
+        numbers_from_one: true,
+    },
+    recognises: |raw: &RawPacket<'_>| raw.version.starts_with(b"1_iptux"),
+    may_hide_as: None,
+};

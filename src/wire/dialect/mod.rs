@@ -1,0 +1,132 @@
+//! Dialects as data: which family of clients wrote a packet, and what such a client does and reads.
+//!
+//! A dialect is one file beside this one and one line in [`DIALECTS`]. Nothing outside this folder
+//! compares dialects: where behaviour differs there is a named field in [`Habits`].
+
+use std::borrow::Cow;
+use std::fmt;
+
+use super::command::{Options, entry};
+use super::packet::RawPacket;
+use super::text::Charset;
+
+mod feige;
+mod feiq;
+mod ipmsg;
+mod iptux;
+
+pub use feige::FEIGE;
+pub use feiq::{FEIQ, own_version_field, version_mac};
+pub use ipmsg::IPMSG;
+pub use iptux::IPTUX;
+
+/// A family of clients.
+pub struct Dialect {
+    /// Its name in output and settings.
+    pub name: &'static str,
+    /// The charset all its clients write, if there is one.
+    pub charset: Option<Charset>,
+    /// The part of a message's text that is meant for the reader.
+    pub strip_tail: fn(&[u8]) -> &[u8],
+    /// What such a client does and expects.
+    pub habits: Habits,
+    /// Whether this packet is from such a client; the first of [`DIALECTS`] that says yes is it.
+    recognises: fn(&RawPacket<'_>) -> bool,
+    /// Whether a packet that looks like the first dialect may also be from this one, which shows
+    /// itself only in entries.
+    may_hide_as: Option<&'static str>,
+}
+
+/// What clients of a dialect do and expect. Each field names the observation behind it.
+#[derive(Clone, Copy, Debug)]
+pub struct Habits {
+    /// How it wants text written when it does not announce `CAPUTF8OPT`, or in spite of it.
+    pub text: Reads,
+    /// Reads the UTF-8 lines of a full entry sent by unicast; iptux goes deaf and FeiQ shows
+    /// garbage on them (`iptux-dialect.md`, trap 2).
+    pub reads_full_entry: bool,
+    /// Numbers its packets from 1 at each start, so that an entry with a low number begins a new
+    /// epoch (`iptux-dialect.md`, trap 9; threats rule 10).
+    pub numbers_from_one: bool,
+}
+
+/// Which texts a client reads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reads {
+    /// UTF-8 if its entry announces `CAPUTF8OPT`, else the office's charset.
+    WhatItAnnounces,
+    /// This charset always; what it lacks becomes a substitute.
+    Only(Charset, fn(&str) -> Cow<'_, str>),
+    /// This charset always; it has all of Unicode.
+    All(Charset),
+    /// UTF-8 always.
+    Utf8,
+}
+
+/// How one text is written to one peer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TextForm {
+    /// UTF-8 with `UTF8OPT` and `CAPUTF8OPT`.
+    Utf8,
+    /// A legacy charset, undeclared.
+    Legacy(Charset),
+    /// A legacy charset, after this function replaced what the charset lacks.
+    Substituted(Charset, fn(&str) -> Cow<'_, str>),
+}
+
+impl Habits {
+    /// How to write text to a peer with these habits that announced `options` in its entry.
+    pub fn text_form(&self, options: Options, office: Charset) -> TextForm {
+        match self.text {
+            Reads::Utf8 => TextForm::Utf8,
+            Reads::All(charset) => TextForm::Legacy(charset),
+            Reads::Only(charset, substitute) => TextForm::Substituted(charset, substitute),
+            Reads::WhatItAnnounces if options.contains(entry::CAP_UTF8) => TextForm::Utf8,
+            Reads::WhatItAnnounces => TextForm::Legacy(office),
+        }
+    }
+}
+
+/// Every dialect, most particular first; the last one recognises everything.
+pub const DIALECTS: &[&Dialect] = &[&FEIGE, &FEIQ, &IPTUX, &IPMSG];
+
+impl Dialect {
+    /// The dialect of a packet, with what is already known of its sender.
+    pub fn recognise(raw: &RawPacket<'_>, known: Option<&'static Self>) -> &'static Self {
+        let shown =
+            DIALECTS.iter().copied().find(|dialect| (dialect.recognises)(raw)).unwrap_or(&IPMSG);
+        match known {
+            Some(known) if known.may_hide_as == Some(shown.name) && !is_entry(raw) => known,
+            _ => shown,
+        }
+    }
+
+    /// The dialect of this name.
+    pub fn by_name(name: &str) -> Option<&'static Self> {
+        DIALECTS.iter().copied().find(|dialect| dialect.name == name)
+    }
+}
+
+/// Packets in which a client shows all of itself.
+fn is_entry(raw: &RawPacket<'_>) -> bool {
+    use super::command::Command;
+    matches!(raw.command(), Command::BR_ENTRY | Command::ANSENTRY | Command::BR_ABSENCE)
+}
+
+impl PartialEq for Dialect {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Dialect {}
+
+impl fmt::Debug for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+fn whole(text: &[u8]) -> &[u8] {
+    text
+}

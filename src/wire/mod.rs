@@ -1,0 +1,30 @@
+//! What do these bytes say? The datagram grammar, pure: no input or output, no clock.
+//!
+//! ```text
+//! packet  = version ":" number ":" user ":" host ":" command ":" main *( NUL section )
+//! main    = bytes without NUL: text, nickname, number ..., depends on the command
+//! section = group name, file list, or UTF-8 lines
+//! ```
+//!
+//! [`RawPacket`] is these fields exactly as they came, [`Packet`] is what they mean once dialect
+//! and charset are known. What we send is written by [`entry::Announcement`] and the `emit`
+//! functions of [`body`].
+
+pub mod attach;
+pub mod body;
+pub mod command;
+pub mod dialect;
+pub mod entry;
+pub mod hosts;
+pub mod packet;
+mod scan;
+pub mod text;
+
+pub use body::Body;
+pub use command::{Command, CommandWord, Options, PacketNo};
+pub use dialect::Dialect;
+pub use packet::{Head, Hint, Packet, ParseError, RawPacket};
+pub use text::{Charset, Office, Sure, Verdict};
+
+/// The port of the protocol, UDP and TCP: 2425 = 0x0979.
+pub const PORT: u16 = 2425;

@@ -1,0 +1,21 @@
+//! The one integration test binary.
+
+mod support;
+
+mod dialect;
+mod house;
+mod lan;
+mod laws;
+mod node;
+mod wire;
+
+#[cfg(feature = "cli")]
+mod cli;
+#[cfg(feature = "cli")]
+mod io;
+#[cfg(feature = "cli")]
+mod json;
+#[cfg(feature = "cli")]
+mod lab;
+#[cfg(feature = "cli")]
+mod store;
