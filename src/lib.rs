@@ -2,7 +2,7 @@
 
 pub mod node;
 pub mod sim;
-pub mod term;
+
 pub mod wire;
 
 #[cfg(feature = "cli")]
@@ -11,3 +11,5 @@ pub mod cli;
 pub mod io;
 #[cfg(feature = "cli")]
 pub mod store;
+#[cfg(feature = "cli")]
+pub mod term;

@@ -80,7 +80,9 @@ impl Body {
             | Command::DELMSG
             | Command::ANSREADMSG
             | Command::RELEASEFILES => reference(raw.main()).map_or(Self::Other, Self::Reference),
-            Command::SENDINFO | Command::SENDABSENCEINFO => Self::Text(Text::read(raw.main(), &ladder)),
+            Command::SENDINFO | Command::SENDABSENCEINFO => {
+                Self::Text(Text::read(raw.main(), &ladder))
+            }
             Command::GETLIST => Self::GetHosts(
                 scan::decimal(raw.main()).and_then(|n| u32::try_from(n).ok()).unwrap_or(0),
             ),
@@ -149,7 +151,12 @@ pub fn emit_message(head: &Head<'_>, options: Options, text: &str, form: TextFor
 }
 
 /// Writes a packet whose body is the number of another packet: receipts and their kin. Decimal.
-pub fn emit_reference(head: &Head<'_>, command: Command, options: Options, of: PacketNo) -> Vec<u8> {
+pub fn emit_reference(
+    head: &Head<'_>,
+    command: Command,
+    options: Options,
+    of: PacketNo,
+) -> Vec<u8> {
     emit_ascii(head, command, options, &of.to_string())
 }
 

@@ -249,8 +249,9 @@ impl CommandWord {
 
 /// The number a sender gave a packet. Ours stay below 2^31; readers need 64 bits
 /// (dialect reference of FeiQ, section 0).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-#[derive(serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize,
+)]
 #[serde(transparent)]
 pub struct PacketNo(pub u64);
 

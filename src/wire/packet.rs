@@ -247,10 +247,8 @@ impl Head<'_> {
 
 fn field(name: &str, charset: Charset) -> Vec<u8> {
     const MAX: usize = 79;
-    let clean: String = name
-        .chars()
-        .map(|c| if c == ':' || c.is_control() { ';' } else { c })
-        .collect();
+    let clean: String =
+        name.chars().map(|c| if c == ':' || c.is_control() { ';' } else { c }).collect();
     let mut field = Vec::new();
     for character in clean.chars() {
         let bytes = charset.encode(character.encode_utf8(&mut [0; 4]), |_| "?".to_owned());

@@ -230,7 +230,8 @@ impl Ladder {
     /// Judges `parts` together: one writer, one charset.
     pub fn judge(&self, parts: &[&[u8]]) -> Verdict {
         let verdict = |charset, sure| Verdict { charset, sure };
-        let strictly = |charset: Charset| parts.iter().all(|p| charset.decode_strictly(p).is_some());
+        let strictly =
+            |charset: Charset| parts.iter().all(|p| charset.decode_strictly(p).is_some());
         if parts.iter().all(|part| part.is_ascii()) {
             return verdict(Charset::UTF_8, Sure::Ascii);
         }

@@ -7,7 +7,11 @@ pub const IPMSG: Dialect = Dialect {
     name: "ipmsg",
     charset: None,
     strip_tail: whole,
-    habits: Habits { text: Reads::WhatItAnnounces, reads_full_entry: true, numbers_from_one: false },
+    habits: Habits {
+        text: Reads::WhatItAnnounces,
+        reads_full_entry: true,
+        numbers_from_one: false,
+    },
     recognises: |_| true,
     may_hide_as: None,
 };
