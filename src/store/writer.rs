@@ -89,6 +89,7 @@ fn write(
     waiting: &AtomicUsize,
     done: &impl Fn(Vec<(SaveId, SaveResult)>),
 ) -> Store {
+    store.commit_numbers();
     while let Ok(mut batch) = queue.recv() {
         while batch.len() < TOGETHER_MAX {
             let Ok(more) = queue.try_recv() else { break };
