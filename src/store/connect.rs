@@ -51,7 +51,11 @@ fn check_folder(path: &Path) -> Result<(), StoreError> {
         Ok(disk) if disk.f_flag.contains(StatVfsMountFlags::RDONLY) => {
             return Err(StoreError::ReadOnly { path: path.to_owned() });
         }
-        Ok(disk) if disk.f_bavail.saturating_mul(disk.f_frsize) < FREE_MIN_BYTES => {
+        // Some network file systems report no size at all.
+        Ok(disk)
+            if disk.f_blocks > 0
+                && disk.f_bavail.saturating_mul(disk.f_frsize) < FREE_MIN_BYTES =>
+        {
             return Err(StoreError::Full { path: path.to_owned() });
         }
         // Where the system does not tell, the first record will.

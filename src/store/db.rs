@@ -15,6 +15,7 @@ use super::{Paths, StoreError, connect, schema};
 use crate::node::{NumberStart, PacketNo, PeerId, Record, SaveId, SaveResult, UnixMillis};
 
 /// The open store.
+#[derive(Debug)]
 pub struct Store {
     db: Connection,
     path: PathBuf,
@@ -30,6 +31,7 @@ pub struct Store {
 }
 
 /// A store, and what it remembers from the runs before.
+#[derive(Debug)]
 pub struct Opened {
     /// The store.
     pub store: Store,

@@ -158,11 +158,12 @@ impl<'c> Rows<'c> {
 }
 
 /// The rows of peers written to or heard lately, so that a burst does not look them up each time.
-#[derive(Default)]
+#[derive(Default, Debug)]
 pub(super) struct Peers {
     known: HashMap<PeerId, Known>,
 }
 
+#[derive(Debug)]
 struct Known {
     view: PeerView,
     rows: (i64, i64),
