@@ -24,7 +24,7 @@ pub use body::Body;
 pub use command::{Command, CommandWord, Options, PacketNo};
 pub use dialect::Dialect;
 pub use packet::{Head, Hint, Packet, ParseError, RawPacket};
-pub use text::{Charset, Office, Sure, Verdict};
+pub use text::{Charset, Learned, Office, Sure, Verdict};
 
 /// The port of the protocol, UDP and TCP: 2425 = 0x0979.
 pub const PORT: u16 = 2425;
