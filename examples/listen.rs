@@ -11,7 +11,7 @@ use feige::wire::{Body, Hint, Packet, RawPacket};
 fn main() -> Result<(), Box<dyn Error>> {
     let bind = std::env::args().nth(1).unwrap_or_else(|| "0.0.0.0:2425".to_owned());
     let socket = UdpSocket::bind(bind)?;
-    let mut datagram = [0u8; 65_507];
+    let mut datagram = vec![0u8; 65_507];
     loop {
         let (length, from) = socket.recv_from(&mut datagram)?;
         match RawPacket::parse(&datagram[..length]) {
