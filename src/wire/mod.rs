@@ -10,6 +10,8 @@
 //! and charset are known. What we send is written by [`entry::Announcement`] and the `emit`
 //! functions of [`body`].
 
+#![warn(clippy::unwrap_used, clippy::indexing_slicing)]
+
 pub mod attach;
 pub mod body;
 pub mod command;

@@ -254,15 +254,15 @@ pub fn split_fingerprint(user: &str) -> (Cow<'_, str>, Option<&str>) {
         let (before, from_mark) = user.split_at(at);
         let digits = from_mark.get(mark.len()..mark.len() + LENGTH);
         let after = from_mark.get(mark.len() + LENGTH..).and_then(|tail| tail.strip_prefix('>'));
-        if let (Some(digits), Some(after)) = (digits, after) {
-            if digits.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-                let name = if after.is_empty() {
-                    Cow::Borrowed(before)
-                } else {
-                    Cow::Owned([before, after].concat())
-                };
-                return (name, Some(digits));
-            }
+        if let (Some(digits), Some(after)) = (digits, after)
+            && digits.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        {
+            let name = if after.is_empty() {
+                Cow::Borrowed(before)
+            } else {
+                Cow::Owned([before, after].concat())
+            };
+            return (name, Some(digits));
         }
     }
     (Cow::Borrowed(user), None)

@@ -40,6 +40,7 @@ pub struct Dialect {
 
 /// What clients of a dialect do and expect. Each field names the observation behind it.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a habit of its own, seen by itself")]
 pub struct Habits {
     /// How it wants text written when it does not announce `CAPUTF8OPT`, or in spite of it.
     pub text: Reads,

@@ -92,10 +92,10 @@ impl Word {
             let [lead, _] = pair;
             let (low, high) = self.leads.unwrap_or((lead, lead));
             self.leads = Some((low.min(lead), high.max(lead)));
-            if !self.different.contains(&Some(pair)) {
-                if let Some(free) = self.different.iter_mut().find(|known| known.is_none()) {
-                    *free = Some(pair);
-                }
+            if !self.different.contains(&Some(pair))
+                && let Some(free) = self.different.iter_mut().find(|known| known.is_none())
+            {
+                *free = Some(pair);
             }
         }
     }
@@ -133,7 +133,7 @@ fn is_level_1(pair: [u8; 2]) -> bool {
     matches!(pair, [0xb0..=0xd6, 0xa1..=0xfe] | [0xd7, 0xa1..=0xf9])
 }
 
-/// Whether all parts are ASCII and everyday Japanese of Shift_JIS: kana, kanji of JIS level 1,
+/// Whether all parts are ASCII and everyday Japanese of `Shift_JIS`: kana, kanji of JIS level 1,
 /// full-width letters and punctuation, with some kana or at least two kanji. Read as GBK these are
 /// rare hanzi without a common one among them, yet detectors take short ones for Chinese.
 ///

@@ -65,10 +65,8 @@ impl Ladder {
             };
         }
         let shape = Shape::of(parts);
-        if let Some(before) = self.remembered.filter(|before| before.fits(shape)) {
-            if reads(before.charset) {
-                return verdict(before.charset, Sure::Remembered);
-            }
+        if let Some(before) = self.remembered.filter(|r| r.fits(shape) && reads(r.charset)) {
+            return verdict(before.charset, Sure::Remembered);
         }
         match shape {
             Shape::Long => return verdict(Charset::UTF_8, Sure::Valid),
