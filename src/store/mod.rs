@@ -21,6 +21,7 @@ pub use db::{Opened, Store};
 pub use error::StoreError;
 pub use files::{Lock, create_private_folder, write_atomically};
 pub use reader::{Counts, Reader, StoredEvent};
+pub use settings::Settings;
 pub use writer::Writer;
 
 /// How the environment is read: the value of a variable, if it is set. [`process_env`] in the

@@ -393,7 +393,7 @@ fn a_kill_at_any_moment_loses_nothing_committed_and_doubles_nothing() {
     let home = Home::new();
     let mut acknowledged = 0;
     let mut last_number = 0;
-    for round in 0..30u64 {
+    for round in 0..20u64 {
         let mut child = again(
             "a_kill_at_any_moment_loses_nothing_committed_and_doubles_nothing",
             home.folder.path(),
