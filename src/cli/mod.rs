@@ -1,1 +1,4 @@
-//! The command line.
+//! How a person or a program uses it.
+
+pub mod error;
+pub mod pick;
