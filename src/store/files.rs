@@ -46,19 +46,8 @@ pub fn create_private_folder(path: &Path) -> Result<(), StoreError> {
     set_mode(path, &found, FOLDER_MODE)
 }
 
-/// Makes an empty private file if there is none; one that is there already is made private. It is
-/// never opened then: closing a second descriptor of an `SQLite` file would drop the locks that
-/// this process holds on it.
-pub(super) fn create_private_file(path: &Path) -> Result<(), StoreError> {
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-    match rustix::fs::open(path, flags, Mode::from_raw_mode(FILE_MODE)) {
-        Ok(_) | Err(Errno::EXIST) => {}
-        Err(error) => return Err(StoreError::file("create", path)(error.into())),
-    }
-    make_private(path)
-}
-
-/// Sets the mode of one of our files to 0600, if it is there.
+/// Sets the mode of one of our files to 0600, if it is there. By its path: closing a second
+/// descriptor of an `SQLite` file would drop the locks that this process holds on it.
 pub(super) fn make_private(path: &Path) -> Result<(), StoreError> {
     match fs::metadata(path) {
         Ok(found) if found.is_file() => set_mode(path, &found, FILE_MODE),
@@ -104,7 +93,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
 }
 
 /// Makes a rename or a new file in this folder last.
-fn sync_folder(folder: &Path) -> io::Result<()> {
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let folder = rustix::fs::open(folder, flags, Mode::empty())?;
     Ok(rustix::fs::fsync(folder)?)
@@ -115,7 +104,7 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 #[derive(Debug)]
 #[must_use = "the lock is held for as long as this value lives"]
 pub struct Lock {
-    _held: OwnedFd,
+    file: OwnedFd,
 }
 
 impl Lock {
@@ -153,8 +142,16 @@ impl Lock {
             rustix::fs::ftruncate(&file, 0).map_err(failed)?;
             let pid = format!("{}\n", std::process::id());
             rustix::io::pwrite(&file, pid.as_bytes(), 0).map_err(failed)?;
-            return Ok(Self { _held: file });
+            return Ok(Self { file });
         }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing alone would not do: a child that is just being started has the descriptor too,
+        // until it becomes another program.
+        let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
     }
 }
 
