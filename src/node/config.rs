@@ -48,12 +48,20 @@ pub struct Identity {
     pub mac: String,
 }
 
-/// Where our packet numbers go on.
+/// Where our packet numbers go on (threats, rule 12).
+///
+/// The first number of a run is `last` plus a random 1 to 65,535; the store has put the clock into
+/// `last` already, and knows when the clock must no longer count (after a wrap). Without a store
+/// (`Config::keeps` off, both fields 0) the node puts Unix time, in seconds, in the place of
+/// `last`. From there numbers rise by random steps of 1 to 16. Before the first number above
+/// `reserved` is used, a further block is asked for by [`Record::Numbers`](super::Record::Numbers);
+/// at 2^31 numbers start low again and the block is asked for in the same way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct NumberStart {
-    /// Highest number any earlier run may have used.
+    /// The larger of the highest number any earlier run may have used and Unix time in seconds.
     pub last: PacketNo,
-    /// Numbers up to and including this one are reserved on disk for this run.
+    /// Numbers up to and including this one are reserved on disk for this run: at the start
+    /// `last` + 131,072, room for the random start and 65,536 more.
     pub reserved: PacketNo,
 }
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::api::{Delivery, Direction, Event, PeerView, Reply};
-use super::input::{LinkId, RequestId, SaveId, UnixMillis};
+use super::api::{Delivery, Direction, Event, MessageEvent, PeerView, Reply};
+use super::input::{Bounce, LinkId, RequestId, SaveId, UnixMillis};
+use crate::wire::command::message;
 use crate::wire::{Options, PacketNo, Verdict};
 
 /// Something for the shell to do.
@@ -53,6 +54,8 @@ pub enum Record {
     /// What became of a sent message with one recipient.
     Outcome(OutcomeRecord),
     /// Packet numbers up to and including this one may be used; the next start begins above it.
+    /// Asked for before the first of them is used. A number below the one before means that the
+    /// numbers wrapped and start low again.
     Numbers(PacketNo),
 }
 
@@ -81,8 +84,32 @@ pub struct MessageRecord {
     pub text: String,
     /// How the text was decoded or encoded.
     pub charset: Verdict,
+    /// The text was longer than we keep.
+    pub cut: bool,
+    /// Files on offer: how many.
+    pub files: usize,
     /// The datagram as it was on the wire.
     pub raw: Arc<[u8]>,
+}
+
+impl MessageRecord {
+    /// What listeners hear of it: now, and again when it is read back from the store.
+    pub fn event(&self) -> Event {
+        Event::Message(Box::new(MessageEvent {
+            peer: self.peer.clone(),
+            direction: self.direction,
+            delivery: self.delivery,
+            number: self.number,
+            text: self.text.clone(),
+            charset: self.charset.charset,
+            charset_sure: self.charset.sure,
+            sealed: self.options.contains(message::SECRET),
+            locked: self.options.contains(message::PASSWORD),
+            automatic: self.options.contains(message::AUTO_RETURN),
+            cut: self.cut,
+            files: self.files,
+        }))
+    }
 }
 
 /// What became of a sent message with one recipient.
@@ -98,6 +125,23 @@ pub struct OutcomeRecord {
     pub outcome: Outcome,
     /// Datagrams sent.
     pub tries: u32,
+    /// From the first datagram to the receipt, milliseconds; none without a receipt.
+    pub rtt_ms: Option<f64>,
+    /// What the network said last, if anything.
+    pub hint: Option<Bounce>,
+}
+
+impl OutcomeRecord {
+    /// What listeners hear of it: now, and again when it is read back from the store.
+    pub fn event(&self) -> Event {
+        let (number, peer, tries) = (self.number, self.peer.clone(), self.tries);
+        match self.outcome {
+            Outcome::Confirmed => {
+                Event::Receipt { number, peer, tries, rtt_ms: self.rtt_ms.unwrap_or_default() }
+            }
+            outcome => Event::Failed { number, peer, outcome, tries, hint: self.hint },
+        }
+    }
 }
 
 /// How a sent message ended for one recipient.

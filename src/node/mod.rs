@@ -8,6 +8,8 @@ pub mod config;
 pub mod effect;
 pub mod input;
 
+/// Values of the wire that this vocabulary is made of, for those who do not speak to the wire.
+pub use crate::wire::{Charset, Office, Options, PORT, PacketNo, Sure, Verdict};
 pub use api::{
     Counters, Delivery, Direction, DownReason, Event, MessageEvent, NoticeCode, PeerId, PeerView,
     Refusal, Reply, Request, ShellStatus, Status, Target,

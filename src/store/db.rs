@@ -1,1 +1,454 @@
-//! The SQLite file: schema, migrations, and the one writer thread.
+//! The `SQLite` file: opening it, and committing records to it.
+//!
+//! One [`Store`] at a time writes (see [`Lock`](super::Lock)), from one thread (see
+//! [`Writer`](super::Writer)). What [`Store::commit`] reports as kept is on the disk, synced: a
+//! receipt may go out. The tables are in `schema.rs`, records become rows in `rows.rs`.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rand::RngCore;
+use rand::rngs::OsRng;
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior};
+
+use super::error::{in_words, is_the_records_own};
+use super::files::{create_private_file, create_private_folder, make_private};
+use super::numbers::Numbers;
+use super::rows::{self, Peers, Rows};
+use super::{Paths, StoreError, folder_of, schema};
+use crate::node::{NumberStart, PacketNo, PeerId, Record, SaveId, SaveResult, UnixMillis};
+
+/// The open store.
+pub struct Store {
+    db: Connection,
+    path: PathBuf,
+    peers: Peers,
+    numbers: Numbers,
+    /// `last` of this run, for [`Store::close`].
+    start: u64,
+    notes: Vec<String>,
+    /// Bytes of records since the last checkpoint.
+    unchecked: usize,
+}
+
+/// A store, and what it remembers from the runs before.
+pub struct Opened {
+    /// The store.
+    pub store: Store,
+    /// Our stable identity: 12 upper-case hex digits, a locally administered unicast address that
+    /// was made from the system's random numbers at the first start.
+    pub mac: String,
+    /// Where our packet numbers go on; the block is committed.
+    pub numbers: NumberStart,
+    /// The number of the newest event; 0 before the first one.
+    pub last_seq: u64,
+}
+
+/// How long another process may hold the file before a commit fails.
+pub(super) const BUSY_WAIT: Duration = Duration::from_secs(5);
+
+/// Page cache, in KiB and negative as `SQLite` wants it. A node that idles must stay small.
+pub(super) const CACHE_KIB: i64 = -512;
+
+/// A checkpoint moves what was committed from the log into the file itself: when this many bytes of
+/// records have come together and nothing waits, or at eight times as many.
+const CHECKPOINT_BYTES: usize = 1 << 20;
+
+impl Store {
+    /// Opens the store of a profile, makes it at the first start, and reserves packet numbers.
+    /// `now` lifts the packet numbers; nothing else depends on it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Newer`], [`StoreError::NotOurs`], [`StoreError::Foreign`] if it is not for this
+    /// program or user; [`StoreError::File`], [`StoreError::Database`] if it cannot be read and
+    /// written: nothing could be kept then.
+    pub fn open(paths: &Paths, now: UnixMillis) -> Result<Opened, StoreError> {
+        let path = &paths.db;
+        create_private_folder(folder_of(path))?;
+        create_private_file(path)?;
+        for suffix in ["-wal", "-shm"] {
+            make_private(&beside(path, suffix))?;
+        }
+        let (mut db, notes) = connect(path).map_err(StoreError::database("open", path))?;
+        schema::migrate(&mut db, path)?;
+        let new_mac = random_mac()?;
+        let mut begin = || -> rusqlite::Result<_> {
+            let first = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let mac = identity(&first, &new_mac, now)?;
+            let unix_seconds = u64::try_from(now.0 / 1000).unwrap_or(0);
+            let (last, numbers) = rows::read_numbers(&first)?.start(unix_seconds);
+            rows::write_numbers(&first, numbers)?;
+            let last_seq = rows::last_seq(&first)?;
+            first.commit()?;
+            Ok((mac, last, numbers, last_seq))
+        };
+        let (mac, start, numbers, last_seq) =
+            begin().map_err(StoreError::database("open", path))?;
+        let path = path.clone();
+        let peers = Peers::default();
+        Ok(Opened {
+            store: Self { db, path, peers, numbers, start, notes, unchecked: 0 },
+            mac,
+            numbers: NumberStart { last: PacketNo(start), reserved: PacketNo(numbers.reserved) },
+            last_seq: last_seq.cast_unsigned(),
+        })
+    }
+
+    /// Commits records in ONE transaction and syncs it. The results are in the order of the batch.
+    /// A record that fails for a reason of its own does not take the others with it; where nothing
+    /// can be written (disk full, read-only) all fail, nothing is half kept, and the next commit
+    /// tries again.
+    pub fn commit(&mut self, batch: &[(SaveId, Record)]) -> Vec<(SaveId, SaveResult)> {
+        if batch.is_empty() {
+            return Vec::new();
+        }
+        let before = self.numbers;
+        let committed = match self.commit_together(batch) {
+            Err(error) if is_the_records_own(&error) => {
+                self.after_rollback(before);
+                self.commit_one_by_one(batch)
+            }
+            other => other,
+        };
+        let results = committed.unwrap_or_else(|error| {
+            self.after_rollback(before);
+            vec![self.failure(&error); batch.len()]
+        });
+        self.unchecked += batch.iter().map(|(_, record)| weight(record)).sum::<usize>();
+        batch.iter().map(|(id, _)| *id).zip(results).collect()
+    }
+
+    fn commit_together(&mut self, batch: &[(SaveId, Record)]) -> rusqlite::Result<Vec<SaveResult>> {
+        let all = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut rows = Rows::new(&all, &mut self.peers, &mut self.numbers)?;
+        let results =
+            batch.iter().map(|(_, record)| rows.keep(record)).collect::<Result<_, _>>()?;
+        drop(rows);
+        all.commit()?;
+        Ok(results)
+    }
+
+    fn commit_one_by_one(
+        &mut self,
+        batch: &[(SaveId, Record)],
+    ) -> rusqlite::Result<Vec<SaveResult>> {
+        let path = self.path.clone();
+        let all = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut rows = Rows::new(&all, &mut self.peers, &mut self.numbers)?;
+        let mut results = Vec::with_capacity(batch.len());
+        for (_, record) in batch {
+            let (next_seq, numbers) = rows.mark();
+            all.execute_batch("SAVEPOINT one")?;
+            results.push(match rows.keep(record) {
+                Ok(result) => result,
+                Err(error) if is_the_records_own(&error) && !all.is_autocommit() => {
+                    all.execute_batch("ROLLBACK TO one")?;
+                    rows.roll_back(next_seq, numbers);
+                    failure(&path, &error)
+                }
+                Err(error) => return Err(error),
+            });
+            all.execute_batch("RELEASE one")?;
+        }
+        drop(rows);
+        all.commit()?;
+        Ok(results)
+    }
+
+    fn after_rollback(&mut self, numbers: Numbers) {
+        self.peers.forget();
+        self.numbers = numbers;
+    }
+
+    fn failure(&self, error: &rusqlite::Error) -> SaveResult {
+        failure(&self.path, error)
+    }
+
+    /// For each peer that messages came from: its highest epoch, and the highest number in it. With
+    /// it a node tells after its own restart which messages of a peer that numbers from 1 are new.
+    pub fn epochs(&self) -> Result<Vec<(PeerId, u32, PacketNo)>, StoreError> {
+        epochs(&self.db).map_err(StoreError::database("read", &self.path))
+    }
+
+    /// What the user should know of how the store works here: that it had to be locked for this
+    /// process alone, for instance. Usually nothing.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Work that can wait until the receipts are out. `idle`: nothing waits to be committed.
+    pub(super) fn tidy(&mut self, idle: bool) {
+        let due = if idle { CHECKPOINT_BYTES } else { 8 * CHECKPOINT_BYTES };
+        if self.unchecked < due {
+            return;
+        }
+        // Both may fail without harm: what was committed stays in the log, the next time does more.
+        self.unchecked = 0;
+        let _ = self.db.execute_batch("PRAGMA wal_checkpoint(PASSIVE)");
+        if idle {
+            let _ = self.db.release_memory();
+        }
+    }
+
+    /// An orderly end: gives the packet numbers above `last_number`, the last one used, back and
+    /// puts everything into the one file. What was committed is safe also without it.
+    pub fn close(self, last_number: PacketNo) {
+        let numbers = self.numbers.give_back(self.start, last_number.0);
+        // Without it numbers are skipped and the log stays for the next start: no loss.
+        let _ = rows::write_numbers(&self.db, numbers);
+        self.db.flush_prepared_statement_cache();
+        let _ = self.db.close();
+    }
+}
+
+/// What a record weighs in the log, roughly.
+fn weight(record: &Record) -> usize {
+    match record {
+        Record::Message(message) => 256 + message.raw.len() + message.text.len(),
+        Record::Outcome(_) | Record::Numbers(_) => 256,
+    }
+}
+
+fn failure(path: &Path, error: &rusqlite::Error) -> SaveResult {
+    SaveResult::Failed(format!("cannot write {}: {}", path.display(), in_words(error)))
+}
+
+pub(super) fn epochs(db: &Connection) -> rusqlite::Result<Vec<(PeerId, u32, PacketNo)>> {
+    db.prepare_cached(
+        "SELECT peer.name, message.epoch, message.number FROM peer
+         JOIN message ON message.id = (
+             SELECT id FROM message AS m WHERE m.direction = 'in' AND m.peer = peer.id
+             ORDER BY m.epoch DESC, m.number DESC LIMIT 1)",
+    )?
+    .query_map((), |row| {
+        let name: String = row.get(0)?;
+        let number = PacketNo(row.get::<_, i64>(2)?.cast_unsigned());
+        Ok((PeerId(name.into()), row.get(1)?, number))
+    })?
+    .collect()
+}
+
+/// Opens the file with a write-ahead log; where that cannot have its shared memory (network homes),
+/// for this process alone, and says so.
+fn connect(path: &Path) -> rusqlite::Result<(Connection, Vec<String>)> {
+    match open(path, false) {
+        Ok((db, mode)) if mode == "wal" => return Ok((db, Vec::new())),
+        Err(error) if !may_lack_shared_memory(&error) => return Err(error),
+        Ok(_) | Err(_) => {}
+    }
+    let (db, mode) = open(path, true)?;
+    let note = format!(
+        "{} is on a file system without shared memory (a network home?): this process holds it \
+         alone, other commands read it only through the running node (journal: {mode})",
+        path.display()
+    );
+    Ok((db, vec![note]))
+}
+
+fn may_lack_shared_memory(error: &rusqlite::Error) -> bool {
+    let codes = [
+        ErrorCode::CannotOpen,
+        ErrorCode::ReadOnly,
+        ErrorCode::SystemIoFailure,
+        ErrorCode::FileLockingProtocolFailed,
+    ];
+    error.sqlite_error_code().is_some_and(|code| codes.contains(&code))
+}
+
+fn open(path: &Path, alone: bool) -> rusqlite::Result<(Connection, String)> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags)?;
+    db.busy_timeout(BUSY_WAIT)?;
+    if alone {
+        // Before the log is used for the first time, so that its index lives in our own memory.
+        db.pragma_update_and_check(None, "locking_mode", "exclusive", |_| Ok(()))?;
+    }
+    let mode = db.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
+    // A receipt promises that the message survives a power failure too.
+    db.pragma_update(None, "synchronous", "full")?;
+    db.pragma_update(None, "foreign_keys", true)?;
+    db.pragma_update(None, "cache_size", CACHE_KIB)?;
+    db.pragma_update(None, "temp_store", "memory")?;
+    // Checkpoints are made in `tidy`, when receipts are out; this is only the safety net.
+    db.pragma_update(None, "wal_autocheckpoint", 16_384)?;
+    db.pragma_update_and_check(None, "journal_size_limit", 4 << 20, |_| Ok(()))?;
+    db.set_prepared_statement_cache_capacity(32);
+    // Where there is no shared memory it fails here, not at the first message.
+    db.execute_batch("BEGIN IMMEDIATE; COMMIT")?;
+    Ok((db, mode))
+}
+
+/// Our stable identity, made now if there is none.
+fn identity(db: &Connection, new: &str, now: UnixMillis) -> rusqlite::Result<String> {
+    let read = "SELECT value FROM meta WHERE key = 'mac'";
+    if let Some(mac) = db.query_row(read, (), |row| row.get(0)).optional()? {
+        return Ok(mac);
+    }
+    db.execute("INSERT INTO meta (key, value) VALUES ('mac', ?1), ('created', ?2)", (new, now.0))?;
+    Ok(new.to_owned())
+}
+
+/// A locally administered unicast address: of the first octet's two lowest bits 1 is set, 0 is not.
+fn random_mac() -> Result<String, StoreError> {
+    let mut octets = [0u8; 8];
+    OsRng.try_fill_bytes(&mut octets).map_err(|source| StoreError::Random { source })?;
+    let mac = u64::from_be_bytes(octets) & 0xfcff_ffff_ffff | 0x0200_0000_0000;
+    Ok(format!("{mac:012X}"))
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::{Charset, Delivery, Direction, MessageRecord, Options, Sure, Verdict};
+
+    fn store(home: &tempfile::TempDir) -> Store {
+        Store::open(&Paths::all_in(home.path()), UnixMillis(1_795_000_000_000)).unwrap().store
+    }
+
+    /// A message to everybody by us: no repeat of anything.
+    fn record(text: &str) -> Record {
+        Record::Message(MessageRecord {
+            direction: Direction::Out,
+            delivery: Delivery::Broadcast,
+            at: UnixMillis(0),
+            peer: None,
+            addr: None,
+            epoch: 0,
+            number: PacketNo(1),
+            options: Options::empty(),
+            text: text.to_owned(),
+            charset: Verdict { charset: Charset::UTF_8, sure: Sure::Ascii },
+            cut: false,
+            files: 0,
+            raw: text.as_bytes().into(),
+        })
+    }
+
+    fn commit(store: &mut Store, texts: &[&str]) -> Vec<SaveResult> {
+        let batch: Vec<_> = (0..).zip(texts).map(|(id, text)| (SaveId(id), record(text))).collect();
+        let results = store.commit(&batch);
+        assert!(results.iter().map(|(id, _)| id.0).eq(0..texts.len() as u64));
+        results.into_iter().map(|(_, result)| result).collect()
+    }
+
+    fn kept(seq: u64) -> SaveResult {
+        SaveResult::Kept { seq: Some(seq) }
+    }
+
+    fn reason(result: &SaveResult) -> &str {
+        match result {
+            SaveResult::Failed(reason) => reason,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn one_bad_record_does_not_take_the_others_with_it_nor_a_number() {
+        let home = tempfile::tempdir().unwrap();
+        let mut store = store(&home);
+        store
+            .db
+            .execute_batch(
+                "CREATE TEMP TRIGGER poison AFTER INSERT ON datagram WHEN NEW.bytes = x'21'
+                 BEGIN SELECT RAISE(ABORT, 'poisoned'); END",
+            )
+            .unwrap();
+        let results = commit(&mut store, &["a", "!", "b", "!", "c"]);
+        assert_eq!([&results[0], &results[2], &results[4]], [&kept(1), &kept(2), &kept(3)]);
+        assert!(reason(&results[1]).contains("poisoned"), "{results:?}");
+        assert!(reason(&results[3]).contains("poisoned"), "{results:?}");
+        assert_eq!(commit(&mut store, &["d"]), [kept(4)]);
+        let messages: i64 =
+            store.db.query_row("SELECT count(*) FROM message", (), |row| row.get(0)).unwrap();
+        assert_eq!(messages, 4, "no half of a bad record stays");
+    }
+
+    #[test]
+    fn a_full_disk_fails_all_and_the_store_recovers_by_itself() {
+        let home = tempfile::tempdir().unwrap();
+        let mut store = store(&home);
+        assert_eq!(commit(&mut store, &["before"]), [kept(1)]);
+        let limit = |store: &Store, pages: u32| {
+            let set = store.db.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()));
+            set.unwrap();
+        };
+        limit(&store, 1);
+        let large = "x".repeat(20_000);
+        let results = commit(&mut store, &[&large, &large]);
+        assert_eq!(results.len(), 2);
+        for result in &results {
+            assert!(reason(result).contains("the disk is full"), "{result:?}");
+            assert!(reason(result).contains("feige.db"), "{result:?}");
+        }
+        limit(&store, 1_000_000);
+        assert_eq!(commit(&mut store, &[&large, "after"]), [kept(2), kept(3)]);
+    }
+
+    #[test]
+    fn a_read_only_store_fails_all_and_recovers_by_itself() {
+        let home = tempfile::tempdir().unwrap();
+        let mut store = store(&home);
+        store.db.pragma_update(None, "query_only", true).unwrap();
+        let results = commit(&mut store, &["a", "b"]);
+        assert!(results.iter().all(|result| reason(result).contains("read-only")), "{results:?}");
+        store.db.pragma_update(None, "query_only", false).unwrap();
+        assert_eq!(commit(&mut store, &["a", "b"]), [kept(1), kept(2)]);
+    }
+
+    #[test]
+    fn a_failed_reservation_of_numbers_does_not_count() {
+        let home = tempfile::tempdir().unwrap();
+        let mut store = store(&home);
+        let before = store.numbers;
+        let more = Record::Numbers(PacketNo(before.reserved + 100));
+        store.db.pragma_update(None, "query_only", true).unwrap();
+        reason(&store.commit(&[(SaveId(1), more.clone())])[0].1);
+        assert_eq!(store.numbers, before);
+        store.db.pragma_update(None, "query_only", false).unwrap();
+        assert_eq!(store.commit(&[(SaveId(2), more)])[0].1, SaveResult::Kept { seq: None });
+        assert_eq!(rows::read_numbers(&store.db).unwrap().reserved, before.reserved + 100);
+    }
+
+    #[test]
+    fn two_that_write_the_same_file_share_one_gapless_stream() {
+        let home = tempfile::tempdir().unwrap();
+        let (mut one, mut other) = (store(&home), store(&home));
+        assert_eq!(commit(&mut one, &["a", "b"]), [kept(1), kept(2)]);
+        assert_eq!(commit(&mut other, &["c"]), [kept(3)]);
+        assert_eq!(commit(&mut one, &["d"]), [kept(4)]);
+        assert!(other.start >= one.numbers.reserved, "and no packet number");
+    }
+
+    #[test]
+    fn what_is_reported_as_kept_is_synced() {
+        let home = tempfile::tempdir().unwrap();
+        let store = store(&home);
+        let pragma = |name| store.db.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+        assert_eq!(pragma("synchronous").unwrap(), 2, "FULL");
+        assert_eq!(pragma("foreign_keys").unwrap(), 1);
+        assert!(store.notes().is_empty());
+    }
+
+    #[test]
+    fn the_identity_is_a_locally_administered_unicast_address() {
+        for _ in 0..64 {
+            let mac = random_mac().unwrap();
+            assert_eq!(mac.len(), 12);
+            assert!(mac.bytes().all(|c| matches!(c, b'0'..=b'9' | b'A'..=b'F')), "{mac}");
+            assert_eq!(u8::from_str_radix(&mac[..2], 16).unwrap() & 3, 2, "{mac}");
+        }
+    }
+}

@@ -1,1 +1,474 @@
-//! Tests of store.
+//! The store: what survives a restart, a crash and a full disk.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+
+use feige::node::{
+    Bounce, Charset, Delivery, Direction, Event, MessageRecord, Options, Outcome, OutcomeRecord,
+    PacketNo, PeerId, PeerView, Record, SaveId, SaveResult, Sure, UnixMillis, Verdict,
+};
+use feige::store::{Lock, Opened, Paths, Reader, Store, StoreError, Writer};
+use tempfile::TempDir;
+
+const NOW: UnixMillis = UnixMillis(1_795_000_000_000);
+
+struct Home {
+    folder: TempDir,
+    paths: Paths,
+}
+
+impl Home {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = Paths::all_in(folder.path());
+        Self { folder, paths }
+    }
+
+    fn open(&self) -> Opened {
+        Store::open(&self.paths, NOW).unwrap()
+    }
+
+    fn events(&self) -> Vec<(u64, Event)> {
+        let reader = Reader::open(&self.paths).unwrap();
+        reader.since(0, usize::MAX).unwrap().into_iter().map(|e| (e.seq, e.event)).collect()
+    }
+}
+
+fn peer(id: &str) -> PeerView {
+    PeerView {
+        id: PeerId(id.into()),
+        nick: "小林".to_owned(),
+        user: "lin".to_owned(),
+        host: "DESK-7".to_owned(),
+        group: "研发部".to_owned(),
+        addr: "192.168.1.7".parse().unwrap(),
+        port: 2425,
+        addrs: vec!["192.168.1.7:2425".parse().unwrap(), "10.0.0.7:2425".parse().unwrap()],
+        dialect: "feiq".to_owned(),
+        charset: Some(Charset::GBK),
+        charset_sure: Some(Sure::Dialect),
+        version: Some("FeiQ 2013".to_owned()),
+        absent: false,
+        fingerprint: None,
+    }
+}
+
+fn received(from: &str, number: u64) -> MessageRecord {
+    MessageRecord {
+        direction: Direction::In,
+        delivery: Delivery::Direct,
+        at: UnixMillis(1_795_000_001_250),
+        peer: Some(peer(from)),
+        addr: Some("192.168.1.7:2425".parse().unwrap()),
+        epoch: 0,
+        number: PacketNo(number),
+        options: Options::from_bits_retain(0x100),
+        text: format!("谢谢 {number}\n第二行"),
+        charset: Verdict { charset: Charset::GBK, sure: Sure::Dialect },
+        cut: false,
+        files: 0,
+        raw: b"1_lbt4_0#128#000000000000#0#0#0:1:lin:DESK-7:288:\xd0\xbb\xd0\xbb"[..].into(),
+    }
+}
+
+fn commit(store: &mut Store, records: Vec<Record>) -> Vec<SaveResult> {
+    let batch: Vec<_> = (0..).map(SaveId).zip(records).collect();
+    store.commit(&batch).into_iter().map(|(_, result)| result).collect()
+}
+
+fn take(store: &mut Store, message: MessageRecord) -> SaveResult {
+    commit(store, vec![Record::Message(message)]).remove(0)
+}
+
+fn kept(seq: u64) -> SaveResult {
+    SaveResult::Kept { seq: Some(seq) }
+}
+
+#[test]
+fn reopening_keeps_the_identity_and_goes_on_counting() {
+    let home = Home::new();
+    let first = home.open();
+    assert_eq!(first.last_seq, 0);
+    let mut store = first.store;
+    take(&mut store, received("lin@DESK-7", 1));
+    store.close(first.numbers.last);
+
+    let second = home.open();
+    assert_eq!(second.mac, first.mac);
+    assert_eq!(second.last_seq, 1);
+    let mut store = second.store;
+    assert_eq!(take(&mut store, received("lin@DESK-7", 2)), kept(2));
+    assert_ne!(Home::new().open().mac, first.mac, "every store has an identity of its own");
+}
+
+#[test]
+fn packet_numbers_rise_over_every_kind_of_end_and_whatever_the_clock_says() {
+    let home = Home::new();
+    let first = home.open();
+    assert_eq!(first.numbers.last, PacketNo(1_795_000_000));
+    assert_eq!(first.numbers.reserved, PacketNo(1_795_000_000 + 131_072));
+    drop(first.store); // as after a crash: the whole block counts as used
+
+    let second = home.open();
+    assert_eq!(second.numbers.last, first.numbers.reserved);
+    let used = PacketNo(second.numbers.last.0 + 40_000);
+    second.store.close(used);
+
+    let third = Store::open(&home.paths, UnixMillis(-5)).unwrap();
+    assert_eq!(third.numbers.last, used, "a clean end gives the rest back");
+    let mut store = third.store;
+    let more = PacketNo(third.numbers.reserved.0 + 65_536);
+    assert_eq!(commit(&mut store, vec![Record::Numbers(more)]), [SaveResult::Kept { seq: None }]);
+    drop(store);
+    assert_eq!(home.open().numbers.last, more);
+}
+
+#[test]
+fn a_repeat_is_the_same_number_of_the_same_peer_in_the_same_epoch() {
+    let home = Home::new();
+    let mut store = home.open().store;
+    let results = commit(
+        &mut store,
+        vec![
+            Record::Message(received("lin@DESK-7", 17)),
+            Record::Message(received("lin@DESK-7", 17)),
+            Record::Message(received("wang@DESK-8", 17)),
+            Record::Message(received("lin@DESK-7", 16)),
+            Record::Message(MessageRecord { epoch: 1, ..received("lin@DESK-7", 17) }),
+        ],
+    );
+    assert_eq!(results, [kept(1), SaveResult::Repeat, kept(2), kept(3), kept(4)]);
+    drop(store);
+
+    let mut store = home.open().store;
+    assert_eq!(take(&mut store, received("lin@DESK-7", 17)), SaveResult::Repeat);
+    // The peer may look different by now, it is the same one.
+    let mut later = received("lin@DESK-7", 17);
+    later.peer.as_mut().unwrap().nick = "林".to_owned();
+    assert_eq!(take(&mut store, later), SaveResult::Repeat);
+    assert_eq!(take(&mut store, received("lin@DESK-7", u64::MAX)), kept(5));
+    assert_eq!(take(&mut store, received("lin@DESK-7", u64::MAX)), SaveResult::Repeat);
+    // What we send is never a repeat, also not when numbers start over.
+    let sent = MessageRecord { direction: Direction::Out, ..received("lin@DESK-7", 17) };
+    assert_eq!(take(&mut store, sent.clone()), kept(6));
+    assert_eq!(take(&mut store, sent), kept(7));
+    assert_eq!(home.events().len(), 7);
+}
+
+#[test]
+fn an_event_reads_back_as_it_was_when_it_happened() {
+    let home = Home::new();
+    let sealed = Options::from_bits_retain(0x0010_8300);
+    let refused = OutcomeRecord {
+        at: NOW,
+        number: PacketNo(9),
+        peer: peer("wang@DESK-8"),
+        outcome: Outcome::NotConfirmed,
+        tries: 17,
+        rtt_ms: None,
+        hint: Some(Bounce::PortUnreachable),
+    };
+    let confirmed = OutcomeRecord {
+        outcome: Outcome::Confirmed,
+        tries: 1,
+        rtt_ms: Some(0.734),
+        hint: None,
+        ..refused.clone()
+    };
+    let messages = [
+        received("lin@DESK-7", 1),
+        MessageRecord { options: sealed, cut: true, files: 3, ..received("lin@DESK-7", 2) },
+        MessageRecord {
+            direction: Direction::Out,
+            delivery: Delivery::Broadcast,
+            peer: None,
+            addr: None,
+            charset: Verdict { charset: Charset::UTF_8, sure: Sure::Ascii },
+            ..received("", 3)
+        },
+        MessageRecord { direction: Direction::Out, ..received("wang@DESK-8", 9) },
+        MessageRecord { text: "\0\u{202e}\x1b[2J".to_owned(), ..received("lin@DESK-7", 4) },
+    ];
+    let mut records: Vec<Record> = messages.iter().cloned().map(Record::Message).collect();
+    records.extend([refused.clone(), confirmed.clone()].map(Record::Outcome));
+    let mut expected: Vec<Event> = messages.iter().map(MessageRecord::event).collect();
+    expected.extend([refused.event(), confirmed.event()]);
+
+    let mut store = home.open().store;
+    assert!(commit(&mut store, records).into_iter().eq((1..=7).map(kept)));
+    let reader = Reader::open(&home.paths).unwrap();
+    let read = reader.since(0, 100).unwrap();
+    assert_eq!(read.iter().map(|e| e.seq).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6, 7]);
+    assert_eq!(read.iter().map(|e| e.event.clone()).collect::<Vec<_>>(), expected);
+    assert_eq!((read[0].at, read[6].at), (UnixMillis(1_795_000_001_250), NOW));
+
+    assert_eq!(reader.since(4, 2).unwrap(), read[4..6]);
+    assert_eq!(reader.since(7, 100).unwrap(), []);
+    let counts = reader.counts().unwrap();
+    assert_eq!((counts.received, counts.sent, counts.peers, counts.last_seq), (3, 2, 2, 7));
+}
+
+#[test]
+fn the_highest_number_of_each_peers_last_epoch_comes_back() {
+    let home = Home::new();
+    let mut store = home.open().store;
+    for (from, epoch, number) in
+        [("iptux@a", 0, 50), ("iptux@a", 1, 17), ("iptux@a", 1, 3), ("iptux@b", 0, 8)]
+    {
+        let message = MessageRecord { epoch, ..received(from, number) };
+        take(&mut store, message);
+    }
+    take(&mut store, MessageRecord { direction: Direction::Out, ..received("lin@c", 99) });
+    drop(store);
+    let mut epochs = home.open().store.epochs().unwrap();
+    epochs.sort();
+    let expected = [("iptux@a", 1, 17), ("iptux@b", 0, 8)];
+    let expected = expected.map(|(id, epoch, no)| (PeerId(id.into()), epoch, PacketNo(no)));
+    assert_eq!(epochs, expected);
+}
+
+#[test]
+fn the_writer_answers_in_order_and_commits_what_waits_before_it_ends() {
+    let home = Home::new();
+    let Opened { store, numbers, .. } = home.open();
+    let (results, done) = mpsc::channel();
+    let writer = Writer::spawn(store, move |batch| results.send(batch).unwrap()).unwrap();
+    let mut expected = Vec::new();
+    for batch in 0..100u64 {
+        let records = (0..10).map(|n| batch * 10 + n);
+        writer.save(
+            records.clone().map(|n| (SaveId(n), Record::Message(received("a@b", n)))).collect(),
+        );
+        expected.extend(records.map(|n| (SaveId(n), kept(n + 1))));
+    }
+    writer.close().unwrap().close(numbers.last);
+    assert_eq!(done.into_iter().flatten().collect::<Vec<_>>(), expected);
+    assert_eq!(Reader::open(&home.paths).unwrap().counts().unwrap().received, 1_000);
+    let left: Vec<_> =
+        fs::read_dir(home.folder.path()).unwrap().map(|f| f.unwrap().file_name()).collect();
+    assert_eq!(left, ["feige.db"], "an orderly end leaves one file");
+}
+
+#[test]
+fn a_second_process_is_kept_out_by_the_lock_until_the_first_one_ends() {
+    let home = Home::new();
+    let lock = Lock::take(&home.paths).unwrap();
+    let error = Lock::take(&home.paths).unwrap_err();
+    let StoreError::Held { holder, .. } = &error else { panic!("{error}") };
+    assert_eq!(*holder, Some(std::process::id()));
+    assert!(error.to_string().contains("another feige (process "), "{error}");
+    drop(lock);
+    let lock = Lock::take(&home.paths).unwrap();
+
+    // Somebody cleans the runtime folder: the new file is free, the old one keeps nobody out.
+    fs::remove_file(home.paths.lock()).unwrap();
+    let second = Lock::take(&home.paths).unwrap();
+    drop(lock);
+    assert!(matches!(Lock::take(&home.paths), Err(StoreError::Held { .. })));
+    drop(second);
+}
+
+#[test]
+fn what_is_not_our_store_is_left_alone_with_a_clear_error() {
+    let home = Home::new();
+    assert!(matches!(Reader::open(&home.paths), Err(StoreError::Missing { .. })));
+    let open = || Store::open(&home.paths, NOW).err().unwrap();
+
+    fs::write(&home.paths.db, "my diary\n".repeat(1_000)).unwrap();
+    assert!(matches!(open(), StoreError::NotOurs { .. }), "{}", open());
+    assert!(matches!(Reader::open(&home.paths), Err(StoreError::NotOurs { .. })));
+    assert!(fs::read_to_string(&home.paths.db).unwrap().starts_with("my diary"));
+
+    fs::remove_file(&home.paths.db).unwrap();
+    fs::create_dir(&home.paths.db).unwrap();
+    let error = open().to_string();
+    assert!(error.contains("feige.db") && error.contains("cannot"), "{error}");
+}
+
+#[test]
+fn a_damaged_store_is_reported_and_not_replaced() {
+    let home = Home::new();
+    let Opened { mut store, numbers, .. } = home.open();
+    take(&mut store, received("a@b", 1));
+    store.close(numbers.last);
+    let mut bytes = fs::read(&home.paths.db).unwrap();
+    bytes[100..4096].fill(0x5a);
+    fs::write(&home.paths.db, &bytes).unwrap();
+    let error = Store::open(&home.paths, NOW).err().unwrap().to_string();
+    assert!(error.contains("damaged"), "{error}");
+    assert_eq!(fs::read(&home.paths.db).unwrap(), bytes);
+}
+
+#[test]
+fn without_shared_memory_the_store_works_alone_and_says_so() {
+    let home = Home::new();
+    // Where it would be stands something that cannot be opened.
+    let link = home.folder.path().join("feige.db-shm");
+    std::os::unix::fs::symlink("nowhere", link).unwrap();
+    for seq in 1..=2 {
+        let Opened { mut store, numbers, last_seq, .. } = home.open();
+        assert_eq!(last_seq, seq - 1);
+        assert!(store.notes()[0].contains("without shared memory"), "{:?}", store.notes());
+        assert_eq!(take(&mut store, received("a@b", seq)), kept(seq));
+        store.close(numbers.last);
+    }
+}
+
+/// What a test does when it runs itself once more as another process: [`again`] sets the variable.
+fn role() -> Option<Paths> {
+    std::env::var_os("STORE_TEST_FOLDER").map(|folder| Paths::all_in(Path::new(&folder)))
+}
+
+/// This test binary once more, running one test as another process in this folder.
+fn again(test: &str, folder: &Path, shell: Option<&str>) -> Command {
+    let binary = std::env::current_exe().unwrap();
+    let mut command = match shell {
+        None => Command::new(binary),
+        Some(before) => {
+            let mut sh = Command::new("sh");
+            sh.arg("-c").arg(format!("{before}; exec \"$0\" \"$@\"")).arg(binary);
+            sh
+        }
+    };
+    command.args([&format!("store::{test}"), "--exact", "--nocapture", "--test-threads=1"]);
+    command.env("STORE_TEST_FOLDER", folder);
+    command
+}
+
+#[test]
+fn files_are_private_whatever_the_umask() {
+    if let Some(paths) = role() {
+        let _lock = Lock::take(&paths).unwrap();
+        let mut store = Store::open(&paths, NOW).unwrap().store;
+        take(&mut store, received("a@b", 1));
+        // Left open, as in a crash, so that the log and its index stay.
+        std::process::exit(0);
+    }
+    for umask in ["000", "077", "0177"] {
+        let home = Home::new();
+        let folder = home.folder.path().join("new/feige");
+        let umask = format!("umask {umask}");
+        let child = again("files_are_private_whatever_the_umask", &folder, Some(&umask)).output();
+        assert!(child.as_ref().unwrap().status.success(), "{child:?}");
+        let mut seen = Vec::new();
+        private_below(&home.folder.path().join("new"), &mut seen);
+        seen.sort();
+        assert_eq!(
+            seen,
+            ["feige", "feige.db", "feige.db-shm", "feige.db-wal", "lock", "new", "run"]
+        );
+    }
+    // Files that were open to others are closed.
+    let home = Home::new();
+    let Opened { store, numbers, .. } = home.open();
+    store.close(numbers.last);
+    fs::set_permissions(&home.paths.db, fs::Permissions::from_mode(0o666)).unwrap();
+    fs::set_permissions(home.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let _open = home.open();
+    private_below(home.folder.path(), &mut Vec::new());
+}
+
+fn private_below(path: &Path, seen: &mut Vec<String>) {
+    let found = fs::symlink_metadata(path).unwrap();
+    let expected = if found.is_dir() { 0o700 } else { 0o600 };
+    assert_eq!(found.mode() & 0o7777, expected, "{}", path.display());
+    seen.extend(path.file_name().and_then(OsStr::to_str).map(str::to_owned));
+    if found.is_dir() {
+        for entry in fs::read_dir(path).unwrap() {
+            private_below(&entry.unwrap().path(), seen);
+        }
+    }
+}
+
+#[test]
+fn a_kill_at_any_moment_loses_nothing_committed_and_doubles_nothing() {
+    if let Some(paths) = role() {
+        keep_until_killed(&paths);
+    }
+    let home = Home::new();
+    let mut acknowledged = 0;
+    let mut last_number = 0;
+    for round in 0..20u64 {
+        let mut child = again(
+            "a_kill_at_any_moment_loses_nothing_committed_and_doubles_nothing",
+            home.folder.path(),
+            None,
+        )
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+        // After how many reports of the child it is killed: a different place each round.
+        let patience = 1 + round * 173 % 900;
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut reports = 0;
+        for line in lines {
+            let line = line.unwrap();
+            if let Some(number) = line.strip_prefix("reserved ") {
+                let number: u64 = number.parse().unwrap();
+                assert!(number > last_number, "round {round}: numbers are used twice");
+                last_number = number;
+            }
+            if let Some(seq) = line.strip_prefix("kept ") {
+                acknowledged = seq.parse().unwrap();
+                reports += 1;
+                if reports == patience {
+                    child.kill().unwrap();
+                }
+            }
+        }
+        assert!(!child.wait().unwrap().success(), "round {round}: it was to be killed");
+        assert!(reports >= patience);
+
+        let events = home.events();
+        assert!(events.iter().map(|(seq, _)| *seq).eq(1..=events.len() as u64), "gapless");
+        assert!(events.len() as u64 >= acknowledged, "round {round}: an acknowledged one is lost");
+        let texts: Vec<_> = events.iter().map(|(_, event)| text(event)).collect();
+        // The child goes on where the store ends, so each number is there once, in order.
+        assert!(texts.iter().enumerate().all(|(n, text)| *text == format!("message {n}")));
+    }
+}
+
+fn text(event: &Event) -> &str {
+    match event {
+        Event::Message(message) => &message.text,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Saves messages as fast as it can, says what is committed, until somebody kills it. It begins
+/// with the last ones stored: a peer whose receipt was lost sends again.
+fn keep_until_killed(paths: &Paths) -> ! {
+    let opened = Store::open(paths, NOW).unwrap();
+    println!("\nreserved {}", opened.numbers.reserved);
+    let (results, done) = mpsc::channel();
+    let writer = Writer::spawn(opened.store, move |batch| results.send(batch).unwrap()).unwrap();
+    let mut next = opened.last_seq.saturating_sub(50);
+    loop {
+        // Two batches wait while a third is being committed.
+        for _ in 0..3 {
+            let batch = (next..next + 40).map(|n| {
+                let text = format!("message {n}");
+                (SaveId(n), Record::Message(MessageRecord { text, ..received("a@b", n) }))
+            });
+            writer.save(batch.collect());
+            next += 40;
+        }
+        let mut open = 120;
+        while open > 0 {
+            let results = done.recv().unwrap();
+            open -= results.len();
+            for (_, result) in results {
+                match result {
+                    SaveResult::Kept { seq: Some(seq) } => println!("kept {seq}"),
+                    SaveResult::Repeat => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    }
+}

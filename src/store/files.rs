@@ -1,0 +1,211 @@
+//! Private folders and files, atomic writing, the lock.
+//!
+//! Folders are 0700 and files 0600 whatever the umask (threats, rule 35): the umask can only take
+//! bits away, so the mode is given when a file is made and set once more afterwards.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::{Paths, StoreError, folder_of};
+
+const FOLDER_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
+
+/// Makes a folder of ours, and those above it that are missing, readable by us alone; one that is
+/// there already is made so.
+///
+/// # Errors
+///
+/// [`StoreError::File`], or [`StoreError::Foreign`] if it belongs to another user.
+pub fn create_private_folder(path: &Path) -> Result<(), StoreError> {
+    let failed = || StoreError::file("create", path);
+    if let Some(above) = path.parent().filter(|above| !above.as_os_str().is_empty())
+        && !above.exists()
+    {
+        create_private_folder(above)?;
+    }
+    match fs::DirBuilder::new().mode(FOLDER_MODE).create(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(failed()(error)),
+    }
+    let found = fs::metadata(path).map_err(failed())?;
+    if !found.is_dir() {
+        return Err(failed()(io::ErrorKind::NotADirectory.into()));
+    }
+    let me = rustix::process::geteuid();
+    if found.uid() != me.as_raw() && !me.is_root() {
+        return Err(StoreError::Foreign { path: path.to_owned(), owner: found.uid() });
+    }
+    set_mode(path, &found, FOLDER_MODE)
+}
+
+/// Makes an empty private file if there is none; one that is there already is made private. It is
+/// never opened then: closing a second descriptor of an `SQLite` file would drop the locks that
+/// this process holds on it.
+pub(super) fn create_private_file(path: &Path) -> Result<(), StoreError> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+    match rustix::fs::open(path, flags, Mode::from_raw_mode(FILE_MODE)) {
+        Ok(_) | Err(Errno::EXIST) => {}
+        Err(error) => return Err(StoreError::file("create", path)(error.into())),
+    }
+    make_private(path)
+}
+
+/// Sets the mode of one of our files to 0600, if it is there.
+pub(super) fn make_private(path: &Path) -> Result<(), StoreError> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_file() => set_mode(path, &found, FILE_MODE),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(StoreError::file("open", path)(error)),
+    }
+}
+
+fn set_mode(path: &Path, found: &fs::Metadata, mode: u32) -> Result<(), StoreError> {
+    if found.mode() & 0o7777 == mode {
+        return Ok(());
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+        .map_err(StoreError::file("change the mode of", path))
+}
+
+/// Whether this is a folder and belongs to us.
+pub(super) fn is_own(folder: &Path) -> bool {
+    fs::metadata(folder)
+        .is_ok_and(|found| found.is_dir() && found.uid() == rustix::process::geteuid().as_raw())
+}
+
+/// Replaces a private file as a whole: whoever reads it, also after a power failure, finds either
+/// the old bytes or the new ones. A symbolic link stays one, the file it names is replaced.
+///
+/// # Errors
+///
+/// [`StoreError::File`]; the old file is then as it was.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    create_private_folder(folder_of(path))?;
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let folder = folder_of(&target);
+    let write = || -> io::Result<()> {
+        let mut file = tempfile::Builder::new().prefix(".feige-").tempfile_in(folder)?;
+        file.as_file().set_permissions(fs::Permissions::from_mode(FILE_MODE))?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(&target)?;
+        sync_folder(folder)
+    };
+    write().map_err(StoreError::file("write", path))
+}
+
+/// Makes a rename or a new file in this folder last.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = rustix::fs::open(folder, flags, Mode::empty())?;
+    Ok(rustix::fs::fsync(folder)?)
+}
+
+/// The right to run the node of a profile: one process at a time has it, and it ends with the
+/// process however that ends.
+#[derive(Debug)]
+#[must_use = "the lock is held for as long as this value lives"]
+pub struct Lock {
+    _held: OwnedFd,
+}
+
+impl Lock {
+    /// Takes the lock of a profile (`lock` in its runtime folder, which is made if need be) without
+    /// waiting, and writes down who has it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Held`] if another process has it; else [`StoreError::File`] and
+    /// [`StoreError::Foreign`].
+    pub fn take(paths: &Paths) -> Result<Self, StoreError> {
+        create_private_folder(&paths.runtime_dir)?;
+        let path = paths.lock();
+        let failed = |error: Errno| StoreError::file("lock", &path)(error.into());
+        loop {
+            let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+            let file =
+                rustix::fs::open(&path, flags, Mode::from_raw_mode(FILE_MODE)).map_err(failed)?;
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => {}
+                Err(Errno::WOULDBLOCK) => {
+                    return Err(StoreError::Held { holder: holder(&file), path });
+                }
+                Err(error) => return Err(failed(error)),
+            }
+            // Whoever cleans the runtime folder may have removed the file between the two calls; a
+            // lock on a file that is no longer there keeps nobody out.
+            let locked = rustix::fs::fstat(&file).map_err(failed)?;
+            match rustix::fs::stat(&path) {
+                Ok(there) if (there.st_dev, there.st_ino) == (locked.st_dev, locked.st_ino) => {}
+                Ok(_) | Err(Errno::NOENT) => continue,
+                Err(error) => return Err(failed(error)),
+            }
+            rustix::fs::fchmod(&file, Mode::from_raw_mode(FILE_MODE)).map_err(failed)?;
+            rustix::fs::ftruncate(&file, 0).map_err(failed)?;
+            let pid = format!("{}\n", std::process::id());
+            rustix::io::pwrite(&file, pid.as_bytes(), 0).map_err(failed)?;
+            return Ok(Self { _held: file });
+        }
+    }
+}
+
+/// The process id in a lock file. It may be missing for an instant after the lock was taken.
+fn holder(file: &OwnedFd) -> Option<u32> {
+    let mut text = [0u8; 16];
+    let length = rustix::io::pread(file, &mut text, 0).ok()?;
+    std::str::from_utf8(text.get(..length)?).ok()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().mode() & 0o7777
+    }
+
+    #[test]
+    fn an_atomic_write_replaces_the_file_and_keeps_a_link() {
+        let home = tempfile::tempdir().unwrap();
+        let real = home.path().join("dotfiles");
+        fs::create_dir(&real).unwrap();
+        fs::write(real.join("feige.toml"), "old").unwrap();
+        let config = home.path().join("feige/config.toml");
+        create_private_folder(folder_of(&config)).unwrap();
+        std::os::unix::fs::symlink(real.join("feige.toml"), &config).unwrap();
+
+        write_atomically(&config, b"new").unwrap();
+        assert_eq!(fs::read_to_string(real.join("feige.toml")).unwrap(), "new");
+        assert!(fs::symlink_metadata(&config).unwrap().is_symlink());
+        assert_eq!(mode(&real.join("feige.toml")), 0o600);
+        assert_eq!(fs::read_dir(&real).unwrap().count(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn a_folder_that_was_open_to_others_is_closed() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("a/b");
+        fs::create_dir_all(&folder).unwrap();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
+        create_private_folder(&folder).unwrap();
+        assert_eq!(mode(&folder), 0o700);
+    }
+
+    #[test]
+    fn a_file_in_the_place_of_a_folder_is_an_error_with_its_path() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("feige");
+        fs::write(&path, "").unwrap();
+        let error = create_private_folder(&path).unwrap_err().to_string();
+        assert!(error.starts_with("cannot create") && error.contains("feige"), "{error}");
+    }
+}

@@ -1,0 +1,120 @@
+//! Reading the store beside its owner: a connection of its own that never writes.
+
+use std::path::PathBuf;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::db::{self, BUSY_WAIT};
+use super::{Paths, StoreError, rows, schema};
+use crate::node::{Event, PacketNo, PeerId, UnixMillis};
+
+/// An event of the stream as it was when it happened.
+#[derive(Clone, PartialEq, Debug)]
+pub struct StoredEvent {
+    /// Its place in the stream.
+    pub seq: u64,
+    /// When it happened.
+    pub at: UnixMillis,
+    /// What happened.
+    pub event: Event,
+}
+
+/// How much is stored.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    /// Messages received.
+    pub received: u64,
+    /// Messages sent, one for each recipient.
+    pub sent: u64,
+    /// Peers that messages came from or went to.
+    pub peers: u64,
+    /// The number of the newest event; 0 before the first one.
+    pub last_seq: u64,
+}
+
+/// Reads a store, also while another process owns it.
+#[derive(Debug)]
+pub struct Reader {
+    db: Connection,
+    path: PathBuf,
+}
+
+impl Reader {
+    /// Opens the store of a profile to read it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Missing`] if nothing was stored yet, [`StoreError::Older`],
+    /// [`StoreError::Newer`] or [`StoreError::NotOurs`] if it cannot be understood,
+    /// [`StoreError::Database`] if it cannot be read (also where its owner had to lock it for
+    /// itself, see [`Store::notes`](super::Store::notes)).
+    pub fn open(paths: &Paths) -> Result<Self, StoreError> {
+        let path = paths.db.clone();
+        if !path.exists() {
+            return Err(StoreError::Missing { path });
+        }
+        let connect = || -> rusqlite::Result<Connection> {
+            // Not opened read-only: then it could not be read where no other process has it open
+            // and its shared memory is to be made first.
+            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let db = Connection::open_with_flags(&path, flags)?;
+            db.busy_timeout(BUSY_WAIT)?;
+            db.pragma_update(None, "query_only", true)?;
+            db.pragma_update(None, "cache_size", db::CACHE_KIB)?;
+            Ok(db)
+        };
+        let db = connect().map_err(StoreError::database("open", &path))?;
+        match schema::version(&db, &path)? {
+            0 => Err(StoreError::Missing { path }),
+            found if found < schema::KNOWN => {
+                Err(StoreError::Older { path, found, known: schema::KNOWN })
+            }
+            found if found > schema::KNOWN => {
+                Err(StoreError::Newer { path, found, known: schema::KNOWN })
+            }
+            _ => Ok(Self { db, path }),
+        }
+    }
+
+    /// The events after `seq`, oldest first, at most `limit` of them; with fewer, that was all
+    /// there is now.
+    pub fn since(&self, seq: u64, limit: usize) -> Result<Vec<StoredEvent>, StoreError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let after = i64::try_from(seq).unwrap_or(i64::MAX);
+        let read = || -> rusqlite::Result<Vec<StoredEvent>> {
+            self.db
+                .prepare_cached(rows::EVENTS)?
+                .query_map((after, limit), rows::read_event)?
+                .collect()
+        };
+        read().map_err(StoreError::database("read", &self.path))
+    }
+
+    /// How much is stored.
+    pub fn counts(&self) -> Result<Counts, StoreError> {
+        let read = || {
+            self.db.query_row(
+                "SELECT (SELECT count(*) FROM message WHERE direction = 'in'),
+                     (SELECT count(*) FROM message WHERE direction = 'out'),
+                     (SELECT count(*) FROM peer),
+                     (SELECT coalesce(max(seq), 0) FROM event)",
+                (),
+                |row| {
+                    let count = |index| row.get::<_, i64>(index).map(i64::cast_unsigned);
+                    Ok(Counts {
+                        received: count(0)?,
+                        sent: count(1)?,
+                        peers: count(2)?,
+                        last_seq: count(3)?,
+                    })
+                },
+            )
+        };
+        read().map_err(StoreError::database("read", &self.path))
+    }
+
+    /// For each peer that messages came from: its highest epoch, and the highest number in it.
+    pub fn epochs(&self) -> Result<Vec<(PeerId, u32, PacketNo)>, StoreError> {
+        db::epochs(&self.db).map_err(StoreError::database("read", &self.path))
+    }
+}

@@ -1,0 +1,185 @@
+//! The tables, step by step. A step that was ever released is never changed; a change is one more.
+
+use std::path::Path;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::StoreError;
+
+/// Marks the file as ours: "feig".
+const APPLICATION: i32 = 0x6665_6967;
+
+/// The schema this program reads and writes: how many steps there are.
+pub(super) const KNOWN: u32 = {
+    assert!(STEPS.len() < 1_000);
+    #[expect(clippy::cast_possible_truncation, reason = "checked in the line above")]
+    let known = STEPS.len() as u32;
+    known
+};
+
+/// From schema n to schema n + 1, each in a transaction of its own.
+const STEPS: &[&str] = &[
+    // 1: identity, numbers, messages and what became of them, the event stream.
+    "
+    CREATE TABLE meta (
+        key   TEXT PRIMARY KEY NOT NULL,
+        value ANY NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    -- A peer's identity, for good.
+    CREATE TABLE peer (
+        id   INTEGER PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE
+    ) STRICT;
+
+    -- What a peer looked like when something happened: the peer object of the event stream. Most
+    -- peers have one or two of these, so messages only point here.
+    CREATE TABLE appearance (
+        id      INTEGER PRIMARY KEY,
+        peer    INTEGER NOT NULL REFERENCES peer (id),
+        view    TEXT NOT NULL UNIQUE,
+        nick    TEXT AS (view ->> '$.nick') VIRTUAL,
+        user    TEXT AS (view ->> '$.user') VIRTUAL,
+        host    TEXT AS (view ->> '$.host') VIRTUAL,
+        'group' TEXT AS (view ->> '$.group') VIRTUAL,
+        addr    TEXT AS (view ->> '$.addr') VIRTUAL,
+        dialect TEXT AS (view ->> '$.dialect') VIRTUAL
+    ) STRICT;
+
+    -- The stream that listeners resume. seq rises without gaps; what the event says is in the
+    -- table that kind names, under id = seq. The newest row is never deleted.
+    CREATE TABLE event (
+        seq  INTEGER PRIMARY KEY,
+        at   INTEGER NOT NULL,
+        kind TEXT NOT NULL
+    ) STRICT;
+
+    CREATE TABLE message (
+        id         INTEGER PRIMARY KEY,
+        direction  TEXT NOT NULL,
+        delivery   TEXT NOT NULL,
+        at         INTEGER NOT NULL,
+        peer       INTEGER REFERENCES peer (id),
+        appearance INTEGER REFERENCES appearance (id),
+        addr       TEXT,
+        epoch      INTEGER NOT NULL,
+        number     INTEGER NOT NULL,
+        options    INTEGER NOT NULL,
+        text       TEXT NOT NULL,
+        charset    TEXT NOT NULL,
+        sure       TEXT NOT NULL,
+        cut        INTEGER NOT NULL,
+        files      INTEGER NOT NULL
+    ) STRICT;
+
+    -- Decides what is a repeat.
+    CREATE UNIQUE INDEX message_once ON message (peer, epoch, number) WHERE direction = 'in';
+    CREATE INDEX message_sent ON message (number, peer) WHERE direction = 'out';
+
+    -- Messages as they were on the wire, apart from what is searched and listed.
+    CREATE TABLE datagram (
+        message INTEGER PRIMARY KEY REFERENCES message (id) ON DELETE CASCADE,
+        bytes   BLOB NOT NULL
+    ) STRICT;
+
+    -- What became of a sent message with one recipient.
+    CREATE TABLE outcome (
+        id         INTEGER PRIMARY KEY,
+        message    INTEGER REFERENCES message (id) ON DELETE SET NULL,
+        at         INTEGER NOT NULL,
+        number     INTEGER NOT NULL,
+        appearance INTEGER NOT NULL REFERENCES appearance (id),
+        outcome    TEXT NOT NULL,
+        tries      INTEGER NOT NULL,
+        rtt_ms     REAL,
+        hint       TEXT
+    ) STRICT;
+    CREATE INDEX outcome_message ON outcome (message) WHERE message IS NOT NULL;
+    ",
+];
+
+/// Brings a store to the schema of this program.
+pub(super) fn migrate(db: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    migrate_by(db, path, STEPS)
+}
+
+fn migrate_by(db: &mut Connection, path: &Path, steps: &[&str]) -> Result<(), StoreError> {
+    let failed = || StoreError::database("open", path);
+    loop {
+        // Asked inside the transaction: another process may be at the same work.
+        let step = db.transaction_with_behavior(TransactionBehavior::Immediate);
+        let step = step.map_err(failed())?;
+        let found = version(&step, path)?;
+        let Some(sql) = usize::try_from(found).ok().and_then(|found| steps.get(found)) else {
+            return match usize::try_from(found) {
+                Ok(found) if found == steps.len() => Ok(()),
+                _ => Err(StoreError::Newer { path: path.to_owned(), found, known: KNOWN }),
+            };
+        };
+        step.execute_batch(sql).map_err(failed())?;
+        step.pragma_update(None, "application_id", APPLICATION).map_err(failed())?;
+        step.pragma_update(None, "user_version", found + 1).map_err(failed())?;
+        step.commit().map_err(failed())?;
+    }
+}
+
+/// The schema of a store; 0 for an empty file.
+pub(super) fn version(db: &Connection, path: &Path) -> Result<u32, StoreError> {
+    let pragma = |name| db.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
+    let read = || -> rusqlite::Result<_> {
+        let tables: u32 =
+            db.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))?;
+        Ok((pragma("application_id")?, pragma("user_version")?, tables))
+    };
+    match read().map_err(StoreError::database("open", path))? {
+        (0, 0, 0) => Ok(0),
+        (APPLICATION, version, _) if version > 0 => Ok(version.unsigned_abs()),
+        _ => Err(StoreError::NotOurs { path: path.to_owned() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_taken_once_each_and_in_order() {
+        let mut db = Connection::open_in_memory().unwrap();
+        let path = Path::new("feige.db");
+        migrate_by(&mut db, path, &["CREATE TABLE a (x)"]).unwrap();
+        let steps = ["CREATE TABLE a (x)", "ALTER TABLE a ADD COLUMN y", "CREATE TABLE b (x)"];
+        migrate_by(&mut db, path, &steps).unwrap();
+        migrate_by(&mut db, path, &steps).unwrap();
+        assert_eq!(version(&db, path).unwrap(), 3);
+        db.execute("INSERT INTO a (x, y) VALUES (1, 2)", ()).unwrap();
+    }
+
+    #[test]
+    fn a_step_that_fails_leaves_nothing_behind() {
+        let mut db = Connection::open_in_memory().unwrap();
+        let path = Path::new("feige.db");
+        let broken = ["CREATE TABLE a (x)", "CREATE TABLE b (x); CREATE TABLE a (x)"];
+        migrate_by(&mut db, path, &broken).unwrap_err();
+        assert_eq!(version(&db, path).unwrap(), 1);
+        db.execute("CREATE TABLE b (x)", ()).unwrap();
+    }
+
+    #[test]
+    fn a_newer_schema_is_refused() {
+        let mut db = Connection::open_in_memory().unwrap();
+        let path = Path::new("feige.db");
+        migrate(&mut db, path).unwrap();
+        db.pragma_update(None, "user_version", KNOWN + 6).unwrap();
+        let error = migrate(&mut db, path).unwrap_err();
+        assert!(matches!(error, StoreError::Newer { .. }));
+        assert!(error.to_string().contains("written by a newer feige"), "{error}");
+    }
+
+    #[test]
+    fn a_database_of_somebody_else_is_refused() {
+        let mut db = Connection::open_in_memory().unwrap();
+        db.execute("CREATE TABLE theirs (x)", ()).unwrap();
+        let error = migrate(&mut db, Path::new("feige.db")).unwrap_err();
+        assert!(matches!(error, StoreError::NotOurs { .. }), "{error}");
+    }
+}

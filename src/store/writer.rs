@@ -1,0 +1,104 @@
+//! The one thread that writes the store.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::{self, JoinHandle};
+
+use super::{Store, StoreError};
+use crate::node::{Record, SaveId, SaveResult};
+
+/// Commits batches on a thread of its own, so that nobody waits for a disk. Whatever came together
+/// while one transaction was being synced goes into the next one: a burst costs few syncs.
+///
+/// Dropping it commits what waits and ends the thread.
+pub struct Writer {
+    /// None only while the writer is being closed.
+    batches: Option<Sender<Vec<(SaveId, Record)>>>,
+    thread: Option<JoinHandle<Store>>,
+    waiting: Arc<AtomicUsize>,
+}
+
+/// Most records of one transaction; what waits beyond that goes into the next.
+const TOGETHER_MAX: usize = 8_192;
+
+/// `SQLite` and our own frames need less than a tenth of this, also in debug builds.
+const STACK_BYTES: usize = 512 * 1024;
+
+impl Writer {
+    /// Starts the thread. `done` is called on it after each transaction, with the results in the
+    /// order of [`Writer::save`]; it must not block for long.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Thread`] if the system refuses the thread.
+    pub fn spawn(
+        store: Store,
+        done: impl Fn(Vec<(SaveId, SaveResult)>) + Send + 'static,
+    ) -> Result<Self, StoreError> {
+        let (batches, queue) = mpsc::channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&waiting);
+        let thread = thread::Builder::new()
+            .name("store".to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn(move || write(store, &queue, &counter, &done))
+            .map_err(|source| StoreError::Thread { source })?;
+        Ok(Self { batches: Some(batches), thread: Some(thread), waiting })
+    }
+
+    /// Hands records over; returns at once. Their results come by `done`. If the thread is gone
+    /// (it panicked in `done`) they come never, and no receipt is sent.
+    pub fn save(&self, batch: Vec<(SaveId, Record)>) {
+        if batch.is_empty() {
+            return;
+        }
+        self.waiting.fetch_add(batch.len(), Ordering::Relaxed);
+        if let Some(batches) = &self.batches {
+            let _ = batches.send(batch);
+        }
+    }
+
+    /// Records handed over whose results are not out yet. Whoever feeds from a network stops
+    /// reading while this is high: the queue itself has no bound.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Commits what waits, ends the thread and returns the store, to be closed. None if the thread
+    /// panicked.
+    pub fn close(mut self) -> Option<Store> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Option<Store> {
+        self.batches = None;
+        self.thread.take()?.join().ok()
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn write(
+    mut store: Store,
+    queue: &Receiver<Vec<(SaveId, Record)>>,
+    waiting: &AtomicUsize,
+    done: &impl Fn(Vec<(SaveId, SaveResult)>),
+) -> Store {
+    while let Ok(mut batch) = queue.recv() {
+        while batch.len() < TOGETHER_MAX {
+            let Ok(more) = queue.try_recv() else { break };
+            batch.extend(more);
+        }
+        let results = store.commit(&batch);
+        drop(batch);
+        let left = waiting.fetch_sub(results.len(), Ordering::Relaxed) - results.len();
+        done(results);
+        store.tidy(left == 0);
+    }
+    store
+}
