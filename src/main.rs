@@ -1,2 +1,7 @@
-//! feige.
-fn main() {}
+//! The program: arguments in, exit code out.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    feige::cli::run()
+}

@@ -278,6 +278,8 @@ pub enum NoticeCode {
     SmallBuffer,
     /// Part of a message was left out.
     Cut,
+    /// A message came encrypted and cannot be read; its sender gets no receipt.
+    Unreadable,
     /// This process took the port over from one that ended.
     TookOver,
     /// Our packet numbers start low again.

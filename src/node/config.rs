@@ -99,7 +99,27 @@ pub struct Policy {
     pub info_per_address_per_second: u32,
     pub info_per_second: u32,
     pub unicasts_per_second: u32,
+    pub unicasts_waiting_max: usize,
     pub scans_per_second: u32,
+    /// An entry of ours after a start or a new link is sent once more after this time.
+    pub entry_again_after: Duration,
+    /// How long a roll call waits for answers: below the count of peers, this long.
+    pub roll_call_waits: [(usize, Duration); 3],
+    /// Between the two entries a silent peer gets of its own.
+    pub probe_gap: Duration,
+    /// A peer heard this lately may owe us no answer yet, and is not taken for silent.
+    pub fresh_span: Duration,
+    /// How long a message to an unknown address waits for its answer to our entry.
+    pub meeting_wait: Duration,
+    /// How long a seed has for a part of its host list.
+    pub seed_wait: Duration,
+    /// The same entry again within this time, on another link, is no restart of its sender.
+    pub same_entry_span: Duration,
+    /// Recipients of one message that are served at once; the others at the rate below.
+    pub sends_at_once: usize,
+    pub sends_per_second: u32,
+    /// Packet numbers reserved on disk at a time.
+    pub numbers_block: u32,
 }
 
 impl Default for Policy {
@@ -123,7 +143,18 @@ impl Default for Policy {
             info_per_address_per_second: 10,
             info_per_second: 200,
             unicasts_per_second: 100,
+            unicasts_waiting_max: 8_192,
             scans_per_second: 20,
+            entry_again_after: ms(5_000),
+            roll_call_waits: [(50, ms(1_200)), (300, ms(2_200)), (usize::MAX, ms(4_300))],
+            probe_gap: ms(1_000),
+            fresh_span: ms(6_000),
+            meeting_wait: ms(1_200),
+            seed_wait: ms(3_000),
+            same_entry_span: ms(10_000),
+            sends_at_once: 50,
+            sends_per_second: 500,
+            numbers_block: 65_536,
         }
     }
 }

@@ -1,13 +1,15 @@
 //! What follows the header: one [`Body`] variant per kind of packet, and the bodies we write.
 
-use super::attach::FileList;
+use std::borrow::Cow;
+
+use super::attach::{FileEntry, FileList};
 use super::command::{Command, CommandWord, Options, PacketNo, message};
-use super::dialect::{Dialect, TextForm};
+use super::dialect::{Dialect, Habits, TextForm};
 use super::entry::Presence;
 use super::hosts::HostList;
-use super::packet::{Head, Hint, RawPacket};
+use super::packet::{Head, RawPacket};
 use super::scan;
-use super::text::{Charset, Ladder, Verdict};
+use super::text::{self, Charset, Ladder, Verdict};
 
 /// The meaning of a packet's main text and sections.
 #[derive(Clone, PartialEq, Debug)]
@@ -58,37 +60,32 @@ pub const TEXT_MAX: usize = 64 * 1024;
 pub const DATAGRAM_MAX: usize = 32_767;
 
 impl Body {
-    pub(super) fn read(raw: &RawPacket<'_>, dialect: &'static Dialect, hint: &Hint) -> Self {
-        let ladder = Ladder {
-            declared_utf8: raw.options().contains(message::UTF8),
-            remembered: hint.text,
-            dialect: dialect.charset,
-            office: hint.office,
-        };
+    /// `remembered` is the charset of the sender's texts; `names` is how its names are judged.
+    pub(super) fn read(
+        raw: &RawPacket<'_>,
+        dialect: &'static Dialect,
+        remembered: Option<Verdict>,
+        names: &Ladder,
+    ) -> Self {
+        let texts = Ladder { remembered, ..*names };
         match raw.command() {
             Command::BR_ENTRY
             | Command::BR_EXIT
             | Command::BR_ABSENCE
             | Command::ANSENTRY
             | Command::BR_ISGETLIST2
-            | Command::NOOPERATION => {
-                Self::Presence(Presence::read(raw, &Ladder { remembered: hint.names, ..ladder }))
-            }
-            Command::SENDMSG => Self::Message(Message::read(raw, dialect, &ladder)),
+            | Command::NOOPERATION => Self::Presence(Presence::read(raw, names)),
+            Command::SENDMSG => Self::Message(Message::read(raw, dialect, &texts)),
             Command::RECVMSG
             | Command::READMSG
             | Command::DELMSG
             | Command::ANSREADMSG
             | Command::RELEASEFILES => reference(raw.main()).map_or(Self::Other, Self::Reference),
             Command::SENDINFO | Command::SENDABSENCEINFO => {
-                Self::Text(Text::read(raw.main(), &ladder))
+                Self::Text(Text::read(raw.main(), &texts))
             }
-            Command::GETLIST => Self::GetHosts(
-                scan::decimal(raw.main()).and_then(|n| u32::try_from(n).ok()).unwrap_or(0),
-            ),
-            Command::ANSLIST => {
-                HostList::read(raw.main(), &ladder).map_or(Self::Other, Self::Hosts)
-            }
+            Command::GETLIST => list_index(raw.main()).map_or(Self::Other, Self::GetHosts),
+            Command::ANSLIST => HostList::read(raw.main(), names).map_or(Self::Other, Self::Hosts),
             _ => Self::Other,
         }
     }
@@ -97,57 +94,117 @@ impl Body {
 impl Text {
     fn read(bytes: &[u8], ladder: &Ladder) -> Self {
         let charset = ladder.judge(&[bytes]);
-        Self { text: charset.charset.decode(bytes).into_owned(), charset }
+        Self { text: capped(bytes, charset.charset).0, charset }
     }
 }
 
 impl Message {
     fn read(raw: &RawPacket<'_>, dialect: &'static Dialect, ladder: &Ladder) -> Self {
-        let shown = (dialect.strip_tail)(raw.main());
-        let list = if raw.options().contains(message::FILE_ATTACH) {
-            raw.sections().next().unwrap_or_default()
-        } else {
-            b""
+        let (main, list) = match attached(raw) {
+            Some(parts) => parts,
+            None => (raw.main(), &b""[..]),
         };
+        let shown = (dialect.strip_tail)(main);
         let charset = ladder.judge(&[shown, list]);
-        let mut text = charset.charset.decode(shown).into_owned();
-        let cut = text.len() > TEXT_MAX;
-        text.truncate(text.floor_char_boundary(TEXT_MAX));
+        let (text, cut) = capped(shown, charset.charset);
         Self { text, cut, charset, files: FileList::read(list, charset.charset) }
     }
 }
 
-/// A packet number in a receipt: decimal, and signed where the official client prints it so; taken
-/// modulo 2^32 (wire reference, 6.4).
+/// Text and file list of a message that offers files. The list is the first section that is not
+/// empty; a few clients put BEL where the NUL before it belongs (`feiq-dialect.md`, 8).
+fn attached<'a>(raw: &RawPacket<'a>) -> Option<(&'a [u8], &'a [u8])> {
+    if !raw.options().contains(message::FILE_ATTACH) {
+        return None;
+    }
+    if let Some(list) = raw.sections().find(|section| !section.is_empty()) {
+        return Some((raw.main(), list));
+    }
+    let (text, list) = scan::split_once(raw.main(), scan::BEL);
+    Some((text, list?))
+}
+
+/// A decoded text of at most [`TEXT_MAX`] bytes, and whether it was longer.
+fn capped(bytes: &[u8], charset: Charset) -> (String, bool) {
+    let mut text = charset.decode(bytes).into_owned();
+    let cut = text.len() > TEXT_MAX;
+    if cut {
+        text::cut(&mut text, TEXT_MAX);
+        text.shrink_to_fit();
+    }
+    (text, cut)
+}
+
+/// A packet number in a receipt: decimal, and negative where the official client prints one from
+/// 2^31 on as a signed 32-bit number; taken modulo 2^32 (wire reference, 6.4; vector
+/// `recvmsg-negative`). Compare by [`PacketNo::matches`]: numbers beyond 32 bits stay whole.
 fn reference(bytes: &[u8]) -> Option<PacketNo> {
     match bytes.strip_prefix(b"-") {
         Some(digits) => {
             let value = u32::try_from(scan::decimal(digits)?).ok()?;
-            Some(PacketNo(u64::from(value.wrapping_neg())))
+            (value <= 1 << 31).then(|| PacketNo(u64::from(value.wrapping_neg())))
         }
         None => scan::decimal(bytes).map(PacketNo),
     }
 }
 
+/// The index a `GETLIST` asks from: decimal; none written means 0.
+fn list_index(bytes: &[u8]) -> Option<u32> {
+    match bytes.trim_ascii() {
+        b"" => Some(0),
+        digits => u32::try_from(scan::decimal(digits)?).ok(),
+    }
+}
+
 /// Writes a message to a peer that reads `form`. The line end on the wire is LF, and one NUL ends
-/// the packet.
+/// the packet. What the peer's charset lacks is written as `[U+1F680]`.
 pub fn emit_message(head: &Head<'_>, options: Options, text: &str, form: TextForm) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len() + 128);
+    write_text(head, options, text, form, &mut out);
+    out.push(0);
+    out
+}
+
+/// Writes a message that offers `files`, with the list in the form the peer's `habits` name.
+pub fn emit_offer(
+    head: &Head<'_>,
+    options: Options,
+    text: &str,
+    form: TextForm,
+    files: &[FileEntry],
+    habits: &Habits,
+) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len() + 128 + 64 * files.len());
+    write_text(head, options | message::FILE_ATTACH, text, form, &mut out);
+    out.push(0);
+    FileList::write(files, form.charset(), habits.list_joint, &mut out);
+    if habits.list_nul {
+        out.push(0);
+    }
+    out
+}
+
+fn write_text(head: &Head<'_>, options: Options, text: &str, form: TextForm, out: &mut Vec<u8>) {
     let (charset, declared) = match form {
         TextForm::Utf8 => (Charset::UTF_8, message::UTF8 | message::CAP_UTF8),
         TextForm::Legacy(charset) | TextForm::Substituted(charset, _) => {
             (charset, Options::empty())
         }
     };
-    let text: String = text.chars().filter(|&c| c != '\r' && c != '\0').collect();
-    let text = match form {
-        TextForm::Substituted(_, substitute) => substitute(&text).into_owned(),
-        _ => text,
-    };
-    let mut out = Vec::with_capacity(text.len() + 128);
-    head.emit(CommandWord::new(Command::SENDMSG, options | declared), charset, &mut out);
-    out.extend(charset.encode(&text, |c| format!("[U+{:04X}]", u32::from(c))));
-    out.push(0);
-    out
+    head.emit(CommandWord::new(Command::SENDMSG, options | declared), charset, out);
+    let mut text = Cow::Borrowed(text);
+    if text.contains(['\r', '\0']) {
+        text = text.replace(['\r', '\0'], "").into();
+    }
+    if let TextForm::Substituted(_, substitute) = form {
+        text = substitute(&text).into_owned().into();
+    }
+    charset.encode_into_vec(&text, bracketed, out);
+}
+
+/// How a character is written to a peer whose charset lacks it: `[U+1F680]`.
+pub(super) fn bracketed(missing: char) -> String {
+    format!("[U+{:04X}]", u32::from(missing))
 }
 
 /// Writes a packet whose body is the number of another packet: receipts and their kin. Decimal.
@@ -167,4 +224,58 @@ pub fn emit_ascii(head: &Head<'_>, command: Command, options: Options, body: &st
     out.extend_from_slice(body.as_bytes());
     out.push(0);
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Hint, Packet};
+
+    fn read(bytes: &[u8]) -> Body {
+        Packet::read(&RawPacket::parse(bytes).unwrap(), &Hint::default()).body
+    }
+
+    #[test]
+    fn references_are_read_modulo_two_to_the_32() {
+        assert_eq!(read(b"1:1:u:h:33:-1294967296\0"), Body::Reference(PacketNo(3_000_000_000)));
+        assert_eq!(
+            read(b"1:1:u:h:289:1501745625079"),
+            Body::Reference(PacketNo(1_501_745_625_079))
+        );
+        for bad in ["", "x", "-", "-4294967296", "-2147483649", "+1", "1 ", "12x"] {
+            assert_eq!(read(format!("1:1:u:h:33:{bad}").as_bytes()), Body::Other, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_list_is_asked_for_from_an_index_or_from_the_start() {
+        assert_eq!(read(b"1:1:u:h:18:\0"), Body::GetHosts(0));
+        assert_eq!(read(b"1:1:u:h:18:   30\0"), Body::GetHosts(30));
+        for bad in ["x", "-1", "4294967296"] {
+            assert_eq!(read(format!("1:1:u:h:18:{bad}").as_bytes()), Body::Other, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn text_is_cut_at_its_cap() {
+        let long = [b"1:1:u:h:8388640:".as_slice(), "长".repeat(22_000).as_bytes()].concat();
+        let Body::Message(message) = read(&long) else { panic!() };
+        assert!(message.cut);
+        assert_eq!(message.text.len(), TEXT_MAX / 3 * 3);
+    }
+
+    #[test]
+    fn a_list_behind_a_bel_is_found_too() {
+        let Body::Message(message) = read(b"1:1:u:h:2097184:look\x070:a.txt:1:2:1:\x07\0") else {
+            panic!()
+        };
+        assert_eq!((message.text.as_str(), message.files.files.len()), ("look", 1));
+    }
+
+    #[test]
+    fn carriage_returns_and_nuls_never_reach_the_wire() {
+        let head = Head { version: "1", number: PacketNo(1), user: "u", host: "h" };
+        let bytes = emit_message(&head, Options::empty(), "a\r\nb\0c", TextForm::Utf8);
+        assert_eq!(bytes, b"1:1:u:h:25165856:a\nbc\0");
+    }
 }

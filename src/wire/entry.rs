@@ -5,7 +5,7 @@
 
 use super::command::{Command, CommandWord, Options, entry};
 use super::packet::{Head, RawPacket, name};
-use super::text::{Charset, Ladder, Office, Verdict};
+use super::text::{Charset, Ladder, Office, Sure, Verdict};
 
 /// A sender's account of itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -14,7 +14,8 @@ pub struct Presence {
     pub nick: String,
     /// Group; may be empty.
     pub group: String,
-    /// Charset of nickname and group in the head of the body.
+    /// Charset of nickname and group in the head of the body. [`Sure::Declared`] if the UTF-8 lines
+    /// say the same names again and so prove it: this peer's undeclared texts are in it too.
     pub charset: Verdict,
     /// Version of the client, the `VS` line: `type:major:minor:revision`.
     pub version: Option<String>,
@@ -22,47 +23,120 @@ pub struct Presence {
     pub(super) user: Option<String>,
     /// Computer name from the `HN` line; taken out by [`super::Packet::read`].
     pub(super) host: Option<String>,
+    /// Whether the lines proved the charset.
+    pub(super) proved: bool,
 }
 
 impl Presence {
     /// Reads the body of an entry packet. The UTF-8 lines count only with `CAPUTF8OPT`; nickname
-    /// and group are not taken from the lines of an `ANSENTRY` (wire reference, 5).
+    /// and group are not taken from the lines of an `ANSENTRY` (wire reference, 5; vector
+    /// `ansentry-trailer-nn`).
     pub(super) fn read(raw: &RawPacket<'_>, ladder: &Ladder) -> Self {
         let mut sections = raw.sections();
         let (first, second) = (sections.next(), sections.next());
         let early = first.is_some_and(|first| first.starts_with(b"\n"));
         let group = if early { &b""[..] } else { first.unwrap_or_default() };
         let lines = if early { first } else { second };
-        let charset = ladder.judge(&[raw.main(), group]);
-        let mut presence = Self {
-            nick: name(raw.main(), charset.charset),
-            group: name(group, charset.charset),
-            charset,
-            version: None,
-            user: None,
-            host: None,
+        let lines = lines.filter(|_| raw.options().contains(entry::CAP_UTF8));
+        let lines = Lines::read(lines.unwrap_or_default());
+
+        let mut charset = ladder.judge(&[raw.main(), group]);
+        let proof = if ladder.declared_utf8 {
+            None
+        } else {
+            lines.prove([raw.user, raw.host, raw.main(), group], charset.charset)
         };
-        if raw.options().contains(entry::CAP_UTF8) {
-            let renames = raw.command() != Command::ANSENTRY;
-            for line in lines.unwrap_or_default().split(|&byte| byte == b'\n') {
-                presence.read_line(line, renames);
-            }
+        if let Some(proof) = proof {
+            charset = Verdict { charset: proof, sure: Sure::Declared };
         }
-        presence
+        let (nick, group_line) = match raw.command() {
+            Command::ANSENTRY => (None, None),
+            _ => (lines.nick, lines.group),
+        };
+        Self {
+            nick: nick.unwrap_or_else(|| name(raw.main(), charset.charset)),
+            group: group_line.unwrap_or_else(|| name(group, charset.charset)),
+            charset,
+            version: lines.version,
+            user: lines.user.filter(|user| !user.is_empty()),
+            host: lines.host.filter(|host| !host.is_empty()),
+            proved: proof.is_some(),
+        }
+    }
+}
+
+/// The UTF-8 lines of an entry packet; keys of three bytes, in any order, unknown ones skipped.
+#[derive(Default)]
+struct Lines {
+    user: Option<String>,
+    host: Option<String>,
+    nick: Option<String>,
+    group: Option<String>,
+    version: Option<String>,
+}
+
+impl Lines {
+    fn read(section: &[u8]) -> Self {
+        let mut lines = Self::default();
+        if !section.starts_with(b"\n") {
+            return lines;
+        }
+        for line in section.split(|&byte| byte == b'\n') {
+            let Some((key, value)) = line.split_at_checked(3) else { continue };
+            let place = match key {
+                b"UN:" => &mut lines.user,
+                b"HN:" => &mut lines.host,
+                b"NN:" => &mut lines.nick,
+                b"GN:" => &mut lines.group,
+                b"VS:" => &mut lines.version,
+                _ => continue,
+            };
+            *place = Some(name(value, Charset::UTF_8));
+        }
+        lines
     }
 
-    fn read_line(&mut self, line: &[u8], renames: bool) {
-        let Some((key, value)) = line.split_at_checked(3) else { return };
-        let value = name(value, Charset::UTF_8);
-        match key {
-            b"UN:" if !value.is_empty() => self.user = Some(value),
-            b"HN:" if !value.is_empty() => self.host = Some(value),
-            b"NN:" if renames => self.nick = value,
-            b"GN:" if renames => self.group = value,
-            b"VS:" => self.version = Some(value),
-            _ => {}
+    /// The charset in which the names of the head (log-on name, computer name, nickname, group)
+    /// are the names of these lines; none if no name goes beyond ASCII, or nothing fits.
+    ///
+    /// This is the only certain word on a peer's code page: official clients write the head in it
+    /// and declare nothing. A line with the version alone proves nothing.
+    fn prove(&self, head: [&[u8]; 4], likely: Charset) -> Option<Charset> {
+        const CODE_PAGES: [Charset; 5] =
+            [Charset::GBK, Charset::SHIFT_JIS, Charset::BIG5, Charset::EUC_KR, Charset::UTF_8];
+        let said = [&self.user, &self.host, &self.nick, &self.group];
+        let pairs = || {
+            head.into_iter()
+                .zip(said)
+                .filter_map(|(head, line)| Some((head, line.as_deref()?)))
+                .filter(|(head, _)| !head.is_ascii())
+        };
+        pairs().next()?;
+        let proved = std::iter::once(likely)
+            .chain(CODE_PAGES)
+            .find(|&charset| pairs().all(|(head, line)| repeats(head, line, charset)))?;
+        let wide = proved == Charset::GBK && pairs().any(|(head, _)| !Charset::fits_gbk(head));
+        Some(if wide { Charset::GB18030 } else { proved })
+    }
+}
+
+/// Whether `head` is `line` in this charset. What the code page lacked is one `?` in the head, or
+/// two for a character beyond U+FFFF (wire reference, 2.5).
+fn repeats(head: &[u8], line: &str, charset: Charset) -> bool {
+    let Some(head) = charset.decode_strictly(head) else { return false };
+    let mut head = head.chars();
+    for said in line.chars() {
+        match head.next() {
+            Some(same) if same == said => {}
+            Some('?') if !said.is_ascii() => {
+                if said > '\u{ffff}' && head.as_str().starts_with('?') {
+                    head.next();
+                }
+            }
+            _ => return false,
         }
     }
+    head.next().is_none()
 }
 
 /// How much of ourselves a presence packet of ours tells.
@@ -94,19 +168,19 @@ pub struct Announcement<'a> {
 pub const VERSION_TYPE: &str = "00F10001";
 
 impl Announcement<'_> {
-    /// Writes an entry packet of ours.
+    /// Writes an entry packet of ours. Controls are left out of all names; what the charset lacks
+    /// is `?` in the head.
     pub fn emit(&self, command: Command, options: Options, form: Form) -> Vec<u8> {
         let charset = self.office.own();
-        let encode = |text: &str| {
-            let clean: String = text.chars().filter(|c| !c.is_control()).collect();
-            charset.encode(&clean, |_| "?".to_owned())
-        };
         let mut out = Vec::with_capacity(256);
         self.head.emit(CommandWord::new(command, options), charset, &mut out);
-        out.extend_from_slice(&encode(self.nick));
-        out.push(0);
-        out.extend_from_slice(&encode(self.group));
-        out.extend_from_slice(b"\0\n");
+        for text in [self.nick, self.group] {
+            for character in text.chars().filter(|character| !character.is_control()) {
+                charset.encode_char(character, &mut out);
+            }
+            out.push(0);
+        }
+        out.push(b'\n');
         if form == Form::Full {
             for (key, value) in [
                 ("UN:", self.head.user),
@@ -122,5 +196,99 @@ impl Announcement<'_> {
         let [major, minor, patch] = self.version;
         out.extend_from_slice(format!("VS:{VERSION_TYPE}:{major}:{minor}:{patch}").as_bytes());
         out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Body, Hint, Packet};
+
+    fn entry(head_charset: Charset, nick: &str, line: &str) -> Packet {
+        let mut bytes = b"1:1:u:h:16777217:".to_vec();
+        bytes.extend(head_charset.encode(nick, |_| "?".to_owned()));
+        bytes.extend_from_slice(b"\0\0\nNN:");
+        bytes.extend_from_slice(line.as_bytes());
+        bytes.extend_from_slice(b"\nVS:00010002:4:99:103");
+        Packet::read(&RawPacket::parse(&bytes).unwrap(), &Hint::default())
+    }
+
+    fn presence(packet: &Packet) -> &Presence {
+        match &packet.body {
+            Body::Presence(presence) => presence,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn lines_that_repeat_the_head_prove_its_charset() {
+        for (charset, nick) in [
+            (Charset::GBK, "谢谢"),
+            (Charset::GBK, "陈珺"),
+            (Charset::SHIFT_JIS, "林"),
+            (Charset::SHIFT_JIS, "ﾔﾏﾀﾞ"),
+            (Charset::BIG5, "謝謝"),
+            (Charset::EUC_KR, "안녕하세요"),
+            (Charset::UTF_8, "да"),
+            (Charset::GB18030, "谢🙂"),
+        ] {
+            let packet = entry(charset, nick, nick);
+            let presence = presence(&packet);
+            assert_eq!(presence.charset, Verdict { charset, sure: Sure::Declared }, "{nick}");
+            assert_eq!(presence.nick, nick);
+        }
+    }
+
+    #[test]
+    fn characters_the_code_page_lacks_do_not_spoil_the_proof() {
+        let packet = entry(Charset::GBK, "张🙂三", "张🙂三");
+        assert_eq!(presence(&packet).charset.sure, Sure::Declared);
+        let twice = entry(Charset::GBK, "张??三☕", "张🙂三☕");
+        assert_eq!(presence(&twice).charset.charset, Charset::GBK);
+        assert_eq!(presence(&twice).charset.sure, Sure::Declared);
+        assert_eq!(presence(&twice).nick, "张🙂三☕");
+    }
+
+    #[test]
+    fn lines_that_say_something_else_prove_nothing() {
+        let packet = entry(Charset::GBK, "张三", "李四");
+        assert_eq!(presence(&packet).charset.sure, Sure::Assumed);
+        assert_eq!(presence(&packet).nick, "李四");
+    }
+
+    #[test]
+    fn a_version_line_alone_proves_nothing() {
+        let bytes = b"1:1:u:h:16777217:\xd0\xbb\xd0\xbb\0\0\nVS:00F10001:0:1:0";
+        let packet = Packet::read(&RawPacket::parse(bytes).unwrap(), &Hint::default());
+        assert_eq!(presence(&packet).nick, "谢谢");
+        assert_eq!(presence(&packet).charset.sure, Sure::Assumed);
+    }
+
+    #[test]
+    fn what_the_lines_prove_holds_for_the_header() {
+        let mut bytes = b"1:1:\x97\xd1:h:16777217:\x97\xd1\0\0\nNN:".to_vec();
+        bytes.extend_from_slice("林".as_bytes());
+        let packet = Packet::read(&RawPacket::parse(&bytes).unwrap(), &Hint::default());
+        assert_eq!((packet.user.as_str(), packet.names.charset), ("林", Charset::SHIFT_JIS));
+    }
+
+    #[test]
+    fn our_entries_are_read_by_ourselves() {
+        let announcement = Announcement {
+            head: Head { version: "1", number: crate::wire::PacketNo(5), user: "王", host: "h:1" },
+            nick: "小\n王",
+            group: "研发部",
+            office: Office::Auto,
+            version: [0, 1, 0],
+        };
+        for form in [Form::Plain, Form::Full] {
+            let bytes = announcement.emit(Command::BR_ENTRY, entry::CAP_UTF8, form);
+            let packet = Packet::read(&RawPacket::parse(&bytes).unwrap(), &Hint::default());
+            let presence = presence(&packet);
+            assert_eq!((presence.nick.as_str(), presence.group.as_str()), ("小王", "研发部"));
+            assert_eq!(presence.version.as_deref(), Some("00F10001:0:1:0"));
+            assert_eq!(packet.user, "王");
+            assert_eq!(presence.proved, form == Form::Full);
+        }
     }
 }

@@ -10,6 +10,8 @@
 //! and charset are known. What we send is written by [`entry::Announcement`] and the `emit`
 //! functions of [`body`].
 
+#![warn(clippy::unwrap_used, clippy::indexing_slicing)]
+
 pub mod attach;
 pub mod body;
 pub mod command;
@@ -24,7 +26,7 @@ pub use body::Body;
 pub use command::{Command, CommandWord, Options, PacketNo};
 pub use dialect::Dialect;
 pub use packet::{Head, Hint, Packet, ParseError, RawPacket};
-pub use text::{Charset, Office, Sure, Verdict};
+pub use text::{Charset, Learned, Office, Sure, Verdict};
 
 /// The port of the protocol, UDP and TCP: 2425 = 0x0979.
 pub const PORT: u16 = 2425;

@@ -1,12 +1,15 @@
 //! One datagram: its six fields as they came ([`RawPacket`]), and what they mean ([`Packet`]).
 
+use std::borrow::Cow;
 use std::fmt;
+
+use memchr::memchr2;
 
 use super::body::Body;
 use super::command::{Command, CommandWord, Options, PacketNo, message};
 use super::dialect::Dialect;
 use super::scan;
-use super::text::{Charset, Ladder, Office, Verdict};
+use super::text::{self, Charset, Ladder, Office, Sure, Verdict};
 
 /// Why a datagram is not a packet; names the first field that is wrong (wire reference, 2.4).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
@@ -48,6 +51,9 @@ pub struct RawPacket<'a> {
     pub word: CommandWord,
     /// Everything after the fifth colon, NULs included; none if there is no fifth colon.
     pub rest: Option<&'a [u8]>,
+    main: &'a [u8],
+    /// What follows the first NUL.
+    after: Option<&'a [u8]>,
 }
 
 impl<'a> RawPacket<'a> {
@@ -56,18 +62,20 @@ impl<'a> RawPacket<'a> {
         if bytes.is_empty() {
             return Err(ParseError::Empty);
         }
-        let (head, _) = scan::split_once(bytes, 0);
-        let field = |from: &'a [u8]| match scan::split_once(from, b':') {
-            (field, Some(rest)) => Ok((field, rest)),
-            (_, None) => Err(ParseError::Fields),
+        let (version, bytes) = field(bytes)?;
+        let (number_text, bytes) = field(bytes)?;
+        let (user, bytes) = field(bytes)?;
+        let (host, bytes) = field(bytes)?;
+        let (word_text, rest, (main, after)) = match memchr2(b':', 0, bytes) {
+            Some(end) => {
+                let (word_text, tail) = bytes.split_at(end);
+                match tail.split_first() {
+                    Some((b':', rest)) => (word_text, Some(rest), scan::split_once(rest, 0)),
+                    tail => (word_text, None, (&b""[..], tail.map(|(_, after)| after))),
+                }
+            }
+            None => (bytes, None, (&b""[..], None)),
         };
-        let (version, after) = field(head)?;
-        let (number_text, after) = field(after)?;
-        let (user, after) = field(after)?;
-        let (host, after) = field(after)?;
-        let (word_text, main) = scan::split_once(after, b':');
-        let rest = main.map(|main| bytes.get(head.len() - main.len()..).unwrap_or_default());
-
         if scan::decimal(scan::leading_digits(version).0) != Some(1) {
             return Err(ParseError::Version);
         }
@@ -84,6 +92,8 @@ impl<'a> RawPacket<'a> {
             word_text,
             word: CommandWord(word),
             rest,
+            main,
+            after,
         })
     }
 
@@ -99,14 +109,13 @@ impl<'a> RawPacket<'a> {
 
     /// The main text: after the fifth colon up to the first NUL.
     pub fn main(&self) -> &'a [u8] {
-        scan::split_once(self.rest.unwrap_or_default(), 0).0
+        self.main
     }
 
     /// The additional sections: what follows the first NUL, split at NUL, without empty ones at
     /// the end.
     pub fn sections(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        let (_, sections) = scan::split_once(self.rest.unwrap_or_default(), 0);
-        let sections = sections.map(scan::trim_nuls).filter(|sections| !sections.is_empty());
+        let sections = self.after.map(scan::trim_nuls).filter(|sections| !sections.is_empty());
         sections.into_iter().flat_map(|sections| sections.split(|&byte| byte == 0))
     }
 
@@ -120,7 +129,20 @@ impl<'a> RawPacket<'a> {
         if let Some(rest) = self.rest {
             out.push(b':');
             out.extend_from_slice(rest);
+        } else if let Some(after) = self.after {
+            out.push(0);
+            out.extend_from_slice(after);
         }
+    }
+}
+
+/// A field of the header, and what follows its colon. A NUL ends the header early.
+fn field(bytes: &[u8]) -> Result<(&[u8], &[u8]), ParseError> {
+    let end = memchr2(b':', 0, bytes).ok_or(ParseError::Fields)?;
+    let (field, tail) = bytes.split_at(end);
+    match tail.split_first() {
+        Some((b':', tail)) => Ok((field, tail)),
+        _ => Err(ParseError::Fields),
     }
 }
 
@@ -143,9 +165,9 @@ impl fmt::Debug for RawPacket<'_> {
 pub struct Hint {
     /// Its dialect, if its entry was seen.
     pub dialect: Option<&'static Dialect>,
-    /// The charset of its names, if it was learnt.
+    /// The charset of its names, if it was learnt. Serves for its texts too until one is learnt.
     pub names: Option<Verdict>,
-    /// The charset of its texts, if it was learnt.
+    /// The charset of its texts, if it was learnt. Serves for its names too until one is learnt.
     pub text: Option<Verdict>,
     /// The charset of the office.
     pub office: Office,
@@ -158,7 +180,8 @@ pub struct Packet {
     pub dialect: &'static Dialect,
     /// The sender's number for it.
     pub number: PacketNo,
-    /// Log-on name; that of the UTF-8 lines where an entry has them.
+    /// Log-on name; that of the UTF-8 lines where an entry has them. May bear a key's fingerprint,
+    /// see [`Packet::fingerprint`].
     pub user: String,
     /// Computer name; that of the UTF-8 lines where an entry has them.
     pub host: String,
@@ -183,34 +206,74 @@ impl Packet {
         let options = raw.options();
         let ladder = Ladder {
             declared_utf8: options.contains(message::UTF8),
-            remembered: hint.names,
+            remembered: hint.names.or(hint.text),
             dialect: dialect.charset,
             office: hint.office,
         };
-        let names = ladder.judge(&[raw.user, raw.host]);
-        let mut packet = Self {
+        let mut body = Body::read(raw, dialect, hint.text.or(hint.names), &ladder);
+        let mut names = ladder.judge(&[raw.user, raw.host]);
+        let (mut user, mut host) = (None, None);
+        if let Body::Presence(presence) = &mut body {
+            // Only entry packets may rename their sender (wire reference, 14.10).
+            (user, host) = (presence.user.take(), presence.host.take());
+            // What the lines proved holds for the header as well: one writer, one code page.
+            if presence.proved && names.sure != Sure::Ascii {
+                names = presence.charset;
+            }
+        }
+        Self {
             dialect,
             number: raw.number,
-            user: name(raw.user, names.charset),
-            host: name(raw.host, names.charset),
+            user: user.unwrap_or_else(|| name(raw.user, names.charset)),
+            host: host.unwrap_or_else(|| name(raw.host, names.charset)),
             names,
             command: raw.command(),
             options,
-            body: Body::read(raw, dialect, hint),
-        };
-        if let Body::Presence(presence) = &mut packet.body {
-            // Only entry packets may rename their sender (wire reference, 14.10).
-            packet.user = presence.user.take().unwrap_or(packet.user);
-            packet.host = presence.host.take().unwrap_or(packet.host);
+            body,
         }
-        packet
     }
+
+    /// The fingerprint of the sender's key, if its log-on name bears one: 16 letters or digits
+    /// (wire reference, 5.1). A claim; who uses it must check it against the key.
+    pub fn fingerprint(&self) -> Option<&str> {
+        split_fingerprint(&self.user).1
+    }
+
+    /// The log-on name without a fingerprint: what to show.
+    pub fn plain_user(&self) -> Cow<'_, str> {
+        split_fingerprint(&self.user).0
+    }
+}
+
+/// Splits a log-on name into the name to show and the fingerprint in it. The mark is `-<`, exactly
+/// 16 letters or digits, `>`, anywhere in the name (wire reference, 5.1; vector
+/// `br-entry-fingerprint`).
+pub fn split_fingerprint(user: &str) -> (Cow<'_, str>, Option<&str>) {
+    const LENGTH: usize = 16;
+    for (at, mark) in user.match_indices("-<") {
+        let (before, from_mark) = user.split_at(at);
+        let digits = from_mark.get(mark.len()..mark.len() + LENGTH);
+        let after = from_mark.get(mark.len() + LENGTH..).and_then(|tail| tail.strip_prefix('>'));
+        if let (Some(digits), Some(after)) = (digits, after)
+            && digits.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        {
+            let name = if after.is_empty() {
+                Cow::Borrowed(before)
+            } else {
+                Cow::Owned([before, after].concat())
+            };
+            return (name, Some(digits));
+        }
+    }
+    (Cow::Borrowed(user), None)
 }
 
 /// Decodes a name and cuts it to [`NAME_MAX`] at a character boundary.
 pub(super) fn name(bytes: &[u8], charset: Charset) -> String {
+    // A byte decodes to half a byte of UTF-8 at the least, so no more input than this counts.
+    let bytes = bytes.get(..4 * NAME_MAX).unwrap_or(bytes);
     let mut name = charset.decode(bytes).into_owned();
-    name.truncate(name.floor_char_boundary(NAME_MAX));
+    text::cut(&mut name, NAME_MAX);
     name
 }
 
@@ -227,35 +290,111 @@ pub struct Head<'a> {
     pub host: &'a str,
 }
 
+/// Longest log-on or computer name written, in bytes: the official client's buffers hold 80 with
+/// the NUL (wire reference, 2.2).
+pub const FIELD_MAX: usize = 79;
+
 impl Head<'_> {
-    /// Writes the header up to and including the fifth colon. Bytes that would break a header
-    /// (`:`, NUL, BEL, LF) become `;`, and an empty name becomes `-`, because the official reader
-    /// collapses empty fields; names are cut to 79 bytes, its limit (wire reference, 2.2, 2.3).
+    /// Writes the header up to and including the fifth colon. Characters that would break a header
+    /// or a host list (`:`, NUL, BEL, LF and other controls) become `;`, what the charset lacks
+    /// becomes `?`, and an empty name becomes `-`, because the official reader collapses empty
+    /// fields. Names are cut to [`FIELD_MAX`] at a character boundary (wire reference, 2.2, 2.3).
     pub fn emit(&self, word: CommandWord, charset: Charset, out: &mut Vec<u8>) {
         out.extend_from_slice(self.version.as_bytes());
         out.push(b':');
         out.extend_from_slice(self.number.to_string().as_bytes());
-        for name in [self.user, self.host] {
-            out.push(b':');
-            out.extend_from_slice(&field(name, charset));
-        }
+        out.push(b':');
+        write_field(self.user, charset, out);
+        out.push(b':');
+        write_field(self.host, charset, out);
         out.push(b':');
         out.extend_from_slice(word.0.to_string().as_bytes());
         out.push(b':');
     }
 }
 
-fn field(name: &str, charset: Charset) -> Vec<u8> {
-    const MAX: usize = 79;
-    let clean: String =
-        name.chars().map(|c| if c == ':' || c.is_control() { ';' } else { c }).collect();
-    let mut field = Vec::new();
-    for character in clean.chars() {
-        let bytes = charset.encode(character.encode_utf8(&mut [0; 4]), |_| "?".to_owned());
-        if field.len() + bytes.len() > MAX {
+fn write_field(name: &str, charset: Charset, out: &mut Vec<u8>) {
+    let start = out.len();
+    for character in name.chars() {
+        let clean = if character == ':' || character.is_control() { ';' } else { character };
+        let before = out.len();
+        charset.encode_char(clean, out);
+        if out.len() - start > FIELD_MAX {
+            out.truncate(before);
             break;
         }
-        field.extend_from_slice(&bytes);
     }
-    if field.is_empty() { b"-".to_vec() } else { field }
+    if out.len() == start {
+        out.push(b'-');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(user: &str, host: &str, charset: Charset) -> Vec<u8> {
+        let mut out = Vec::new();
+        Head { version: "1", number: PacketNo(7), user, host }.emit(
+            CommandWord::new(Command::SENDMSG, Options::empty()),
+            charset,
+            &mut out,
+        );
+        out
+    }
+
+    #[test]
+    fn names_cannot_break_the_header() {
+        assert_eq!(header("a:b\u{7}c\nd\0e", "", Charset::GBK), b"1:7:a;b;c;d;e:-:32:");
+    }
+
+    #[test]
+    fn names_are_cut_between_characters() {
+        // 39 hanzi are 78 bytes; the 40th would end at byte 80.
+        let hanzi = "王".repeat(60);
+        let expected = [b"1:7:".as_slice(), &b"\xcd\xf5".repeat(39), b":h:32:"].concat();
+        assert_eq!(header(&hanzi, "h", Charset::GBK), expected);
+        let ascii = "x".repeat(100);
+        assert_eq!(header(&ascii, "h", Charset::UTF_8).len(), "1:7::h:32:".len() + FIELD_MAX);
+    }
+
+    #[test]
+    fn characters_the_charset_lacks_are_visible() {
+        assert_eq!(header("🙂a", "h", Charset::GBK), b"1:7:?a:h:32:");
+        assert_eq!(header("🙂a", "h", Charset::UTF_8), "1:7:🙂a:h:32:".as_bytes());
+    }
+
+    #[test]
+    fn a_header_that_ends_in_nul_loses_nothing() {
+        let bytes = b"1:2:u:h:32\0group\0tail";
+        let raw = RawPacket::parse(bytes).unwrap();
+        assert_eq!((raw.rest, raw.main()), (None, &b""[..]));
+        assert_eq!(raw.sections().collect::<Vec<_>>(), [&b"group"[..], b"tail"]);
+        let mut out = Vec::new();
+        raw.emit(&mut out);
+        assert_eq!(out, bytes);
+    }
+
+    #[test]
+    fn fingerprints_are_recognised_anywhere_and_only_whole() {
+        let split = |user| {
+            let (name, fingerprint) = split_fingerprint(user);
+            (name.into_owned(), fingerprint.map(str::to_owned))
+        };
+        let mark = Some("0123456789abcdeF".to_owned());
+        assert_eq!(split("taro-<0123456789abcdeF>"), ("taro".into(), mark.clone()));
+        assert_eq!(split("ta-<x>-<0123456789abcdeF>ro"), ("ta-<x>ro".into(), mark));
+        for plain in ["taro", "taro-<0123456789abcde>", "taro-<0123456789abcdef", "-<好好好好好好>"]
+        {
+            assert_eq!(split(plain), (plain.into(), None));
+        }
+    }
+
+    #[test]
+    fn names_are_capped_at_a_character() {
+        let long = "字".repeat(500);
+        let bytes = Charset::GBK.encode(&long, |_| String::new());
+        assert_eq!(name(&bytes, Charset::GBK), "字".repeat(NAME_MAX / 3));
+        assert_eq!(name(&bytes, Charset::GBK).len(), 255);
+    }
 }

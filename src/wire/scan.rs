@@ -6,32 +6,26 @@
 
 use memchr::memchr;
 
+/// BEL, which ends the entries of file lists and the fields of host lists.
+pub(crate) const BEL: u8 = 0x07;
+
 /// Reads `digits` as an unsigned decimal number. Digits only: no sign, no blank, no overflow.
 pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
-    number(digits, 10)
+    number::<10>(digits)
 }
 
 /// Reads `digits` as an unsigned hexadecimal number of either case. Digits only.
 pub(crate) fn hex(digits: &[u8]) -> Option<u64> {
-    number(digits, 16)
+    number::<16>(digits)
 }
 
-fn number(digits: &[u8], base: u64) -> Option<u64> {
+fn number<const BASE: u32>(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
     }
     digits.iter().try_fold(0u64, |value, &byte| {
-        let digit = match byte {
-            b'0'..=b'9' => byte - b'0',
-            b'a'..=b'f' => byte - b'a' + 10,
-            b'A'..=b'F' => byte - b'A' + 10,
-            _ => return None,
-        };
-        let digit = u64::from(digit);
-        if digit >= base {
-            return None;
-        }
-        value.checked_mul(base)?.checked_add(digit)
+        let digit = char::from(byte).to_digit(BASE)?;
+        value.checked_mul(u64::from(BASE))?.checked_add(u64::from(digit))
     })
 }
 

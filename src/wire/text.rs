@@ -1,16 +1,23 @@
 //! Charsets: which one these bytes are in, and text to bytes and back.
 //!
 //! Nothing on the wire names the charset of a packet without `UTF8OPT`. A [`Ladder`] climbs down
-//! from what is known to what can only be guessed, and its [`Verdict`] says on which step it stood.
-//! Original bytes are never thrown away by this module: a verdict can be revised later.
+//! from what is known to what can only be guessed, and its [`Verdict`] says on which step it stood;
+//! [`Learned`] remembers the verdicts on one peer. Original bytes are never thrown away by this
+//! module: a verdict can be revised later.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
-use encoding_rs::{EncoderResult, Encoding};
+use encoding_rs::{DecoderResult, EncoderResult, Encoding};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+mod evidence;
+mod ladder;
+mod learned;
+
+pub use ladder::{Ladder, Sure, Verdict};
+pub use learned::Learned;
 
 /// A charset, as the WHATWG encoding standard defines it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -45,18 +52,80 @@ impl Charset {
         self.0.decode_without_bom_handling_and_without_replacement(bytes)
     }
 
+    /// Whether every byte belongs to a character. Allocates nothing.
+    pub fn reads(self, bytes: &[u8]) -> bool {
+        if self == Self::UTF_8 {
+            return Encoding::utf8_valid_up_to(bytes) == bytes.len();
+        }
+        if bytes.is_ascii() && self.0.is_ascii_compatible() {
+            return true;
+        }
+        let mut decoder = self.0.new_decoder_without_bom_handling();
+        let mut rest = bytes;
+        let mut chunk = [0u8; 1024];
+        loop {
+            let (result, read, _) =
+                decoder.decode_to_utf8_without_replacement(rest, &mut chunk, true);
+            match result {
+                DecoderResult::InputEmpty => return true,
+                DecoderResult::Malformed(..) => return false,
+                DecoderResult::OutputFull => rest = rest.get(read..).unwrap_or_default(),
+            }
+        }
+    }
+
     /// Encodes; a character this charset lacks is written as what `substitute` makes of it (again
     /// in this charset; what even that lacks becomes `?`). Never as `&#12345;`.
-    pub fn encode(self, text: &str, mut substitute: impl FnMut(char) -> String) -> Vec<u8> {
+    pub fn encode(self, text: &str, substitute: impl FnMut(char) -> String) -> Vec<u8> {
         let mut out = Vec::with_capacity(text.len() + 16);
+        self.encode_into_vec(text, substitute, &mut out);
+        out
+    }
+
+    /// [`Charset::encode`], appending.
+    pub(super) fn encode_into_vec(
+        self,
+        text: &str,
+        mut substitute: impl FnMut(char) -> String,
+        out: &mut Vec<u8>,
+    ) {
         let mut rest = text;
-        while let Some((missing, tail)) = self.encode_into(rest, &mut out) {
-            if self.encode_into(&substitute(missing), &mut out).is_some() {
+        while let Some((missing, tail)) = self.encode_into(rest, out) {
+            if self.encode_into(&substitute(missing), out).is_some() {
                 out.push(b'?');
             }
             rest = tail;
         }
-        out
+    }
+
+    /// Appends one character; what this charset lacks is `?`. Never more than four bytes.
+    pub(super) fn encode_char(self, character: char, out: &mut Vec<u8>) {
+        let mut utf8 = [0; 4];
+        let utf8 = character.encode_utf8(&mut utf8);
+        if utf8.len() == 1 || self == Self::UTF_8 {
+            out.extend_from_slice(utf8.as_bytes());
+            return;
+        }
+        let mut bytes = [0; 8];
+        let (result, _, written) =
+            self.0.new_encoder().encode_from_utf8_without_replacement(utf8, &mut bytes, true);
+        match result {
+            EncoderResult::InputEmpty => {
+                out.extend_from_slice(bytes.get(..written).unwrap_or_default());
+            }
+            _ => out.push(b'?'),
+        }
+    }
+
+    /// Whether GBK bytes have no four-byte character, which only GB18030 has.
+    pub(super) fn fits_gbk(bytes: &[u8]) -> bool {
+        let mut bytes = bytes.iter();
+        while let Some(lead) = bytes.next() {
+            if !lead.is_ascii() && bytes.next().is_some_and(u8::is_ascii_digit) {
+                return false;
+            }
+        }
+        true
     }
 
     /// Whether this charset has every character of `text`.
@@ -66,6 +135,10 @@ impl Charset {
 
     /// Appends `text` up to the first character this charset lacks; that character and what follows.
     fn encode_into<'t>(self, text: &'t str, out: &mut Vec<u8>) -> Option<(char, &'t str)> {
+        if self == Self::UTF_8 || text.is_ascii() {
+            out.extend_from_slice(text.as_bytes());
+            return None;
+        }
         let mut encoder = self.0.new_encoder();
         let mut rest = text;
         loop {
@@ -81,6 +154,15 @@ impl Charset {
             }
         }
     }
+}
+
+/// Cuts `text` to at most `max` bytes, between characters.
+pub(super) fn cut(text: &mut String, max: usize) {
+    let mut end = max.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.truncate(end);
 }
 
 impl fmt::Display for Charset {
@@ -182,94 +264,6 @@ impl<'de> Deserialize<'de> for Office {
     }
 }
 
-/// How sure a [`Verdict`] is, weakest first.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Sure {
-    /// Only ASCII: says nothing about the charset.
-    Ascii,
-    /// A detector guessed from the bytes.
-    Guessed,
-    /// The office's charset reads it without an error.
-    Assumed,
-    /// The bytes are valid UTF-8, and nothing speaks against it.
-    Valid,
-    /// All clients of this dialect write so.
-    Dialect,
-    /// This peer wrote so before.
-    Remembered,
-    /// The packet says so (`UTF8OPT`), or its UTF-8 lines prove it.
-    Declared,
-    /// The user said so.
-    Pinned,
-}
-
-/// Which charset, and how sure.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Verdict {
-    /// The charset.
-    pub charset: Charset,
-    /// How sure.
-    pub sure: Sure,
-}
-
-/// Everything known beforehand about the charset of some bytes.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Ladder {
-    /// The packet has `UTF8OPT`.
-    pub declared_utf8: bool,
-    /// What this peer used before.
-    pub remembered: Option<Verdict>,
-    /// What every client of this dialect uses.
-    pub dialect: Option<Charset>,
-    /// What the office uses.
-    pub office: Office,
-}
-
-impl Ladder {
-    /// Judges `parts` together: one writer, one charset.
-    pub fn judge(&self, parts: &[&[u8]]) -> Verdict {
-        let verdict = |charset, sure| Verdict { charset, sure };
-        let strictly =
-            |charset: Charset| parts.iter().all(|p| charset.decode_strictly(p).is_some());
-        if parts.iter().all(|part| part.is_ascii()) {
-            return verdict(Charset::UTF_8, Sure::Ascii);
-        }
-        if let Some(pinned) = self.remembered.filter(|r| r.sure == Sure::Pinned) {
-            return pinned;
-        }
-        if self.declared_utf8 {
-            return verdict(Charset::UTF_8, Sure::Declared);
-        }
-        if let Some(before) = self.remembered.filter(|r| strictly(r.charset)) {
-            return verdict(before.charset, Sure::Remembered);
-        }
-        if let Some(charset) = self.dialect {
-            // One bad byte or half a character at the end is normal (vector entry-lbt2), so this
-            // need not read strictly; UTF-8 wins only where the dialect's own charset fails.
-            return if !strictly(charset) && strictly(Charset::UTF_8) {
-                verdict(Charset::UTF_8, Sure::Valid)
-            } else {
-                verdict(charset, Sure::Dialect)
-            };
-        }
-        if strictly(Charset::UTF_8) {
-            return verdict(Charset::UTF_8, Sure::Valid);
-        }
-        if let Office::Fixed(charset) = self.office {
-            if strictly(charset) {
-                return verdict(charset, Sure::Assumed);
-            }
-        }
-        let mut detector = EncodingDetector::new(Iso2022JpDetection::Deny);
-        for part in parts {
-            detector.feed(part, false);
-        }
-        detector.feed(b"", true);
-        verdict(Charset(detector.guess(None, Utf8Detection::Deny)), Sure::Guessed)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -282,12 +276,14 @@ mod tests {
     }
 
     #[test]
-    fn gbk_that_is_also_valid_utf8_reads_right_from_a_peer_known_for_gbk() {
-        let known = Ladder {
-            remembered: Some(Verdict { charset: Charset::GBK, sure: Sure::Dialect }),
-            ..Ladder::default()
-        };
-        let thanks = b"\xd0\xbb\xd0\xbb";
-        assert_eq!(known.judge(&[thanks]).charset.decode(thanks), "谢谢");
+    fn a_charset_reads_what_it_decodes_without_replacement() {
+        let long = "长".repeat(5_000);
+        for charset in [Charset::GBK, Charset::UTF_8, Charset::GB18030] {
+            let bytes = charset.encode(&long, |_| String::new());
+            assert!(charset.reads(&bytes), "{charset}");
+            assert!(!charset.reads(bytes.get(..bytes.len() - 1).unwrap()), "{charset}");
+        }
+        assert!(!Charset::GBK.reads(b"\xff"));
+        assert!(Charset::SHIFT_JIS.reads(b"plain"));
     }
 }

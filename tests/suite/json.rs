@@ -1,1 +1,300 @@
-//! Tests of json.
+//! `docs/json.md` says what the types say: every variant and every field is described, and nothing
+//! is described that does not exist.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use feige::node::{
+    Bounce, Charset, Counters, Delivery, Direction, DownReason, Event, Ipv4Net, Link, LinkId,
+    MessageEvent, NoticeCode, Outcome, PacketNo, PeerId, PeerView, Refusal, Reply, Request,
+    ShellStatus, Status, Sure, Target, UnixMillis,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+
+/// What the page describes: for each heading (``event `peer_up` ``) the keys of its table.
+pub(crate) struct Page(BTreeMap<String, BTreeSet<String>>);
+
+impl Page {
+    pub(crate) fn read() -> Self {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/json.md");
+        let text = std::fs::read_to_string(path).expect("docs/json.md is there");
+        let mut sections = BTreeMap::new();
+        let mut heading = String::new();
+        for line in text.lines() {
+            if let Some(title) = line.strip_prefix('#') {
+                heading = title.trim_start_matches('#').trim().to_owned();
+                if heading.ends_with('`') {
+                    sections.insert(heading.clone(), BTreeSet::new());
+                }
+            } else if let Some(key) = line.strip_prefix("| `") {
+                let (key, _) = key.split_once('`').expect("a key ends");
+                if let Some(keys) = sections.get_mut(&heading) {
+                    assert!(keys.insert(key.to_owned()), "{heading} describes {key} twice");
+                }
+            }
+        }
+        Self(sections)
+    }
+
+    pub(crate) fn keys(&self, kind: &str, name: &str) -> BTreeSet<String> {
+        let heading = format!("{kind} `{name}`");
+        self.0.get(&heading).unwrap_or_else(|| panic!("docs/json.md has no {heading}")).clone()
+    }
+
+    /// Names described under headings of this kind.
+    fn names(&self, kind: &str) -> BTreeSet<String> {
+        let name = |heading: &String| {
+            let name = heading.strip_prefix(kind)?.trim().trim_matches('`');
+            Some(name.to_owned())
+        };
+        self.0.keys().filter_map(name).collect()
+    }
+
+    /// `object` has exactly the keys described, and so has what is nested in it.
+    pub(crate) fn describes(&self, kind: &str, name: &str, object: &Map<String, Value>) {
+        let keys: BTreeSet<_> = object.keys().cloned().collect();
+        assert_eq!(self.keys(kind, name), keys, "{kind} `{name}`: described, and there");
+        self.describes_inside(object);
+    }
+
+    /// `object` has no key that is not described.
+    pub(crate) fn allows(&self, kind: &str, name: &str, object: &Map<String, Value>) {
+        let described = self.keys(kind, name);
+        for key in object.keys() {
+            assert!(described.contains(key), "{kind} `{name}` does not describe {key}");
+        }
+    }
+
+    fn describes_inside(&self, object: &Map<String, Value>) {
+        for (key, value) in object {
+            let name = match key.as_str() {
+                "peers" | "to" => "peer",
+                "links" => "link",
+                "v4" => "net",
+                "files" => "file",
+                "hosts" => "listed",
+                other => other,
+            };
+            let inner = match value {
+                Value::Array(items) => items.as_slice(),
+                other => std::slice::from_ref(other),
+            };
+            for object in inner.iter().filter_map(Value::as_object) {
+                // A recipient of a request is `{"peer": ID}` or `{"addr": ADDRESS}`.
+                if key != "to" || object.len() > 1 {
+                    self.describes("object", name, object);
+                }
+            }
+        }
+    }
+}
+
+/// The names of all variants of an enum, from what serde says of one that does not exist.
+fn variants<T: DeserializeOwned>(tag: Option<&str>) -> BTreeSet<String> {
+    let bogus = match tag {
+        Some(tag) => json!({ tag: "?" }),
+        None => json!("?"),
+    };
+    let error = serde_json::from_value::<T>(bogus).err().expect("no such variant").to_string();
+    let (_, expected) = error.split_once("expected ").expect("serde lists the variants");
+    expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// Every variant of a tagged enum has an example here and a description there, with the same keys.
+fn check<T: Serialize + DeserializeOwned>(kind: &str, examples: &[T]) {
+    let page = Page::read();
+    let mut seen = BTreeSet::new();
+    for example in examples {
+        let Value::Object(mut object) = serde_json::to_value(example).expect("it serialises")
+        else {
+            panic!("a tagged enum is an object")
+        };
+        let Some(Value::String(name)) = object.remove(kind) else { panic!("no tag {kind}") };
+        if kind == "reply" && name == "refused" {
+            // The fields of the refusal itself are checked with the refusals.
+            object.retain(|key, _| key == "refusal");
+        }
+        page.describes(kind, &name, &object);
+        seen.insert(name);
+    }
+    assert_eq!(variants::<T>(Some(kind)), seen, "an example of each {kind}");
+    assert_eq!(page.names(kind), seen, "a description of each {kind}, and no more");
+}
+
+fn words<T: DeserializeOwned>(name: &str) {
+    assert_eq!(Page::read().keys("values", name), variants::<T>(None), "values `{name}`");
+}
+
+#[test]
+fn every_event_is_described() {
+    check(
+        "event",
+        &[
+            Event::PeerUp { peer: peer() },
+            Event::PeerChanged { peer: peer() },
+            Event::PeerDown { peer: peer(), reason: DownReason::Exit },
+            Event::Message(Box::new(message())),
+            Event::Receipt { number: PacketNo(1), peer: peer(), tries: 1, rtt_ms: 0.5 },
+            Event::Failed {
+                number: PacketNo(1),
+                peer: peer(),
+                outcome: Outcome::NotConfirmed,
+                tries: 17,
+                hint: Some(Bounce::PortUnreachable),
+            },
+            Event::Notice { code: NoticeCode::Links, text: "eth0".into() },
+            Event::Lagged { missed: 3 },
+        ],
+    );
+}
+
+#[test]
+fn every_request_is_described() {
+    check(
+        "request",
+        &[
+            Request::Peers,
+            Request::RollCall,
+            Request::Broadcast { text: "x".into() },
+            Request::Send {
+                to: vec![
+                    Target::Peer(PeerId(Arc::from("a@b"))),
+                    Target::Addr("10.0.0.7:2425".parse().expect("an address")),
+                ],
+                text: "x".into(),
+                check: true,
+                timeout_ms: 30_000,
+            },
+            Request::Cancel { number: PacketNo(1) },
+            Request::Rename { nick: "a".into(), group: "b".into() },
+            Request::Status,
+            Request::Stop,
+        ],
+    );
+}
+
+#[test]
+fn every_reply_is_described() {
+    check(
+        "reply",
+        &[
+            Reply::Peers { peers: vec![peer()] },
+            Reply::RollCall { wait_ms: 1200 },
+            Reply::Sent { number: PacketNo(1), to: vec![peer()], links: vec!["eth0".into()] },
+            Reply::Status(Box::new(status())),
+            Reply::Done,
+            Reply::Refused(Refusal::EmptyText),
+        ],
+    );
+}
+
+#[test]
+fn every_refusal_is_described() {
+    check(
+        "refusal",
+        &[
+            Refusal::EmptyText,
+            Refusal::TooLong { peer: Box::new(peer()), size: 40_000, limit: 32_767 },
+            Refusal::BroadcastTooLong { size: 40_000, limit: 32_767 },
+            Refusal::UnknownPeer { peer: PeerId(Arc::from("a@b")) },
+            Refusal::Nobody,
+            Refusal::NoLink,
+            Refusal::Passive,
+            Refusal::Busy,
+        ],
+    );
+}
+
+#[test]
+fn every_word_is_described() {
+    words::<DownReason>("reason");
+    words::<Direction>("direction");
+    words::<Delivery>("delivery");
+    words::<Outcome>("outcome");
+    words::<Bounce>("hint");
+    words::<Sure>("charset_sure");
+    words::<NoticeCode>("code");
+}
+
+#[test]
+fn every_line_bears_version_time_and_place() {
+    let event = Event::Message(Box::new(message()));
+    let line = feige::cli::output::event_line(Some(418), UnixMillis(1_795_138_201_250), &event);
+    let line: Map<String, Value> =
+        serde_json::from_str(&line.expect("it serialises")).expect("it is an object");
+    let page = Page::read();
+    let mut keys = page.keys("object", "line");
+    keys.extend(page.keys("event", "message"));
+    assert_eq!(keys, line.keys().cloned().collect());
+    assert_eq!(line["v"], 1);
+    assert_eq!(line["seq"], 418);
+}
+
+fn peer() -> PeerView {
+    PeerView {
+        id: PeerId(Arc::from("zhangsan@PC-1#0123456789AB")),
+        nick: "张三".into(),
+        user: "zhangsan".into(),
+        host: "PC-1".into(),
+        group: "研发部".into(),
+        addr: "10.0.0.7".parse().expect("an address"),
+        port: 2425,
+        addrs: vec!["10.0.0.7:2425".parse().expect("an address")],
+        dialect: "feiq".into(),
+        charset: Some(Charset::GBK),
+        charset_sure: Some(Sure::Dialect),
+        version: Some("6".into()),
+        absent: false,
+        fingerprint: Some("00".into()),
+    }
+}
+
+fn message() -> MessageEvent {
+    MessageEvent {
+        peer: Some(peer()),
+        direction: Direction::In,
+        delivery: Delivery::Direct,
+        number: PacketNo(1),
+        text: "谢谢".into(),
+        charset: Charset::GBK,
+        charset_sure: Sure::Dialect,
+        sealed: false,
+        locked: false,
+        automatic: false,
+        cut: false,
+        files: 0,
+    }
+}
+
+fn status() -> Status {
+    let net = Ipv4Net {
+        addr: [10, 0, 0, 1].into(),
+        broadcast: Some([10, 0, 0, 255].into()),
+        limited: true,
+    };
+    Status {
+        version: "0.1.0".into(),
+        nick: "alice".into(),
+        group: "ops".into(),
+        user: "alice".into(),
+        host: "pc".into(),
+        identity: "0123456789AB".into(),
+        port: 2425,
+        passive: false,
+        keeps: true,
+        since: UnixMillis(0),
+        links: vec![Link {
+            id: LinkId(2),
+            name: "eth0".into(),
+            v4: vec![net],
+            v6: vec!["fe80::1".parse().expect("an address")],
+            multicast: true,
+        }],
+        peers: 1,
+        waiting: 0,
+        counters: Counters::default(),
+        shell: Some(ShellStatus::default()),
+    }
+}

@@ -1,7 +1,7 @@
 //! Ourselves: FeiQ's version field, and a `VS` line that FeiQ never writes (wire reference, end of
 //! section 4).
 
-use super::{Dialect, Habits, Reads, feiq, whole};
+use super::{Dialect, Habits, IdBase, Reads, feiq, whole};
 use crate::wire::command::entry;
 use crate::wire::entry::VERSION_TYPE;
 use crate::wire::packet::RawPacket;
@@ -11,7 +11,16 @@ pub const FEIGE: Dialect = Dialect {
     name: "feige",
     charset: None,
     strip_tail: whole,
-    habits: Habits { text: Reads::Utf8, reads_full_entry: true, numbers_from_one: false },
+    habits: Habits {
+        text: Reads::Utf8,
+        reads_full_entry: true,
+        numbers_from_one: false,
+        list_joint: "\x07",
+        list_nul: false,
+        request_ids: IdBase::Hexadecimal,
+        honours_offset: true,
+        empty_folders: true,
+    },
     recognises,
     may_hide_as: Some(feiq::FEIQ.name),
 };

@@ -1,6 +1,6 @@
 //! IPMsg as the reference client speaks it; also every client that shows no dialect of its own.
 
-use super::{Dialect, Habits, Reads, whole};
+use super::{Dialect, Habits, IdBase, Reads, whole};
 
 /// The official client and its plain relatives.
 pub const IPMSG: Dialect = Dialect {
@@ -11,6 +11,11 @@ pub const IPMSG: Dialect = Dialect {
         text: Reads::WhatItAnnounces,
         reads_full_entry: true,
         numbers_from_one: false,
+        list_joint: "\x07",
+        list_nul: false,
+        request_ids: IdBase::Hexadecimal,
+        honours_offset: false,
+        empty_folders: true,
     },
     recognises: |_| true,
     may_hide_as: None,

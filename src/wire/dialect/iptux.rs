@@ -1,6 +1,6 @@
 //! iptux (`iptux-dialect.md`).
 
-use super::{Dialect, Habits, Reads, whole};
+use super::{Dialect, Habits, IdBase, Reads, whole};
 use crate::wire::packet::RawPacket;
 use crate::wire::text::Charset;
 
@@ -13,6 +13,11 @@ pub const IPTUX: Dialect = Dialect {
         text: Reads::All(Charset::GB18030),
         reads_full_entry: false,
         numbers_from_one: true,
+        list_joint: "\x07:",
+        list_nul: true,
+        request_ids: IdBase::Hexadecimal,
+        honours_offset: false,
+        empty_folders: false,
     },
     recognises: |raw: &RawPacket<'_>| raw.version.starts_with(b"1_iptux"),
     may_hide_as: None,

@@ -10,13 +10,14 @@ use super::command::{Options, entry};
 use super::packet::RawPacket;
 use super::text::Charset;
 
+pub mod emoticon;
 mod feige;
 mod feiq;
 mod ipmsg;
 mod iptux;
 
 pub use feige::FEIGE;
-pub use feiq::{FEIQ, own_version_field, version_mac};
+pub use feiq::{FEIQ, FeiqVersion, FontBlock, own_version_field, version_mac};
 pub use ipmsg::IPMSG;
 pub use iptux::IPTUX;
 
@@ -39,6 +40,7 @@ pub struct Dialect {
 
 /// What clients of a dialect do and expect. Each field names the observation behind it.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a habit of its own, seen by itself")]
 pub struct Habits {
     /// How it wants text written when it does not announce `CAPUTF8OPT`, or in spite of it.
     pub text: Reads,
@@ -48,10 +50,44 @@ pub struct Habits {
     /// Numbers its packets from 1 at each start, so that an entry with a low number begins a new
     /// epoch (`iptux-dialect.md`, trap 9; threats rule 10).
     pub numbers_from_one: bool,
+    /// Stands between two entries of a file list: BEL (vector `two`), or BEL and a colon, as iptux
+    /// writes it itself (vectors `leading-colon`, `iptux-core-0.8.3-014`).
+    pub list_joint: &'static str,
+    /// A NUL follows the file list (vectors `file-offer-lbt80`, `iptux-core-0.8.3-014`); the
+    /// official client writes none (vector `sendmsg-attach-clear`).
+    pub list_nul: bool,
+    /// Base of file ids in requests on TCP. Decimal in the list, hexadecimal in the request
+    /// (vectors `get-file-hex-id`, `iptux-core-0.8.3-015`).
+    pub request_ids: IdBase,
+    /// Sends a file from the offset asked for. iptux sends the whole file whatever was asked
+    /// (`iptux-dialect.md`, trap 8), and the official server does not seek (wire reference, 8.2).
+    pub honours_offset: bool,
+    /// Accepts an offered folder of size 0. iptux takes that for received already
+    /// (`iptux-dialect.md`, trap 5; vector `iptux-core-0.8.3-014` offers the sum of the files).
+    pub empty_folders: bool,
+}
+
+/// The base a number is written in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum IdBase {
+    /// Base 10.
+    Decimal,
+    /// Base 16, lower case, no prefix.
+    Hexadecimal,
+}
+
+impl IdBase {
+    /// Writes a number.
+    pub fn write(self, id: u64) -> String {
+        match self {
+            Self::Decimal => id.to_string(),
+            Self::Hexadecimal => format!("{id:x}"),
+        }
+    }
 }
 
 /// Which texts a client reads.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Reads {
     /// UTF-8 if its entry announces `CAPUTF8OPT`, else the office's charset.
     WhatItAnnounces,
@@ -64,7 +100,7 @@ pub enum Reads {
 }
 
 /// How one text is written to one peer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum TextForm {
     /// UTF-8 with `UTF8OPT` and `CAPUTF8OPT`.
     Utf8,
@@ -72,6 +108,16 @@ pub enum TextForm {
     Legacy(Charset),
     /// A legacy charset, after this function replaced what the charset lacks.
     Substituted(Charset, fn(&str) -> Cow<'_, str>),
+}
+
+impl TextForm {
+    /// The charset it is written in.
+    pub fn charset(&self) -> Charset {
+        match *self {
+            Self::Utf8 => Charset::UTF_8,
+            Self::Legacy(charset) | Self::Substituted(charset, _) => charset,
+        }
+    }
 }
 
 impl Habits {

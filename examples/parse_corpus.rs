@@ -1,0 +1,62 @@
+//! Parses and decodes a corpus of packets for a while and prints how fast that went.
+//!
+//! `cargo run --release --example parse_corpus -- FILE SECONDS`
+//!
+//! The file holds packets one after the other, each behind its length (32 bits, little-endian).
+//! Every field of every packet becomes an owned value, as in a node that keeps what it reads.
+
+use std::error::Error;
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use feige::wire::{Hint, Packet, RawPacket};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let (Some(file), Some(seconds)) = (arguments.next(), arguments.next()) else {
+        return Err("usage: parse_corpus FILE SECONDS".into());
+    };
+    let corpus = std::fs::read(file)?;
+    let packets = split(&corpus).ok_or("the corpus is cut off")?;
+    if packets.is_empty() {
+        return Err("the corpus is empty".into());
+    }
+    let (count, spent) = run(&packets, Duration::try_from_secs_f64(seconds.parse()?)?);
+    let pps = u128::from(count) * 1_000_000_000 / spent.as_nanos().max(1);
+    println!(r#"{{"packets":{count},"ns":{},"pps":{pps}}}"#, spent.as_nanos());
+    Ok(())
+}
+
+/// The packets of a corpus; none if the last one is cut off.
+fn split(mut corpus: &[u8]) -> Option<Vec<&[u8]>> {
+    let mut packets = Vec::new();
+    while let Some((length, rest)) = corpus.split_first_chunk() {
+        let (packet, rest) =
+            rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
+        packets.push(packet);
+        corpus = rest;
+    }
+    corpus.is_empty().then_some(packets)
+}
+
+/// Reads the whole corpus again and again until `span` is over: packets read, and the time it took.
+#[expect(clippy::disallowed_methods, reason = "a measurement needs a clock")]
+fn run(packets: &[&[u8]], span: Duration) -> (u64, Duration) {
+    let hint = Hint::default();
+    let mut count = 0;
+    let start = Instant::now();
+    loop {
+        for bytes in packets {
+            if let Ok(raw) = RawPacket::parse(bytes) {
+                // The version is the one field that `Packet` only interprets.
+                black_box(String::from_utf8_lossy(raw.version).into_owned());
+                black_box(Packet::read(&raw, &hint));
+            }
+            count += 1;
+        }
+        let spent = start.elapsed();
+        if spent >= span {
+            return (count, spent);
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Datagrams out of a capture file (pcap, pcapng), also while it is still being written.
+//!
+//! Understands Ethernet, raw IP, loopback and Linux "any" captures, IPv4 and IPv6, and puts
+//! fragments together. TCP is looked at segment by segment: requests are packets of one segment,
+//! what follows them is file data and not shown.
+
+use std::io::Read;
+use std::net::{IpAddr, SocketAddr};
+
+use etherparse::defrag::IpDefragPool;
+use etherparse::{
+    IpNumber, LaxNetSlice, LaxSlicedPacket, NetSlice, SlicedPacket, TcpSlice, TransportSlice,
+    UdpSlice,
+};
+use pcap_parser::pcapng::Block;
+use pcap_parser::{Linktype, PcapBlockOwned, PcapError, create_reader};
+
+use super::{Datagram, Transport};
+use crate::cli::error::{CliError, Exit};
+use crate::node::UnixMillis;
+use crate::wire::RawPacket;
+
+/// The first four bytes of captures: both byte orders of pcap with micro- and nanoseconds, pcapng.
+const MAGICS: [[u8; 4]; 5] = [
+    [0xa1, 0xb2, 0xc3, 0xd4],
+    [0xd4, 0xc3, 0xb2, 0xa1],
+    [0xa1, 0xb2, 0x3c, 0x4d],
+    [0x4d, 0x3c, 0xb2, 0xa1],
+    [0x0a, 0x0d, 0x0d, 0x0a],
+];
+
+/// Large enough for the largest block a capture of LAN traffic has.
+const BUFFER: usize = 1 << 20;
+
+/// Fragments that wait for their siblings are dropped after this many packets.
+const FRAGMENT_SPAN: usize = 4096;
+
+/// Whether a file that begins with these bytes is a capture.
+pub(super) fn is_capture(head: &[u8]) -> bool {
+    head.first_chunk().is_some_and(|head| MAGICS.contains(head))
+}
+
+/// Calls `each` with every datagram to or from `port` in the capture.
+pub(super) fn read(
+    input: impl Read + Send,
+    port: u16,
+    mut each: impl FnMut(Datagram) -> Result<(), CliError>,
+) -> Result<(), CliError> {
+    let broken = |error: &PcapError<&[u8]>| {
+        CliError::new(Exit::Partly, "bad capture").because(&Plain(format!("{error:?}")))
+    };
+    let mut reader = create_reader(BUFFER, input).map_err(|error| broken(&error))?;
+    let mut links: Vec<Interface> = Vec::new();
+    let mut frames = Frames { port, fragments: IpDefragPool::new(), seen: 0 };
+    loop {
+        match reader.next() {
+            Ok((offset, block)) => {
+                let frame = match &block {
+                    PcapBlockOwned::LegacyHeader(header) => {
+                        let nanos = header.is_nanosecond_precision();
+                        links = vec![Interface {
+                            kind: header.network,
+                            ticks: if nanos { 1_000_000_000 } else { 1_000_000 },
+                        }];
+                        None
+                    }
+                    PcapBlockOwned::Legacy(frame) => links.first().map(|link| {
+                        let ticks = u64::from(frame.ts_sec)
+                            .saturating_mul(link.ticks)
+                            .saturating_add(u64::from(frame.ts_usec));
+                        (*link, link.time(ticks), frame.data, frame.caplen)
+                    }),
+                    PcapBlockOwned::NG(Block::SectionHeader(_)) => {
+                        links.clear();
+                        None
+                    }
+                    PcapBlockOwned::NG(Block::InterfaceDescription(link)) => {
+                        let ticks = link.ts_resolution().filter(|&ticks| ticks > 0);
+                        links.push(Interface {
+                            kind: link.linktype,
+                            ticks: ticks.unwrap_or(1_000_000),
+                        });
+                        None
+                    }
+                    PcapBlockOwned::NG(Block::EnhancedPacket(frame)) => {
+                        usize::try_from(frame.if_id).ok().and_then(|id| links.get(id)).map(|link| {
+                            let ticks = u64::from(frame.ts_high) << 32 | u64::from(frame.ts_low);
+                            (*link, link.time(ticks), frame.data, frame.caplen)
+                        })
+                    }
+                    PcapBlockOwned::NG(Block::SimplePacket(frame)) => {
+                        links.first().map(|link| (*link, None, frame.data, frame.origlen))
+                    }
+                    PcapBlockOwned::NG(_) => None,
+                };
+                let datagram = frame.and_then(|(link, at, data, length)| {
+                    // pcapng pads frames to four bytes.
+                    let length = usize::try_from(length).unwrap_or(usize::MAX).min(data.len());
+                    let frame = data.get(..length)?;
+                    Some(Datagram { at, ..frames.datagram(link.kind, frame)? })
+                });
+                reader.consume(offset);
+                if let Some(datagram) = datagram {
+                    each(datagram)?;
+                }
+            }
+            Err(PcapError::Incomplete(_)) => {
+                reader.refill().map_err(|error| broken(&error))?;
+            }
+            // A capture that was interrupted ends in the middle of a block.
+            Err(PcapError::Eof | PcapError::UnexpectedEof) => return Ok(()),
+            Err(error) => return Err(broken(&error)),
+        }
+    }
+}
+
+/// An error whose words are all there is.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Plain(String);
+
+/// What a capture says of an interface.
+#[derive(Clone, Copy)]
+struct Interface {
+    kind: Linktype,
+    /// Ticks of its clock in a second.
+    ticks: u64,
+}
+
+impl Interface {
+    fn time(self, ticks: u64) -> Option<UnixMillis> {
+        let seconds = ticks.checked_div(self.ticks)?;
+        let rest = u128::from(ticks % self.ticks) * 1000 / u128::from(self.ticks);
+        let millis = seconds.checked_mul(1000)?.checked_add(u64::try_from(rest).ok()?)?;
+        i64::try_from(millis).ok().map(UnixMillis)
+    }
+}
+
+/// Takes frames apart and puts fragments together.
+struct Frames {
+    port: u16,
+    fragments: IpDefragPool<usize, ()>,
+    seen: usize,
+}
+
+impl Frames {
+    fn datagram(&mut self, kind: Linktype, frame: &[u8]) -> Option<Datagram> {
+        self.seen += 1;
+        let strict = match network(kind, frame)? {
+            Layer::Ethernet(frame) => SlicedPacket::from_ethernet(frame).ok(),
+            Layer::Ip(frame) => SlicedPacket::from_ip(frame).ok(),
+        };
+        let Some(packet) = strict else { return self.cut_datagram(kind, frame) };
+        let (from, to) = match packet.net.as_ref()? {
+            NetSlice::Ipv4(ip) => {
+                (IpAddr::V4(ip.header().source_addr()), IpAddr::V4(ip.header().destination_addr()))
+            }
+            NetSlice::Ipv6(ip) => {
+                (IpAddr::V6(ip.header().source_addr()), IpAddr::V6(ip.header().destination_addr()))
+            }
+            NetSlice::Arp(_) => return None,
+        };
+        if packet.is_ip_payload_fragmented() {
+            let (now, oldest) = (self.seen, self.seen.saturating_sub(FRAGMENT_SPAN));
+            self.fragments.retain(|&at| at >= oldest);
+            let whole = self.fragments.process_sliced_packet(&packet, now, ()).ok()??;
+            let segment = match whole.ip_number {
+                IpNumber::UDP => {
+                    UdpSlice::from_slice(&whole.payload).ok().as_ref().map(Segment::udp)
+                }
+                IpNumber::TCP => {
+                    TcpSlice::from_slice(&whole.payload).ok().as_ref().map(Segment::tcp)
+                }
+                _ => None,
+            };
+            let datagram = segment.and_then(|segment| self.pick(&segment, from, to));
+            self.fragments.return_buf(whole);
+            return datagram;
+        }
+        self.pick(&Segment::of(packet.transport.as_ref()?)?, from, to)
+    }
+
+    /// A frame that the capture did not keep whole.
+    fn cut_datagram(&self, kind: Linktype, frame: &[u8]) -> Option<Datagram> {
+        let packet = match network(kind, frame)? {
+            Layer::Ethernet(frame) => LaxSlicedPacket::from_ethernet(frame).ok()?,
+            Layer::Ip(frame) => LaxSlicedPacket::from_ip(frame).ok()?,
+        };
+        let (from, to) = match packet.net? {
+            LaxNetSlice::Ipv4(ip) => {
+                (IpAddr::V4(ip.header().source_addr()), IpAddr::V4(ip.header().destination_addr()))
+            }
+            LaxNetSlice::Ipv6(ip) => {
+                (IpAddr::V6(ip.header().source_addr()), IpAddr::V6(ip.header().destination_addr()))
+            }
+            LaxNetSlice::Arp(_) => return None,
+        };
+        let datagram = self.pick(&Segment::of(packet.transport.as_ref()?)?, from, to)?;
+        Some(Datagram { cut: true, ..datagram })
+    }
+
+    fn pick(&self, segment: &Segment<'_>, from: IpAddr, to: IpAddr) -> Option<Datagram> {
+        let &Segment { transport, ports: (source, destination), payload } = segment;
+        let ours = source == self.port || destination == self.port;
+        let file_data = transport == Transport::Tcp && RawPacket::parse(payload).is_err();
+        if !ours || payload.is_empty() || file_data {
+            return None;
+        }
+        Some(Datagram {
+            from: Some(SocketAddr::new(from, source)),
+            to: Some(SocketAddr::new(to, destination)),
+            transport: Some(transport),
+            ..Datagram::new(payload.to_vec())
+        })
+    }
+}
+
+struct Segment<'a> {
+    transport: Transport,
+    ports: (u16, u16),
+    payload: &'a [u8],
+}
+
+impl<'a> Segment<'a> {
+    fn of(transport: &TransportSlice<'a>) -> Option<Self> {
+        match transport {
+            TransportSlice::Udp(udp) => Some(Self::udp(udp)),
+            TransportSlice::Tcp(tcp) => Some(Self::tcp(tcp)),
+            _ => None,
+        }
+    }
+
+    fn udp(udp: &UdpSlice<'a>) -> Self {
+        let ports = (udp.source_port(), udp.destination_port());
+        Self { transport: Transport::Udp, ports, payload: udp.payload() }
+    }
+
+    fn tcp(tcp: &TcpSlice<'a>) -> Self {
+        let ports = (tcp.source_port(), tcp.destination_port());
+        Self { transport: Transport::Tcp, ports, payload: tcp.payload() }
+    }
+}
+
+enum Layer<'a> {
+    Ethernet(&'a [u8]),
+    Ip(&'a [u8]),
+}
+
+/// Takes off what some kinds of capture put before the IP header
+/// (<https://www.tcpdump.org/linktypes.html>).
+fn network(kind: Linktype, frame: &[u8]) -> Option<Layer<'_>> {
+    match kind {
+        Linktype::ETHERNET => Some(Layer::Ethernet(frame)),
+        // 12 and 14 are what BSDs number raw IP.
+        Linktype::RAW | Linktype::IPV4 | Linktype::IPV6 | Linktype(12 | 14) => {
+            Some(Layer::Ip(frame))
+        }
+        Linktype::NULL => frame.get(4..).map(Layer::Ip),
+        Linktype::LINUX_SLL => frame.get(16..).map(Layer::Ip),
+        Linktype::LINUX_SLL2 => frame.get(20..).map(Layer::Ip),
+        _ => None,
+    }
+}

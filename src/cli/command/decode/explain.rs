@@ -1,0 +1,567 @@
+//! What a datagram says, field by field: for people and, the same, for programs.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::{Datagram, Transport, hex};
+use crate::cli::output;
+use crate::term;
+use crate::wire::attach::FileEntry;
+use crate::wire::body::Body;
+use crate::wire::command::{entry, message, request};
+use crate::wire::dialect::version_mac;
+use crate::wire::{
+    Charset, Command, Dialect, Hint, Office, Options, Packet, ParseError, RawPacket, Sure, Verdict,
+};
+
+/// One datagram, explained. Serialises to one JSON object.
+#[derive(Debug, Serialize)]
+pub(super) struct Explained {
+    v: u8,
+    /// Counts from 1.
+    index: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transport: Option<Transport>,
+    /// Bytes.
+    size: usize,
+    /// The capture did not keep all of it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    cut: bool,
+    #[serde(flatten)]
+    said: Said,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Said {
+    Packet(Box<Fields>),
+    Malformed {
+        /// The first field that is wrong.
+        malformed: &'static str,
+        reason: String,
+        hex: String,
+    },
+}
+
+#[derive(Debug, Serialize)]
+struct Fields {
+    version: String,
+    dialect: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mac: Option<String>,
+    number: u64,
+    user: String,
+    host: String,
+    names_charset: Charset,
+    names_charset_sure: Sure,
+    command: String,
+    command_number: u8,
+    word: u32,
+    options: Vec<&'static str>,
+    /// Option bits without a name in this kind of packet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    options_unknown: Option<String>,
+    #[serde(flatten)]
+    body: Meaning,
+}
+
+/// The body, by kind.
+#[derive(Debug, Serialize)]
+#[serde(tag = "body", rename_all = "snake_case")]
+enum Meaning {
+    Presence {
+        nick: String,
+        group: String,
+        charset: Charset,
+        charset_sure: Sure,
+        client_version: Option<String>,
+    },
+    Message {
+        text: String,
+        charset: Charset,
+        charset_sure: Sure,
+        text_cut: bool,
+        /// What the dialect put behind the text.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tail: Option<String>,
+        files: Vec<File>,
+        files_skipped: usize,
+    },
+    Encrypted {
+        methods: String,
+        key_bytes: usize,
+        text_bytes: usize,
+    },
+    Reference {
+        refers_to: u64,
+    },
+    Text {
+        text: String,
+        charset: Charset,
+        charset_sure: Sure,
+    },
+    Hosts {
+        next: u32,
+        count: u32,
+        hosts: Vec<Listed>,
+    },
+    GetHosts {
+        from_index: u32,
+    },
+    FileRequest {
+        offer: Option<u64>,
+        file: Option<u64>,
+        offset: Option<u64>,
+    },
+    Other {
+        /// The main text, with what is not ASCII escaped.
+        main: String,
+        /// What follows its NUL.
+        sections: Vec<String>,
+    },
+}
+
+#[derive(Debug, Serialize)]
+struct File {
+    id: u64,
+    name: String,
+    size: u64,
+    mtime: u64,
+    kind: String,
+    attr: u32,
+    extended: Vec<(u32, Vec<u64>)>,
+}
+
+/// A line of a host list.
+#[derive(Debug, Serialize)]
+struct Listed {
+    user: String,
+    host: String,
+    status: u32,
+    addr: String,
+    port: u16,
+    nick: String,
+    group: String,
+}
+
+/// Explains datagrams one after the other and remembers how each sender writes, as a node does.
+#[derive(Debug, Default)]
+pub(super) struct Explainer {
+    pinned: Option<Charset>,
+    office: Office,
+    seen: usize,
+    malformed: usize,
+    senders: HashMap<Vec<u8>, Sender>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Sender {
+    dialect: Option<&'static Dialect>,
+    names: Option<Verdict>,
+    text: Option<Verdict>,
+}
+
+/// Senders remembered; more begin anew.
+const SENDERS_MAX: usize = 4096;
+
+impl Explainer {
+    /// `pinned`: the charset of everything that does not declare one.
+    pub(super) fn new(pinned: Option<Charset>, office: Office) -> Self {
+        Self { pinned, office, ..Self::default() }
+    }
+
+    /// Datagrams that were no packets.
+    pub(super) const fn malformed(&self) -> usize {
+        self.malformed
+    }
+
+    pub(super) fn explain(&mut self, datagram: &Datagram) -> Explained {
+        self.seen += 1;
+        let said = match RawPacket::parse(&datagram.bytes) {
+            Ok(raw) => Said::Packet(Box::new(self.fields(&raw, datagram))),
+            Err(error) => {
+                self.malformed += 1;
+                Said::Malformed {
+                    malformed: field(error),
+                    reason: error.to_string(),
+                    hex: hex::digits(&datagram.bytes),
+                }
+            }
+        };
+        Explained {
+            v: 1,
+            index: self.seen,
+            at: datagram.at.map(output::rfc3339),
+            from: datagram.from.map(|addr| addr.to_string()),
+            to: datagram.to.map(|addr| addr.to_string()),
+            transport: datagram.transport,
+            size: datagram.bytes.len(),
+            cut: datagram.cut,
+            said,
+        }
+    }
+
+    fn fields(&mut self, raw: &RawPacket<'_>, datagram: &Datagram) -> Fields {
+        let key = [raw.user, b":", raw.host]
+            .concat()
+            .into_iter()
+            .chain(datagram.from.map(|from| from.to_string()).unwrap_or_default().into_bytes())
+            .collect();
+        if self.senders.len() >= SENDERS_MAX {
+            self.senders.clear();
+        }
+        let sender = self.senders.entry(key).or_default();
+        let pinned = self.pinned.map(|charset| Verdict { charset, sure: Sure::Pinned });
+        let hint = Hint {
+            dialect: sender.dialect,
+            names: pinned.or(sender.names),
+            text: pinned.or(sender.text),
+            office: self.office,
+        };
+        let packet = Packet::read(raw, &hint);
+        sender.learn(&packet);
+        let names = option_names(packet.command);
+        let known = names.iter().fold(Options::empty(), |all, &(bit, _)| all | bit);
+        let unknown = packet.options.difference(known);
+        Fields {
+            version: raw.version.escape_ascii().to_string(),
+            dialect: packet.dialect.name,
+            mac: version_mac(raw.version).map(|mac| mac.escape_ascii().to_string()),
+            number: raw.number.0,
+            names_charset: packet.names.charset,
+            names_charset_sure: packet.names.sure,
+            command: packet.command.to_string(),
+            command_number: packet.command.0,
+            word: raw.word.0,
+            options: names
+                .iter()
+                .filter(|&&(bit, _)| packet.options.contains(bit))
+                .map(|&(_, name)| name)
+                .collect(),
+            options_unknown: (!unknown.is_empty()).then(|| format!("0x{:08x}", unknown.bits())),
+            body: Meaning::of(raw, &packet),
+            user: packet.user,
+            host: packet.host,
+        }
+    }
+}
+
+impl Sender {
+    /// A guess is not worth remembering, and ASCII says nothing.
+    fn learn(&mut self, packet: &Packet) {
+        let worth = |verdict: Verdict| (verdict.sure > Sure::Guessed).then_some(verdict);
+        self.dialect = Some(packet.dialect);
+        self.names = worth(packet.names).or(self.names);
+        match &packet.body {
+            Body::Presence(presence) => self.names = worth(presence.charset).or(self.names),
+            Body::Message(message) => self.text = worth(message.charset).or(self.text),
+            Body::Text(text) => self.text = worth(text.charset).or(self.text),
+            _ => {}
+        }
+    }
+}
+
+impl Meaning {
+    fn of(raw: &RawPacket<'_>, packet: &Packet) -> Self {
+        let escaped = |bytes: &[u8]| bytes.escape_ascii().to_string();
+        let encrypted = packet.options.contains(message::ENCRYPT);
+        match (&packet.body, packet.command) {
+            (Body::Message(_), _) if encrypted => {
+                let mut parts = raw.main().split(|&byte| byte == b':');
+                let mut next = || parts.next().unwrap_or_default();
+                let (methods, key, text) = (next(), next(), next());
+                Self::Encrypted {
+                    methods: escaped(methods),
+                    key_bytes: key.len() / 2,
+                    text_bytes: text.len() / 2,
+                }
+            }
+            (Body::Presence(presence), _) => Self::Presence {
+                nick: presence.nick.clone(),
+                group: presence.group.clone(),
+                charset: presence.charset.charset,
+                charset_sure: presence.charset.sure,
+                client_version: presence.version.clone(),
+            },
+            (Body::Message(message), _) => {
+                let shown = (packet.dialect.strip_tail)(raw.main()).len();
+                let tail = raw.main().get(shown..).filter(|tail| !tail.is_empty());
+                Self::Message {
+                    text: message.text.clone(),
+                    charset: message.charset.charset,
+                    charset_sure: message.charset.sure,
+                    text_cut: message.cut,
+                    tail: tail.map(|tail| message.charset.charset.decode(tail).into_owned()),
+                    files: message.files.files.iter().map(File::from).collect(),
+                    files_skipped: message.files.skipped,
+                }
+            }
+            (Body::Reference(number), _) => Self::Reference { refers_to: number.0 },
+            (Body::Text(text), _) => Self::Text {
+                text: text.text.clone(),
+                charset: text.charset.charset,
+                charset_sure: text.charset.sure,
+            },
+            (Body::Hosts(list), _) => Self::Hosts {
+                next: list.next,
+                count: list.count,
+                hosts: list
+                    .hosts
+                    .iter()
+                    .map(|host| Listed {
+                        user: host.user.clone(),
+                        host: host.host.clone(),
+                        status: host.status,
+                        addr: host.addr.to_string(),
+                        port: host.port,
+                        nick: host.nick.clone(),
+                        group: host.group.clone(),
+                    })
+                    .collect(),
+            },
+            (Body::GetHosts(from), _) => Self::GetHosts { from_index: *from },
+            (_, Command::GETFILEDATA | Command::GETDIRFILES) if !encrypted => {
+                // Hexadecimal here, decimal in the list (wire reference, 8.1).
+                let mut parts = raw.main().split(|&byte| byte == b':').map(|part| {
+                    std::str::from_utf8(part)
+                        .ok()
+                        .and_then(|part| u64::from_str_radix(part, 16).ok())
+                });
+                let mut next = || parts.next().flatten();
+                Self::FileRequest { offer: next(), file: next(), offset: next() }
+            }
+            _ => Self::Other {
+                main: escaped(raw.main()),
+                sections: raw.sections().map(escaped).collect(),
+            },
+        }
+    }
+}
+
+impl From<&FileEntry> for File {
+    fn from(file: &FileEntry) -> Self {
+        let kind = match file.attr & 0xff {
+            1 => "file".to_owned(),
+            2 => "folder".to_owned(),
+            3 => "parent".to_owned(),
+            4 => "symlink".to_owned(),
+            0x20 => "clipboard".to_owned(),
+            other => format!("0x{other:02x}"),
+        };
+        Self {
+            id: file.id,
+            name: file.name.clone(),
+            size: file.size,
+            mtime: file.mtime,
+            kind,
+            attr: file.attr,
+            extended: file.extended.clone(),
+        }
+    }
+}
+
+/// The names of option bits depend on the kind of packet.
+fn option_names(command: Command) -> &'static [(Options, &'static str)] {
+    match command {
+        Command::NOOPERATION
+        | Command::BR_ENTRY
+        | Command::BR_EXIT
+        | Command::ANSENTRY
+        | Command::BR_ABSENCE
+        | Command::DIR_POLL => entry::NAMES,
+        Command::GETFILEDATA | Command::GETDIRFILES => request::NAMES,
+        _ => message::NAMES,
+    }
+}
+
+/// The class of a malformed datagram: the first field that is wrong.
+fn field(error: ParseError) -> &'static str {
+    match error {
+        ParseError::Empty => "empty",
+        ParseError::Fields => "fields",
+        ParseError::Version => "version",
+        ParseError::PacketNo => "packet_no",
+        ParseError::Command => "command",
+    }
+}
+
+impl Explained {
+    /// For people: a line about the datagram, then one line for each field.
+    pub(super) fn human(&self) -> String {
+        let mut out = format!("#{}", self.index);
+        if let Some(at) = &self.at {
+            let _ = write!(out, "  {at}");
+        }
+        if let (Some(from), Some(to)) = (&self.from, &self.to) {
+            let _ = write!(out, "  {from} -> {to}");
+        }
+        if let Some(transport) = self.transport {
+            let _ = write!(out, "  {}", transport.name());
+        }
+        let cut = if self.cut { ", cut by the capture" } else { "" };
+        let _ = writeln!(out, "  {} bytes{cut}", self.size);
+        let mut rows = Rows(&mut out);
+        match &self.said {
+            Said::Packet(fields) => fields.human(&mut rows),
+            Said::Malformed { malformed, reason, hex } => {
+                rows.row("malformed", &format!("{reason} (field: {malformed})"));
+                rows.row("bytes", hex);
+            }
+        }
+        out
+    }
+}
+
+/// Writes `name  value` lines. Everything passes here, so everything from outside is neutralised.
+struct Rows<'o>(&'o mut String);
+
+impl Rows<'_> {
+    fn row(&mut self, name: &str, value: &str) {
+        for (at, line) in term::safe_lines(value).split('\n').enumerate() {
+            // A second line of a text looks like no field.
+            let name = if at == 0 { name } else { "        |" };
+            let _ = writeln!(self.0, "  {name:<9} {}", line.trim_end());
+        }
+    }
+
+    fn name(&mut self, name: &str, value: &str) {
+        self.row(name, &term::safe(value));
+    }
+}
+
+fn judged(charset: Charset, sure: Sure) -> String {
+    let how = match sure {
+        Sure::Ascii => return "ascii".to_owned(),
+        Sure::Guessed => "guessed from the bytes",
+        Sure::Assumed => "the office's charset",
+        Sure::Valid => "valid",
+        Sure::Dialect => "all clients of this dialect write so",
+        Sure::Remembered => "as this sender wrote before",
+        Sure::Declared => "declared by the packet",
+        Sure::Pinned => "as asked for",
+    };
+    format!("{charset}: {how}")
+}
+
+impl Fields {
+    fn human(&self, rows: &mut Rows<'_>) {
+        rows.name("version", &format!("{} ({})", self.version, self.dialect));
+        if let Some(mac) = &self.mac {
+            rows.name("identity", mac);
+        }
+        rows.row("number", &self.number.to_string());
+        rows.name("user", &self.user);
+        rows.name("host", &self.host);
+        rows.row("names", &judged(self.names_charset, self.names_charset_sure));
+        rows.row(
+            "command",
+            &format!(
+                "{} 0x{:02x}, word {} = 0x{:08x}",
+                self.command, self.command_number, self.word, self.word
+            ),
+        );
+        let options = self.options.iter().copied().chain(self.options_unknown.as_deref());
+        let options = options.collect::<Vec<_>>().join(" ");
+        rows.row("options", if options.is_empty() { "none" } else { &options });
+        self.body.human(rows);
+    }
+}
+
+impl Meaning {
+    fn human(&self, rows: &mut Rows<'_>) {
+        match self {
+            Self::Presence { nick, group, charset, charset_sure, client_version } => {
+                rows.name("nick", nick);
+                rows.name("group", group);
+                rows.row("charset", &judged(*charset, *charset_sure));
+                if let Some(version) = client_version {
+                    rows.name("client", version);
+                }
+            }
+            Self::Message { text, charset, charset_sure, text_cut, tail, files, files_skipped } => {
+                rows.row("text", text);
+                rows.row("charset", &judged(*charset, *charset_sure));
+                if *text_cut {
+                    rows.row("cut", "the text is longer than is kept");
+                }
+                if let Some(tail) = tail {
+                    rows.name("tail", tail);
+                }
+                for file in files {
+                    file.human(rows);
+                }
+                if *files_skipped > 0 {
+                    rows.row("files", &format!("{files_skipped} more cannot be read"));
+                }
+            }
+            Self::Encrypted { methods, key_bytes, text_bytes } => rows.row(
+                "encrypted",
+                &format!("methods 0x{methods}, key {key_bytes} bytes, text {text_bytes} bytes"),
+            ),
+            Self::Reference { refers_to } => rows.row("refers to", &refers_to.to_string()),
+            Self::Text { text, charset, charset_sure } => {
+                rows.row("text", text);
+                rows.row("charset", &judged(*charset, *charset_sure));
+            }
+            Self::Hosts { next, count, hosts } => {
+                let next = if *next == 0 { "last part".to_owned() } else { format!("next {next}") };
+                rows.row("hosts", &format!("{count}, {next}"));
+                for host in hosts {
+                    host.human(rows);
+                }
+            }
+            Self::GetHosts { from_index } => rows.row("from", &format!("host {from_index}")),
+            Self::FileRequest { offer, file, offset } => {
+                let shown = |number: &Option<u64>| {
+                    number.map_or_else(|| "-".to_owned(), |number| number.to_string())
+                };
+                rows.row("offer", &format!("packet {}", shown(offer)));
+                rows.row("file", &format!("{} from byte {}", shown(file), shown(offset)));
+            }
+            Self::Other { main, sections } => {
+                if !main.is_empty() {
+                    rows.row("body", main);
+                }
+                for section in sections {
+                    rows.row("section", section);
+                }
+            }
+        }
+    }
+}
+
+impl File {
+    fn human(&self, rows: &mut Rows<'_>) {
+        let Self { id, name, size, mtime, kind, attr, extended } = self;
+        let mut line = format!("{id}: {name}, {kind}, {size} bytes");
+        if let Some(at) = i64::try_from(*mtime).ok().and_then(|s| s.checked_mul(1000)) {
+            let _ = write!(line, ", {}", output::rfc3339(crate::node::UnixMillis(at)));
+        }
+        let _ = write!(line, ", attributes 0x{attr:x}");
+        for (key, values) in extended {
+            let values: Vec<_> = values.iter().map(|value| format!("{value:x}")).collect();
+            let _ = write!(line, " {key:x}={}", values.join(","));
+        }
+        rows.name("file", &line);
+    }
+}
+
+impl Listed {
+    fn human(&self, rows: &mut Rows<'_>) {
+        let Self { user, host, status, addr, port, nick, group } = self;
+        rows.name(
+            "host",
+            &format!(
+                "{nick} ({user}@{host}, {group}) at {addr} port {port}, status 0x{status:08x}"
+            ),
+        );
+    }
+}

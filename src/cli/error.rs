@@ -1,0 +1,202 @@
+//! How a command ends: [`Exit`], and the [`CliError`] that says what, why and what next.
+//!
+//! Exit codes are chosen here and nowhere else.
+
+use std::error::Error;
+use std::fmt;
+use std::process::ExitCode;
+
+use crate::node::{PeerView, Refusal};
+use crate::term;
+
+/// Exit codes, the same for every command.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Exit {
+    /// Done and, where receipts can exist, confirmed by all. A closed pipe is success too.
+    Done,
+    /// Done in part: somebody did not confirm.
+    Partly,
+    /// Wrong usage.
+    Usage,
+    /// No such peer, nobody found, no node.
+    Nobody,
+    /// Cannot listen: port, permission, no network.
+    CannotListen,
+    /// The store cannot be read or written.
+    Store,
+    /// Ended by Ctrl-C.
+    Interrupted,
+    /// Ended by SIGTERM.
+    Terminated,
+}
+
+impl Exit {
+    /// The number the shell sees.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Partly => 1,
+            Self::Usage => 2,
+            Self::Nobody => 3,
+            Self::CannotListen => 4,
+            Self::Store => 5,
+            Self::Interrupted => 130,
+            Self::Terminated => 143,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+/// Why a command did not do its work.
+#[derive(Debug)]
+pub struct CliError {
+    exit: Exit,
+    /// What went wrong, one line; none where there is nothing to say (a closed pipe, a signal).
+    message: Option<String>,
+    /// Lines that belong to the message: candidates.
+    details: Vec<String>,
+    /// What to do next.
+    hint: Option<String>,
+}
+
+impl CliError {
+    /// An error with its exit code. The message may hold text from outside.
+    pub fn new(exit: Exit, message: impl fmt::Display) -> Self {
+        Self { exit, message: Some(message.to_string()), details: Vec::new(), hint: None }
+    }
+
+    /// Wrong usage.
+    pub fn usage(message: impl fmt::Display) -> Self {
+        Self::new(Exit::Usage, message)
+    }
+
+    /// An end that needs no words.
+    pub const fn silent(exit: Exit) -> Self {
+        Self { exit, message: None, details: Vec::new(), hint: None }
+    }
+
+    /// Whoever read our output has enough: success.
+    pub const fn closed_pipe() -> Self {
+        Self::silent(Exit::Done)
+    }
+
+    /// Appends the causes of `error` to the message.
+    #[must_use]
+    pub fn because(mut self, error: &dyn Error) -> Self {
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            let message = self.message.get_or_insert_default();
+            let said = error.to_string();
+            if !message.contains(&said) {
+                message.push_str(": ");
+                message.push_str(&said);
+            }
+            cause = error.source();
+        }
+        self
+    }
+
+    /// Adds what to do next.
+    #[must_use]
+    pub fn hint(mut self, hint: impl fmt::Display) -> Self {
+        self.hint = Some(hint.to_string());
+        self
+    }
+
+    /// Adds a line of its own below the message.
+    #[must_use]
+    pub fn detail(mut self, line: impl fmt::Display) -> Self {
+        self.details.push(line.to_string());
+        self
+    }
+
+    /// The exit code.
+    pub const fn exit(&self) -> Exit {
+        self.exit
+    }
+}
+
+/// Whom [`Refusal::TooLong`] names, as the user would recognise the peer.
+fn known_as(peer: &PeerView) -> String {
+    format!("{} ({})", peer.nick, peer.addr)
+}
+
+impl From<Refusal> for CliError {
+    fn from(refusal: Refusal) -> Self {
+        let exit = match refusal {
+            Refusal::UnknownPeer { .. } | Refusal::Nobody => Exit::Nobody,
+            Refusal::NoLink => Exit::CannotListen,
+            Refusal::Busy => Exit::Partly,
+            _ => Exit::Usage,
+        };
+        let error = match &refusal {
+            Refusal::TooLong { peer, size, limit } => Self::new(
+                exit,
+                format_args!(
+                    "not sent: too long for {}: {size} bytes as encoded for that peer, at most \
+                     {limit} can be read there",
+                    known_as(peer)
+                ),
+            ),
+            _ => Self::new(exit, format_args!("not sent: {refusal}")),
+        };
+        match refusal {
+            Refusal::TooLong { .. } | Refusal::BroadcastTooLong { .. } => {
+                error.hint("nothing was sent to anybody; split the text, or send a file")
+            }
+            Refusal::NoLink => error.hint("`ip address` shows whether a network is up"),
+            Refusal::Passive => {
+                error.hint("end the `feige listen --passive` that runs, or use --profile")
+            }
+            Refusal::Busy => error.hint("wait for the receipts of what was sent before"),
+            Refusal::UnknownPeer { .. } => error.hint("`feige peers` lists who is here"),
+            _ => error,
+        }
+    }
+}
+
+impl fmt::Display for CliError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(message) = &self.message else { return Ok(()) };
+        write!(f, "feige: {}", term::safe(message))?;
+        for line in &self.details {
+            write!(f, "\n  {}", term::safe(line))?;
+        }
+        if let Some(hint) = &self.hint {
+            write!(f, "\n  {}", term::safe(hint))?;
+        }
+        Ok(())
+    }
+}
+
+impl Error for CliError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_what_why_and_what_next() {
+        let why = std::io::Error::other("the disk is full");
+        let error = CliError::new(Exit::Store, "cannot open the store").because(&why).hint("free");
+        assert_eq!(error.to_string(), "feige: cannot open the store: the disk is full\n  free");
+        assert_eq!(error.exit().code(), 5);
+    }
+
+    #[test]
+    fn names_from_outside_cannot_forge_a_line() {
+        let error = CliError::new(Exit::Nobody, "no peer called a\x1b[2J\nfeige: all is well");
+        assert_eq!(error.to_string(), "feige: no peer called a␛[2J␊feige: all is well");
+    }
+
+    #[test]
+    fn a_closed_pipe_is_success_without_words() {
+        assert_eq!(CliError::closed_pipe().to_string(), "");
+        assert_eq!(CliError::closed_pipe().exit(), Exit::Done);
+    }
+}

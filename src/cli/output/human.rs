@@ -1,0 +1,533 @@
+//! Events in words for people: one line each, `time mark who  text`.
+//!
+//! ```text
+//! 09:30:01 <  张三            大家好
+//! 09:30:04 << 李四            第一行
+//!          |                  第二行
+//! 09:30:07 >  张三            收到
+//! 09:30:07 *  张三 confirmed after 3 ms
+//! ```
+//!
+//! The time and the mark in front are ours alone: text from outside never stands in their columns,
+//! whatever it contains, because its second and later lines, and long lines in a terminal, begin
+//! with blanks and `|`. Marks: `<` to us, `>` by us, doubled for broadcasts, `*` what we say
+//! ourselves, `!` what went wrong.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt::Write as _;
+
+use anstyle::{Ansi256Color, AnsiColor, Color};
+use chrono::NaiveDate;
+
+use super::{Style, local};
+use crate::node::{
+    Bounce, Delivery, Direction, DownReason, Event, MessageEvent, Outcome, PeerId, PeerView,
+    UnixMillis,
+};
+use crate::term;
+
+/// An event in words.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Rendered {
+    /// For standard output; one line or several, the last one ended.
+    Data(String),
+    /// For standard error; one line.
+    Talk(String),
+    /// Nothing a person wants to read.
+    Nothing,
+}
+
+/// Turns events into words, and remembers names to tell namesakes apart.
+#[derive(Debug)]
+pub struct Human {
+    style: Style,
+    peers: HashMap<PeerId, PeerView>,
+    namesakes: HashMap<String, BTreeSet<PeerId>>,
+    /// Day of the last line.
+    day: Option<NaiveDate>,
+}
+
+/// Columns of the name; a longer one pushes its text to the right.
+const NAME: usize = 14;
+/// Names are cut beyond this.
+const NAME_MAX: usize = 28;
+/// Columns of time, mark and the blanks around them.
+const MARGIN: usize = 12;
+/// In a narrower rest of the terminal lines are not broken here.
+const TEXT_MIN: usize = 16;
+
+impl Human {
+    /// Knows nobody yet.
+    pub fn new(style: Style) -> Self {
+        Self { style, peers: HashMap::new(), namesakes: HashMap::new(), day: None }
+    }
+
+    /// Remembers a peer, so that its namesakes are told apart from now on.
+    pub fn know(&mut self, peer: &PeerView) {
+        self.forget(&peer.id);
+        self.namesakes.entry(folded(&peer.nick)).or_default().insert(peer.id.clone());
+        self.peers.insert(peer.id.clone(), peer.clone());
+    }
+
+    fn forget(&mut self, id: &PeerId) {
+        let Some(known) = self.peers.remove(id) else { return };
+        let nick = folded(&known.nick);
+        if let Some(ids) = self.namesakes.get_mut(&nick) {
+            ids.remove(id);
+            if ids.is_empty() {
+                self.namesakes.remove(&nick);
+            }
+        }
+    }
+
+    /// The peers known.
+    pub fn peers(&self) -> impl Iterator<Item = &PeerView> {
+        self.peers.values()
+    }
+
+    /// What a peer is called here: its nickname, with its address where that is not enough.
+    pub fn label(&self, peer: &PeerView) -> String {
+        let mut nick = one_space(&term::safe(&peer.nick));
+        if nick.trim().is_empty() {
+            nick = one_space(&term::safe(&peer.id.0));
+        }
+        let nick = term::cut(&nick, NAME_MAX);
+        let shared = self
+            .namesakes
+            .get(&folded(&peer.nick))
+            .is_some_and(|ids| ids.len() > 1 || ids.first().is_some_and(|only| *only != peer.id));
+        if shared || self.style.verbose > 0 {
+            format!("{nick} ({})", peer.addr)
+        } else {
+            nick.into_owned()
+        }
+    }
+
+    /// The words for an event.
+    pub fn event(&mut self, at: UnixMillis, event: &Event) -> Rendered {
+        let (mark, peer, label, words) = match event {
+            Event::Message(message) => return Rendered::Data(self.message(at, message)),
+            Event::PeerUp { peer } => {
+                self.know(peer);
+                (Mark::System, peer, self.label(peer), format!("is here ({})", about(peer)))
+            }
+            Event::PeerChanged { peer } => {
+                let before = self.peers.get(&peer.id).cloned();
+                self.know(peer);
+                (Mark::System, peer, self.label(peer), change(before.as_ref(), peer))
+            }
+            Event::PeerDown { peer, reason } => {
+                let label = self.label(peer);
+                self.forget(&peer.id);
+                (Mark::System, peer, label, gone(*reason).to_owned())
+            }
+            Event::Receipt { peer, number, tries, rtt_ms } => {
+                let again = if *tries > 1 { format!(", {tries} tries") } else { String::new() };
+                let words = format!("confirmed {number} after {}{again}", milliseconds(*rtt_ms));
+                (Mark::System, peer, self.label(peer), words)
+            }
+            Event::Failed { peer, number, outcome, tries, hint } => {
+                let words = format!("{number}: {}", failed(*outcome, *tries, *hint));
+                (Mark::Trouble, peer, self.label(peer), words)
+            }
+            Event::Notice { text, .. } => return Rendered::Talk(text.clone()),
+            Event::Lagged { missed } => {
+                return Rendered::Talk(format!("too slow: {missed} events were missed"));
+            }
+        };
+        let colour = peer_colour(&peer.id);
+        Rendered::Data(self.line(at, mark, (&label, colour), &words))
+    }
+
+    fn message(&mut self, at: UnixMillis, message: &MessageEvent) -> String {
+        let mark = match (message.direction, message.delivery) {
+            (Direction::In, Delivery::Direct) => Mark::In,
+            (Direction::In, Delivery::Broadcast) => Mark::InToAll,
+            (Direction::Out, Delivery::Direct) => Mark::Out,
+            (Direction::Out, Delivery::Broadcast) => Mark::OutToAll,
+        };
+        let (label, colour) = match &message.peer {
+            Some(peer) => (self.label(peer), Some(peer_colour(&peer.id))),
+            None => ("everybody".to_owned(), None),
+        };
+        let label = term::pad(&label, NAME);
+        let indent = MARGIN + term::width(&label) + 2;
+        let mut out = self.head(at, mark);
+        self.paint(&mut out, &label, colour);
+        out.push_str("  ");
+        let text = term::safe_lines(&message.text);
+        for (at, line) in self.broken(&text, indent).into_iter().enumerate() {
+            if at > 0 {
+                self.continuation(&mut out, Mark::More, indent);
+            }
+            out.push_str(line);
+            out.push('\n');
+        }
+        let notes = notes(message);
+        if !notes.is_empty() {
+            self.continuation(&mut out, Mark::System, indent);
+            let _ = writeln!(out, "{}", notes.join(", "));
+        }
+        out
+    }
+
+    /// A line of our own words about a peer; the parts from outside are neutralised already.
+    fn line(&mut self, at: UnixMillis, mark: Mark, who: (&str, Color), words: &str) -> String {
+        let mut out = self.head(at, mark);
+        let (label, colour) = who;
+        let words = format!("{label} {words}");
+        for (at, line) in self.broken(&words, MARGIN).into_iter().enumerate() {
+            if at > 0 {
+                self.continuation(&mut out, Mark::More, MARGIN);
+            }
+            match line.strip_prefix(label).filter(|_| at == 0) {
+                Some(rest) => {
+                    self.paint(&mut out, label, Some(colour));
+                    out.push_str(rest);
+                }
+                None => out.push_str(line),
+            }
+            out.push('\n');
+        }
+        out
+    }
+
+    /// Lines as they came, in a terminal also broken so that none reaches the next row by itself.
+    fn broken<'t>(&self, text: &'t str, indent: usize) -> Vec<&'t str> {
+        let room = self.style.columns().and_then(|columns| columns.checked_sub(indent));
+        let lines = text.split('\n');
+        match room {
+            Some(room) if room >= TEXT_MIN => {
+                lines.flat_map(|line| term::wrap(line, room)).collect()
+            }
+            _ => lines.collect(),
+        }
+    }
+
+    /// Day (where it changed), time and mark.
+    fn head(&mut self, at: UnixMillis, mark: Mark) -> String {
+        let time = local(at);
+        let mut out = String::new();
+        if self.day.replace(time.date_naive()).is_some_and(|day| day != time.date_naive()) {
+            let _ = writeln!(out, "{}", time.format("%Y-%m-%d"));
+        }
+        self.paint(&mut out, &time.format("%H:%M:%S").to_string(), Some(DIM));
+        out.push(' ');
+        self.mark(&mut out, mark);
+        out
+    }
+
+    fn continuation(&self, out: &mut String, mark: Mark, indent: usize) {
+        out.push_str(&" ".repeat(MARGIN - 3));
+        self.mark(out, mark);
+        out.push_str(&" ".repeat(indent - MARGIN));
+    }
+
+    fn mark(&self, out: &mut String, mark: Mark) {
+        let (sign, colour) = mark.sign();
+        self.paint(out, sign, Some(colour));
+        out.push_str(&" ".repeat(3 - sign.len()));
+    }
+
+    fn paint(&self, out: &mut String, words: &str, colour: Option<Color>) {
+        match colour.filter(|_| self.style.colour) {
+            Some(colour) => {
+                let style = anstyle::Style::new().fg_color(Some(colour));
+                let _ = write!(out, "{style}{words}{style:#}");
+            }
+            None => out.push_str(words),
+        }
+    }
+}
+
+const DIM: Color = Color::Ansi(AnsiColor::BrightBlack);
+
+/// What stands between the time and the words; the same column in every line.
+#[derive(Clone, Copy)]
+enum Mark {
+    In,
+    InToAll,
+    Out,
+    OutToAll,
+    More,
+    System,
+    Trouble,
+}
+
+impl Mark {
+    const fn sign(self) -> (&'static str, Color) {
+        match self {
+            Self::In => ("<", Color::Ansi(AnsiColor::Green)),
+            Self::InToAll => ("<<", Color::Ansi(AnsiColor::Green)),
+            Self::Out => (">", Color::Ansi(AnsiColor::Blue)),
+            Self::OutToAll => (">>", Color::Ansi(AnsiColor::Blue)),
+            Self::More => ("|", DIM),
+            Self::System => ("*", Color::Ansi(AnsiColor::Cyan)),
+            Self::Trouble => ("!", Color::Ansi(AnsiColor::Red)),
+        }
+    }
+}
+
+/// Colours that can be read on black and on white.
+const COLOURS: [u8; 12] = [25, 30, 64, 91, 97, 125, 130, 133, 161, 166, 33, 71];
+
+/// The colour of a peer: always the same one, from its identity.
+pub fn peer_colour(id: &PeerId) -> Color {
+    // FNV-1a: stable over versions and platforms, which std's hash does not promise.
+    let hash = id.0.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let place = usize::try_from((hash >> 32) % COLOURS.len() as u64).unwrap_or(0);
+    Color::Ansi256(Ansi256Color(COLOURS[place]))
+}
+
+/// Names are compared so to find namesakes: case and blanks do not make two people look different.
+fn folded(nick: &str) -> String {
+    one_space(nick.trim()).to_lowercase()
+}
+
+/// Runs of blanks become one: two blanks end a name in our lines.
+fn one_space(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    for c in name.chars() {
+        let c = if c.is_whitespace() { ' ' } else { c };
+        if c != ' ' || !out.ends_with(' ') {
+            out.push(c);
+        }
+    }
+    out
+}
+
+fn about(peer: &PeerView) -> String {
+    let mut parts = vec![peer.addr.to_string(), term::safe(&peer.dialect).into_owned()];
+    if !peer.group.is_empty() {
+        parts.push(one_space(&term::safe(&peer.group)));
+    }
+    if peer.absent {
+        parts.push("away".to_owned());
+    }
+    parts.join(", ")
+}
+
+/// What is new about a peer.
+fn change(before: Option<&PeerView>, peer: &PeerView) -> String {
+    let mut changes = Vec::new();
+    if let Some(before) = before {
+        if before.nick != peer.nick {
+            changes.push(format!("was called {}", one_space(&term::safe(&before.nick))));
+        }
+        if before.group != peer.group {
+            changes.push(match peer.group.as_str() {
+                "" => "has no group now".to_owned(),
+                group => format!("is in the group {} now", one_space(&term::safe(group))),
+            });
+        }
+        if (before.addr, before.port) != (peer.addr, peer.port) {
+            changes.push(format!("is at {} now", peer.addr));
+        }
+        if before.absent != peer.absent {
+            changes.push(if peer.absent { "is away" } else { "is back" }.to_owned());
+        }
+    }
+    if changes.is_empty() {
+        return format!("changed ({})", about(peer));
+    }
+    changes.join(", ")
+}
+
+const fn gone(reason: DownReason) -> &'static str {
+    match reason {
+        DownReason::Exit => "left",
+        DownReason::Silent => "does not answer any more",
+        DownReason::Replaced => "is gone: somebody else has that address now",
+        DownReason::Forgotten => "was forgotten to make room",
+    }
+}
+
+fn notes(message: &MessageEvent) -> Vec<String> {
+    let mut notes = Vec::new();
+    let mut note = |applies: bool, words: &str| {
+        if applies {
+            notes.push(words.to_owned());
+        }
+    };
+    note(message.sealed, "sealed");
+    note(message.locked, "locked");
+    note(message.automatic, "automatic reply");
+    note(message.cut, "the text was longer and is cut here");
+    match message.files {
+        0 => {}
+        1 => notes.push("offers 1 file".to_owned()),
+        files => notes.push(format!("offers {files} files")),
+    }
+    notes
+}
+
+/// How a message ended without a receipt: `not confirmed` where the text may have arrived, `not
+/// sent` where nothing left.
+pub fn failed(outcome: Outcome, tries: u32, hint: Option<Bounce>) -> String {
+    let words = match outcome {
+        Outcome::Confirmed => "confirmed".to_owned(),
+        Outcome::NotConfirmed if tries == 1 => "not confirmed after 1 try".to_owned(),
+        Outcome::NotConfirmed => format!("not confirmed after {tries} tries"),
+        Outcome::NotSent => "not sent".to_owned(),
+        Outcome::Cancelled => "not confirmed: cancelled".to_owned(),
+    };
+    match hint {
+        None => words,
+        Some(Bounce::PortUnreachable) => format!("{words}: no messenger runs there"),
+        Some(Bounce::HostUnreachable) => format!("{words}: that host cannot be reached"),
+        Some(Bounce::Refused) => format!("{words}: this system refused to send it"),
+    }
+}
+
+/// A time between two datagrams, for people.
+pub fn milliseconds(millis: f64) -> String {
+    if millis < 10.0 { format!("{millis:.1} ms") } else { format!("{millis:.0} ms") }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::node::NoticeCode;
+    use crate::wire::{Charset, PacketNo, Sure};
+
+    const PLAIN: Style =
+        Style { json: false, quiet: false, verbose: 0, colour: false, terminal: false };
+
+    fn peer(nick: &str, id: &str, addr: &str) -> PeerView {
+        let addr = addr.parse().expect("an address");
+        PeerView {
+            id: PeerId(Arc::from(id)),
+            nick: nick.to_owned(),
+            user: "u".to_owned(),
+            host: "h".to_owned(),
+            group: "研发部".to_owned(),
+            addr,
+            port: 2425,
+            addrs: vec![SocketAddr::new(addr, 2425)],
+            dialect: "feiq".to_owned(),
+            charset: None,
+            charset_sure: None,
+            version: None,
+            absent: false,
+            fingerprint: None,
+        }
+    }
+
+    fn message(peer: PeerView, text: &str) -> Event {
+        Event::Message(Box::new(MessageEvent {
+            peer: Some(peer),
+            direction: Direction::In,
+            delivery: Delivery::Direct,
+            number: PacketNo(7),
+            text: text.to_owned(),
+            charset: Charset::GBK,
+            charset_sure: Sure::Dialect,
+            sealed: false,
+            locked: false,
+            automatic: false,
+            cut: false,
+            files: 0,
+        }))
+    }
+
+    /// The words without the time, which depends on where the test runs.
+    fn words(human: &mut Human, event: &Event) -> String {
+        match human.event(UnixMillis(1_000), event) {
+            Rendered::Data(text) => text
+                .lines()
+                .map(|line| {
+                    let (time, rest) = line.split_at(9);
+                    let time: String =
+                        time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+                    format!("{time}{rest}\n")
+                })
+                .collect(),
+            Rendered::Talk(text) => format!("talk: {text}"),
+            Rendered::Nothing => String::new(),
+        }
+    }
+
+    #[test]
+    fn texts_line_up_behind_names_of_any_script() {
+        let mut human = Human::new(PLAIN);
+        let first = words(&mut human, &message(peer("张三", "a", "10.0.0.1"), "大家好"));
+        let second = words(&mut human, &message(peer("alice", "b", "10.0.0.2"), "hello"));
+        assert_eq!(first, "00:00:00 <  张三            大家好\n");
+        assert_eq!(second, "00:00:00 <  alice           hello\n");
+    }
+
+    #[test]
+    fn later_lines_of_a_text_look_like_nothing_else() {
+        let mut human = Human::new(PLAIN);
+        let forged = "hi\n09:30:00 *  李四 left\r\x1b[1A";
+        insta::assert_snapshot!(words(&mut human, &message(peer("bob", "b", "10.0.0.2"), forged)), @r"
+        00:00:00 <  bob             hi
+                 |                  09:30:00 *  李四 left␍␛[1A
+        ");
+    }
+
+    #[test]
+    fn a_name_cannot_hold_the_blanks_that_end_it() {
+        let mut human = Human::new(PLAIN);
+        let forged = peer("bob  fine,   thanks", "b", "10.0.0.2");
+        assert_eq!(words(&mut human, &message(forged, "x")), "00:00:00 <  bob fine, thanks  x\n");
+    }
+
+    #[test]
+    fn namesakes_are_told_apart_by_their_address() {
+        let mut human = Human::new(PLAIN);
+        human.know(&peer("bob", "one", "10.0.0.1"));
+        let two = peer("Bob ", "two", "10.0.0.2");
+        human.know(&two);
+        assert_eq!(human.label(&two), "Bob  (10.0.0.2)");
+        let down =
+            Event::PeerDown { peer: peer("bob", "one", "10.0.0.1"), reason: DownReason::Exit };
+        assert_eq!(words(&mut human, &down), "00:00:00 *  bob (10.0.0.1) left\n");
+        assert_eq!(human.label(&two), "Bob ");
+    }
+
+    #[test]
+    fn a_stranger_with_a_known_name_is_told_apart_at_once() {
+        let mut human = Human::new(PLAIN);
+        human.know(&peer("bob", "one", "10.0.0.1"));
+        assert_eq!(human.label(&peer("bob", "two", "10.0.0.2")), "bob (10.0.0.2)");
+    }
+
+    #[test]
+    fn changes_are_said_in_words() {
+        let mut human = Human::new(PLAIN);
+        human.know(&peer("bob", "b", "10.0.0.1"));
+        let mut now = peer("robert", "b", "10.0.0.1");
+        now.absent = true;
+        let changed = Event::PeerChanged { peer: now };
+        assert_eq!(words(&mut human, &changed), "00:00:00 *  robert was called bob, is away\n");
+    }
+
+    #[test]
+    fn notices_are_talk() {
+        let notice = Event::Notice { code: NoticeCode::TookOver, text: "took over".to_owned() };
+        assert_eq!(words(&mut Human::new(PLAIN), &notice), "talk: took over");
+    }
+
+    #[test]
+    fn what_was_not_confirmed_is_not_called_unsent() {
+        let unconfirmed = failed(Outcome::NotConfirmed, 17, Some(Bounce::PortUnreachable));
+        assert_eq!(unconfirmed, "not confirmed after 17 tries: no messenger runs there");
+        assert_eq!(failed(Outcome::NotSent, 0, None), "not sent");
+    }
+
+    #[test]
+    fn each_sender_keeps_a_colour() {
+        let id = PeerId(Arc::from("zhangsan@PC-1#112233445566"));
+        assert_eq!(peer_colour(&id), peer_colour(&id.clone()));
+        let colours: BTreeSet<_> = (0..100)
+            .map(|n| format!("{:?}", peer_colour(&PeerId(Arc::from(format!("u{n}@h"))))))
+            .collect();
+        assert!(colours.len() > 6, "{colours:?}");
+    }
+}

@@ -1,0 +1,414 @@
+//! WHO on the command line becomes peers, or a clear no.
+//!
+//! The steps, first one that finds somebody: `@all`; `@group`; an address; the exact nickname, then
+//! `user@host`, computer name, log-on name; the unique beginning of one of these without regard to
+//! case; a glob. Pure: who is there comes in as an argument.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use globset::Glob;
+
+use super::error::{CliError, Exit};
+use crate::node::{PeerView, Target};
+use crate::term;
+
+/// How one WHO was understood.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// `@all`.
+    All,
+    /// `@group`.
+    Group,
+    /// An address with or without a port.
+    Address,
+    /// A whole name.
+    Exact,
+    /// The beginning of a name.
+    Prefix,
+    /// A pattern with `*`, `?`, `[` or `{`.
+    Glob,
+}
+
+/// Why a WHO means nobody.
+#[derive(Clone, PartialEq, Debug)]
+pub enum NoPick {
+    /// Nobody is called so.
+    Nobody {
+        /// As it was written.
+        who: String,
+        /// How many peers there are.
+        here: usize,
+    },
+    /// Several are meant where one should be.
+    Several {
+        /// As it was written.
+        who: String,
+        /// Whom it may mean.
+        candidates: Vec<PeerView>,
+        /// It is a pattern, for which several may well be meant.
+        pattern: bool,
+    },
+    /// It cannot be read.
+    Unreadable {
+        /// As it was written.
+        who: String,
+        /// Why not.
+        why: String,
+    },
+}
+
+/// What the lookup needs to know besides the names.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// Port of an address without one.
+    pub port: u16,
+    /// Several matches of a pattern are all meant (`--yes`).
+    pub every_match: bool,
+}
+
+/// Everybody that `whos` mean, each once, in the order written. All or nothing: one WHO that is
+/// nobody or ambiguous makes the whole an error.
+pub fn pick(whos: &[String], peers: &[PeerView], rules: Rules) -> Result<Vec<Target>, NoPick> {
+    let mut targets: Vec<Target> = Vec::new();
+    for who in whos {
+        for target in pick_one(who, peers, rules)? {
+            if !targets.contains(&target) {
+                targets.push(target);
+            }
+        }
+    }
+    Ok(targets)
+}
+
+/// Whether `peer`, who is one of `peers`, is meant by `who`: for filters, where several may match.
+pub fn admits(who: &str, peer: &PeerView, peers: &[PeerView]) -> bool {
+    if let Some(address) = Address::read(who) {
+        return peer.addrs.iter().any(|&at| address.is(at))
+            || address.is(SocketAddr::new(peer.addr, peer.port));
+    }
+    let Ok((step, found)) = candidates(who, peers) else { return false };
+    (step != Step::Prefix || found.len() == 1) && found.iter().any(|found| found.id == peer.id)
+}
+
+/// Whether `who` is an address, which need not be known.
+pub fn is_address(who: &str) -> bool {
+    Address::read(who).is_some()
+}
+
+fn pick_one(who: &str, peers: &[PeerView], rules: Rules) -> Result<Vec<Target>, NoPick> {
+    if let Some(address) = Address::read(who) {
+        return Ok(vec![address.target(peers, rules.port)]);
+    }
+    let (step, found) = candidates(who, peers)?;
+    match (step, found.as_slice()) {
+        (_, []) => Err(NoPick::Nobody { who: who.to_owned(), here: peers.len() }),
+        (Step::All | Step::Group, all) => Ok(targets(all)),
+        (Step::Glob, all) if rules.every_match => Ok(targets(all)),
+        (_, [one]) => Ok(targets(&[one])),
+        (_, several) => Err(NoPick::Several {
+            who: who.to_owned(),
+            candidates: several.iter().map(|&peer| peer.clone()).collect(),
+            pattern: step == Step::Glob,
+        }),
+    }
+}
+
+fn targets(peers: &[&PeerView]) -> Vec<Target> {
+    peers.iter().map(|peer| Target::Peer(peer.id.clone())).collect()
+}
+
+/// The first step that finds somebody, and whom; the last step if none does.
+fn candidates<'p>(who: &str, peers: &'p [PeerView]) -> Result<(Step, Vec<&'p PeerView>), NoPick> {
+    let matching =
+        |test: &dyn Fn(&PeerView) -> bool| peers.iter().filter(|peer| test(peer)).collect();
+    if who == "@all" {
+        return Ok((Step::All, peers.iter().collect()));
+    }
+    if let Some(group) = who.strip_prefix('@') {
+        let group = group.strip_prefix('"').and_then(|g| g.strip_suffix('"')).unwrap_or(group);
+        return Ok((Step::Group, in_group(group, peers)));
+    }
+    for name in NAMES {
+        let found: Vec<_> = matching(&|peer| name(peer) == who);
+        if !found.is_empty() {
+            return Ok((Step::Exact, found));
+        }
+    }
+    if !who.is_empty() {
+        let start = who.to_lowercase();
+        let found: Vec<_> = matching(&|peer| {
+            NAMES.iter().any(|name| name(peer).to_lowercase().starts_with(&start))
+        });
+        if !found.is_empty() {
+            return Ok((Step::Prefix, found));
+        }
+    }
+    if !who.contains(['*', '?', '[', '{']) {
+        return Ok((Step::Prefix, Vec::new()));
+    }
+    let glob = Glob::new(who)
+        .map_err(|error| NoPick::Unreadable { who: who.to_owned(), why: error.kind().to_string() })?
+        .compile_matcher();
+    Ok((Step::Glob, matching(&|peer| NAMES.iter().any(|name| glob.is_match(name(peer))))))
+}
+
+/// The names of a peer, in the order in which they are tried.
+const NAMES: [fn(&PeerView) -> String; 4] = [
+    |peer| peer.nick.clone(),
+    |peer| format!("{}@{}", peer.user, peer.host),
+    |peer| peer.host.clone(),
+    |peer| peer.user.clone(),
+];
+
+/// Everybody in the group of this name; without regard to case if none is written exactly so.
+pub fn in_group<'p>(group: &str, peers: &'p [PeerView]) -> Vec<&'p PeerView> {
+    let exact: Vec<_> = peers.iter().filter(|peer| peer.group == group).collect();
+    if !exact.is_empty() {
+        return exact;
+    }
+    let group = group.to_lowercase();
+    peers.iter().filter(|peer| peer.group.to_lowercase() == group).collect()
+}
+
+/// `IP` or `IP:PORT`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Address {
+    Ip(IpAddr),
+    WithPort(SocketAddr),
+}
+
+impl Address {
+    fn read(who: &str) -> Option<Self> {
+        if let Ok(ip) = who.parse() {
+            return Some(Self::Ip(ip));
+        }
+        if let Ok(addr) = who.parse() {
+            return Some(Self::WithPort(addr));
+        }
+        who.strip_prefix('[')?.strip_suffix(']')?.parse().ok().map(|ip| Self::Ip(IpAddr::V6(ip)))
+    }
+
+    fn is(self, at: SocketAddr) -> bool {
+        match self {
+            Self::Ip(ip) => ip == at.ip(),
+            Self::WithPort(addr) => addr == at,
+        }
+    }
+
+    /// The one peer known there, of whom charset and dialect are known, else the bare address.
+    fn target(self, peers: &[PeerView], port: u16) -> Target {
+        let mut there = peers.iter().filter(|peer| self.is(SocketAddr::new(peer.addr, peer.port)));
+        match (there.next(), there.next(), self) {
+            (Some(peer), None, _) => Target::Peer(peer.id.clone()),
+            (_, _, Self::Ip(ip)) => Target::Addr(SocketAddr::new(ip, port)),
+            (_, _, Self::WithPort(addr)) => Target::Addr(addr),
+        }
+    }
+}
+
+impl fmt::Display for NoPick {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nobody { who, here } => {
+                write!(f, "no peer called {who}; {here} are here (feige peers)")
+            }
+            Self::Several { who, candidates, .. } => {
+                write!(f, "{who} may mean {} peers; nothing was sent", candidates.len())
+            }
+            Self::Unreadable { who, why } => write!(f, "cannot read {who}: {why}"),
+        }
+    }
+}
+
+impl From<NoPick> for CliError {
+    fn from(no: NoPick) -> Self {
+        match &no {
+            NoPick::Nobody { .. } => Self::new(Exit::Nobody, &no),
+            NoPick::Unreadable { .. } => Self::usage(&no),
+            NoPick::Several { candidates, pattern, .. } => {
+                let columns = candidates
+                    .iter()
+                    .map(|peer| term::width(&term::safe(&peer.nick)))
+                    .max()
+                    .unwrap_or(0);
+                let error = candidates.iter().fold(Self::new(Exit::Nobody, &no), |error, peer| {
+                    let nick = term::pad(&term::safe(&peer.nick), columns);
+                    let at = SocketAddr::new(peer.addr, peer.port);
+                    let line = format!("{nick}  {at}  {}", term::safe(&peer.group));
+                    error.detail(line.trim_end())
+                });
+                error.hint(if *pattern {
+                    "--yes writes to all of them"
+                } else {
+                    "write the address, or more of the name"
+                })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::node::PeerId;
+
+    const RULES: Rules = Rules { port: 2425, every_match: false };
+
+    fn peer(nick: &str, user: &str, host: &str, group: &str, addr: &str) -> PeerView {
+        let addr: IpAddr = addr.parse().expect("an address");
+        PeerView {
+            id: PeerId(Arc::from(format!("{user}@{host}"))),
+            nick: nick.to_owned(),
+            user: user.to_owned(),
+            host: host.to_owned(),
+            group: group.to_owned(),
+            addr,
+            port: 2425,
+            addrs: vec![SocketAddr::new(addr, 2425)],
+            dialect: "ipmsg".to_owned(),
+            charset: None,
+            charset_sure: None,
+            version: None,
+            absent: false,
+            fingerprint: None,
+        }
+    }
+
+    fn office() -> Vec<PeerView> {
+        vec![
+            peer("张三", "zhangsan", "PC-1", "研发部", "10.0.0.1"),
+            peer("李四", "lisi", "PC-2", "研发部", "10.0.0.2"),
+            peer("alice", "al", "dev-1", "Sales Team", "10.0.0.3"),
+            peer("Alan", "alan", "dev-2", "Sales Team", "10.0.0.4"),
+            peer("bob", "bob", "pc-9", "", "10.0.0.5"),
+            peer("bob", "robert", "pc-8", "all", "fe80::8"),
+        ]
+    }
+
+    fn picked(who: &str) -> Result<Vec<String>, NoPick> {
+        let targets = pick(&[who.to_owned()], &office(), RULES)?;
+        Ok(targets
+            .into_iter()
+            .map(|target| match target {
+                Target::Peer(id) => id.0.to_string(),
+                Target::Addr(addr) => addr.to_string(),
+            })
+            .collect())
+    }
+
+    fn one(who: &str) -> String {
+        let mut all = picked(who).expect(who);
+        assert_eq!(all.len(), 1, "{who}");
+        all.remove(0)
+    }
+
+    #[test]
+    fn everybody_and_groups_are_meant_by_their_sign() {
+        assert_eq!(picked("@all").expect("all").len(), 6);
+        assert_eq!(picked("@研发部").expect("group"), ["zhangsan@PC-1", "lisi@PC-2"]);
+        assert_eq!(picked("@Sales Team").expect("group").len(), 2);
+        assert_eq!(picked("@\"sales team\"").expect("group").len(), 2);
+        assert_eq!(picked("@\"all\"").expect("group"), ["robert@pc-8"]);
+        assert!(matches!(picked("@nobody"), Err(NoPick::Nobody { here: 6, .. })));
+    }
+
+    #[test]
+    fn an_address_need_not_be_known() {
+        assert_eq!(one("10.0.0.9"), "10.0.0.9:2425");
+        assert_eq!(one("10.0.0.9:3000"), "10.0.0.9:3000");
+        assert_eq!(one("::1"), "[::1]:2425");
+        assert_eq!(one("[::1]"), "[::1]:2425");
+        assert_eq!(one("[::1]:3000"), "[::1]:3000");
+    }
+
+    #[test]
+    fn a_known_address_means_its_peer() {
+        assert_eq!(one("10.0.0.1"), "zhangsan@PC-1");
+        assert_eq!(one("10.0.0.1:2425"), "zhangsan@PC-1");
+        assert_eq!(one("10.0.0.1:3000"), "10.0.0.1:3000");
+        assert_eq!(one("fe80::8"), "robert@pc-8");
+    }
+
+    #[test]
+    fn whole_names_come_before_beginnings() {
+        assert_eq!(one("张三"), "zhangsan@PC-1");
+        assert_eq!(one("al"), "al@dev-1");
+        assert_eq!(one("lisi@PC-2"), "lisi@PC-2");
+        assert_eq!(one("dev-2"), "alan@dev-2");
+        assert_eq!(one("robert"), "robert@pc-8");
+    }
+
+    #[test]
+    fn a_beginning_must_be_unique_and_may_be_in_any_case() {
+        assert_eq!(one("李"), "lisi@PC-2");
+        assert_eq!(one("ALI"), "al@dev-1");
+        assert_eq!(one("ZHANG"), "zhangsan@PC-1");
+        let Err(NoPick::Several { candidates, pattern, .. }) = picked("AL") else {
+            panic!("two begin so")
+        };
+        assert_eq!(candidates.len(), 2);
+        assert!(!pattern);
+    }
+
+    #[test]
+    fn two_with_one_name_are_never_chosen_between() {
+        let Err(no @ NoPick::Several { .. }) = picked("bob") else { panic!("two are called so") };
+        let error = CliError::from(no);
+        assert_eq!(error.exit(), Exit::Nobody);
+        insta::assert_snapshot!(error.to_string(), @r"
+        feige: bob may mean 2 peers; nothing was sent
+          bob  10.0.0.5:2425
+          bob  [fe80::8]:2425  all
+          write the address, or more of the name
+        ");
+    }
+
+    #[test]
+    fn a_pattern_with_several_matches_wants_a_yes() {
+        assert_eq!(one("*-9"), "bob@pc-9");
+        assert!(matches!(picked("dev-*"), Err(NoPick::Several { pattern: true, .. })));
+        let rules = Rules { every_match: true, ..RULES };
+        assert_eq!(pick(&["dev-*".to_owned()], &office(), rules).expect("both").len(), 2);
+        assert!(matches!(picked("[a"), Err(NoPick::Unreadable { .. })));
+    }
+
+    #[test]
+    fn yes_does_not_choose_between_namesakes() {
+        let rules = Rules { every_match: true, ..RULES };
+        assert!(pick(&["bob".to_owned()], &office(), rules).is_err());
+    }
+
+    #[test]
+    fn nobody_is_told_how_many_there_are() {
+        let no = picked("carol").expect_err("nobody is called so");
+        assert_eq!(no.to_string(), "no peer called carol; 6 are here (feige peers)");
+        assert!(picked("").is_err());
+    }
+
+    #[test]
+    fn somebody_meant_twice_is_picked_once() {
+        let whos = ["张三".to_owned(), "@研发部".to_owned(), "10.0.0.1".to_owned()];
+        assert_eq!(pick(&whos, &office(), RULES).expect("both").len(), 2);
+    }
+
+    #[test]
+    fn one_bad_who_makes_the_whole_an_error() {
+        let whos = ["张三".to_owned(), "carol".to_owned()];
+        assert!(pick(&whos, &office(), RULES).is_err());
+    }
+
+    #[test]
+    fn a_filter_admits_namesakes_but_no_ambiguous_beginning() {
+        let office = office();
+        let admitted = |who: &str| office.iter().filter(|p| admits(who, p, &office)).count();
+        assert_eq!(admitted("bob"), 2);
+        assert_eq!(admitted("dev-*"), 2);
+        assert_eq!(admitted("AL"), 0);
+        assert_eq!(admitted("ALI"), 1);
+        assert_eq!(admitted("10.0.0.5"), 1);
+        assert_eq!(admitted("@研发部"), 2);
+    }
+}

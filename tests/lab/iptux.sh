@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# iptux.sh - a real iptux, an independent client of the family, on a host of lab.sh.
+#
+#   iptux.sh start HOST NICK GROUP CHARSET   run it; returns when it listens (CHARSET: utf-8, gb18030)
+#   iptux.sh say HOST IP TEXT                type TEXT into its chat with IP, press Enter
+#   iptux.sh tell HOST IP info|history       send IP what its user sees of IP: the info panel (nickname
+#                                            and group as it reads them), or the chat so far
+#   iptux.sh shot HOST FILE.png              screenshot
+#   iptux.sh log HOST                        its debug log, with every datagram
+#   iptux.sh quit HOST                       quit by its own shortcut: only then it says goodbye
+#
+# Needs iptux xvfb xdotool dbus-daemon fonts-noto-cjk (and imagemagick for shot). Everything it
+# starts, display and session bus too, runs inside HOST's namespace, so "lab.sh down" ends it. Its
+# files are in ${TMPDIR:-/tmp}/LAB-HOST-iptux. A chat must be open for say and tell: it opens by
+# itself when IP writes first. The windows are driven by position, hence the fixed sizes.
+set -euo pipefail
+
+here=$(dirname "$(readlink -f "$0")")
+export LAB=${LAB:-feige}
+verb=${1:-}
+[[ $# -ge 2 ]] || { sed -n '2,/^set -euo/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 2; }
+host=$2
+dir=${TMPDIR:-/tmp}/$LAB-$host-iptux
+die() { echo "iptux.sh: $*" >&2; exit 1; }
+[[ $verb == start ]] || { export DISPLAY; DISPLAY=$(cat "$dir/display") || die "none runs on $host"; }
+
+start() { # NICK GROUP CHARSET
+  local i
+  rm -rf "$dir"
+  mkdir -p "$dir/home" "$dir/run" "$dir/download"
+  chmod 700 "$dir/run"
+  cat >"$dir/config.json" <<JSON
+{"nick_name":"$1","belong_group":"$2","preference_encode":"$3","candidacy_encode":"gb18030,utf-16",
+ "archive_path":"$dir/download","my_icon":"icon-tux.png","personal_sign":"","open_chat":true,
+ "use_enter_key":true,"hide_startup":false,"open_transmission":false,"record_log":true,"version":1}
+JSON
+  "$here/lab.sh" exec "$host" Xvfb -displayfd 3 -screen 0 1100x800x24 -nolisten tcp \
+    3>"$dir/display.new" >"$dir/xvfb.log" 2>&1 </dev/null &
+  until_true 10 test -s "$dir/display.new" || die "Xvfb did not start: $(cat "$dir/xvfb.log")"
+  echo ":$(cat "$dir/display.new")" >"$dir/display"
+  env -i PATH="$PATH" HOME="$dir/home" XDG_RUNTIME_DIR="$dir/run" LANG=C.UTF-8 LC_ALL=C.UTF-8 \
+    LAB="$LAB" DISPLAY="$(cat "$dir/display")" NO_AT_BRIDGE=1 GSETTINGS_BACKEND=memory GDK_BACKEND=x11 \
+    "$here/lab.sh" exec "$host" dbus-run-session -- iptux -c "$dir/config.json" -l DEBUG \
+    >"$dir/log" 2>&1 </dev/null &
+  until_true 20 grep -q 'bind UDP port.*success' "$dir/log" || die "no iptux: $(tail -5 "$dir/log")"
+}
+
+until_true() { # SECONDS CMD...: tries until CMD succeeds
+  local end=$((SECONDS + $1)); shift
+  until "$@" 2>/dev/null; do
+    (( SECONDS < end )) || return 1
+    sleep 0.05
+  done
+}
+
+chat() { # IP: brings its chat window to a known place and size
+  local window
+  until_true 5 xdotool search --name "IP:$1\$" >"$dir/window" || die "no chat with $1 is open"
+  window=$(head -1 "$dir/window")
+  xdotool windowraise "$window" windowmove "$window" 0 0 windowsize "$window" 1000 700 \
+    windowfocus --sync "$window"
+  sleep 0.3 # GTK lays its panes out anew
+}
+
+case $verb in
+  start) start "$3" "$4" "$5" ;;
+  say)
+    chat "$3"
+    xdotool mousemove 300 600 click 1
+    xdotool type --delay 25 -- "$4"
+    sleep 0.15
+    xdotool key Return ;;
+  tell)
+    chat "$3"
+    case $4 in info) x=850 ;; history) x=300 ;; *) die "tell what?" ;; esac
+    xdotool mousemove $x 300 click 1 key ctrl+a key ctrl+c
+    sleep 0.15
+    xdotool mousemove 300 600 click 1 key ctrl+v
+    sleep 0.15
+    xdotool key Return ;;
+  shot) exec import -window root "$3" ;;
+  log) exec cat "$dir/log" ;;
+  quit)
+    for window in $(xdotool search --onlyvisible --name '^[Ii]ptux$'); do
+      xdotool windowraise "$window" windowfocus --sync "$window" key ctrl+q
+    done ;;
+  *) die "$verb?" ;;
+esac

@@ -1,0 +1,42 @@
+//! A real iptux on a host.
+
+use super::lan::Lab;
+
+pub(super) struct Iptux<'a> {
+    lab: &'a Lab,
+    host: &'a str,
+}
+
+impl<'a> Iptux<'a> {
+    /// Starts it with its preferred charset; returns when it listens.
+    pub(super) fn start(
+        lab: &'a Lab,
+        host: &'a str,
+        nick: &str,
+        group: &str,
+        charset: &str,
+    ) -> Self {
+        lab.script("iptux.sh", &["start", host, nick, group, charset]);
+        Self { lab, host }
+    }
+
+    /// Types a text into its chat with `addr`, which must be open: it opens when `addr` writes.
+    pub(super) fn say(&self, addr: &str, text: &str) {
+        self.lab.script("iptux.sh", &["say", self.host, addr, text]);
+    }
+
+    /// Lets it send `addr` the panel that shows its user who `addr` is.
+    pub(super) fn tell_info(&self, addr: &str) {
+        self.lab.script("iptux.sh", &["tell", self.host, addr, "info"]);
+    }
+
+    /// Lets it send `addr` the chat with it as its user sees it.
+    pub(super) fn tell_history(&self, addr: &str) {
+        self.lab.script("iptux.sh", &["tell", self.host, addr, "history"]);
+    }
+
+    /// Quits it by its own shortcut, with a goodbye.
+    pub(super) fn quit(self) {
+        self.lab.script("iptux.sh", &["quit", self.host]);
+    }
+}

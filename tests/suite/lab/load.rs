@@ -1,0 +1,96 @@
+//! A thousand hosts and ten thousand messages. The bounds hold for the release build, which
+//! `.ci/run` names in `LAB_FEIGE`.
+
+use std::io::{BufRead, BufReader};
+use std::time::SystemTime;
+
+use serde_json::Value;
+
+use super::lan::{FEIGE, Lab, Program, lanload};
+use super::wire::{ANSENTRY, BR_ENTRY};
+
+const CROWD: usize = 1_000;
+const BURST: usize = 10_000;
+/// Receive buffer that holds the whole burst.
+const ENOUGH_BUFFER: u64 = 4 << 20;
+
+#[test]
+#[ignore = "needs root and network namespaces; .ci/run runs it"]
+fn a_burst_of_ten_thousand_messages_is_confirmed_whole() {
+    let lab = Lab::up("2");
+    let wire = lab.wire();
+    let node = lab.feige("h1", &["node"]);
+    wire.first(BR_ENTRY, "10.99.0.1");
+    let load = lab.start("h2", &[&lanload(), "burst", "--to", "10.99.0.1"], &[]);
+    let figures = result(load);
+    let status = status(&lab);
+    let granted = status["shell"]["receive_buffer"].as_u64().unwrap_or(0);
+    let confirmed = figures["confirmed"].as_u64();
+    println!("burst: {figures}, receive buffer {granted}");
+    assert_eq!(status["counters"]["messages"].as_u64(), confirmed, "confirmed is what was kept");
+    if granted >= ENOUGH_BUFFER {
+        assert_eq!(confirmed, Some(BURST as u64), "{figures}");
+    } else {
+        println!("net.core.rmem_max grants too little to judge the burst");
+    }
+    drop(node);
+}
+
+#[test]
+#[ignore = "needs root and network namespaces; .ci/run runs it"]
+fn a_thousand_hosts_that_answer_at_once_are_listed_within_ten_milliseconds() {
+    let lab = crowd();
+    let load = lab.start("h2", &[&lanload(), "hosts"], &[]);
+    load.talk.first("open sockets", |line| line == "ready");
+    let mut listen = lab.start("h1", &[&FEIGE, "--json", "listen"], &[]);
+    let lines = BufReader::new(listen.stdout()).lines().map_while(Result::ok);
+    let last = lines.filter(|line| line.contains(r#""peer_up""#)).map(|_| unix_us()).nth(CROWD - 1);
+    let last = last.expect("a line for each host");
+    let figures = result(load);
+    let answered = figures["last_unix_us"].as_i64().expect("a time");
+    println!("discovery: {figures}, listed {} us after the last answer", last - answered);
+    assert!(last - answered <= 10_000, "listed {} us after the last answer", last - answered);
+    assert_eq!(lab.peers("h1").len(), CROWD);
+}
+
+#[test]
+#[ignore = "needs root and network namespaces; .ci/run runs it"]
+fn a_thousand_hosts_that_enter_at_once_are_answered_in_one_batch() {
+    let lab = crowd();
+    let wire = lab.wire();
+    let _node = lab.feige("h1", &["node"]);
+    wire.first(BR_ENTRY, "10.99.0.1");
+    let figures = result(lab.start("h2", &[&lanload(), "entries", "--to", "10.99.0.1"], &[]));
+    assert_eq!(figures["answered"].as_u64(), Some(CROWD as u64), "{figures}");
+    let answers = wire.all(ANSENTRY);
+    let at = |seen: &super::wire::Seen| seen.at_us;
+    let (first, last) = (answers.iter().map(at).min(), answers.iter().map(at).max());
+    let spread = last.zip(first).map_or(0, |(last, first)| last - first);
+    println!("entries: {figures}, answers within {spread} us");
+    assert_eq!(answers.len(), CROWD, "one answer each");
+    assert!(spread < 250_000, "one batch by one timer, not {spread} us of answers");
+}
+
+/// h2 is a thousand hosts, which h1 reaches through it: one neighbour, not a thousand.
+fn crowd() -> Lab {
+    let lab = Lab::up("2");
+    lab.ip("h2", "route add local 10.77.64.0/20 dev lo");
+    lab.ip("h1", "route add 10.77.64.0/20 via 10.99.0.2");
+    lab
+}
+
+fn status(lab: &Lab) -> Value {
+    let lines = lab.run("h1", &["--json", "node", "status"]).succeeds().lines();
+    lines.into_iter().next().expect("one line")
+}
+
+/// The object a load generator prints.
+fn result(load: Program) -> Value {
+    let text = load.output();
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+fn unix_us() -> i64 {
+    let since = SystemTime::UNIX_EPOCH.elapsed().expect("a clock after 1970");
+    i64::try_from(since.as_micros()).expect("not for 292,000 years")
+}

@@ -1,0 +1,152 @@
+//! Links, addresses, routes: what a LAN does to a host.
+
+use std::time::Duration;
+
+use super::lan::{Feige, Lab};
+
+#[test]
+#[ignore = "needs root and network namespaces; .ci/run runs it"]
+fn a_host_without_a_default_route_still_reaches_its_subnet() {
+    let lab = Lab::up("3");
+    lab.ip("h3", "route del default");
+    let [one, two, three] = people(&lab, ["h1", "h2", "h3"]);
+    for feige in [&one, &two] {
+        feige.meets("h3");
+    }
+    three.meets("h1");
+    three.meets("h2");
+    lab.run("h3", &["broadcast", "开会"]).succeeds();
+    one.reads("开会");
+    two.reads("开会");
+    lab.run("h3", &["send", "h1", "谢谢"]).succeeds();
+    lab.run("h1", &["send", "h3", "目录"]).succeeds();
+}
+
+#[test]
+#[ignore = "needs root and network namespaces; .ci/run runs it"]
+fn a_host_with_two_links_appears_once() {
+    let lab = Lab::up("1 --far 1 --multi 2");
+    let [near, far, left, right] = people(&lab, ["h1", "f1", "m1", "m2"]);
+    for (feige, others) in [
+        (&near, &["m1", "m2"][..]),
+        (&far, &["m1", "m2"]),
+        (&left, &["h1", "f1", "m2"]),
+        (&right, &["h1", "f1", "m1"]),
+    ] {
+        for other in others {
+            feige.meets(other);
+        }
+    }
+    lab.run("m1", &["broadcast", "两边都听见"]).succeeds();
+    for feige in [&near, &far, &right] {
+        feige.reads("两边都听见");
+    }
+    lab.run("m1", &["send", "m2", "谢谢"]).succeeds();
+    // Both links carry everything of m1 to m2 twice: it is one peer and one text all the same.
+    right.reads("谢谢");
+    assert_eq!(right.texts(), ["两边都听见", "谢谢"]);
+    for (host, others) in [
+        ("h1", &["m1", "m2"][..]),
+        ("f1", &["m1", "m2"]),
+        ("m1", &["f1", "h1", "m2"]),
+        ("m2", &["f1", "h1", "m1"]),
+    ] {
+        assert_eq!(nicks(&lab, host), others, "what {host} sees");
+    }
+}
+
+#[test]
+#[ignore = "needs root and network namespaces; .ci/run runs it"]
+fn a_change_of_address_is_followed_within_five_seconds() {
+    let lab = Lab::up("2");
+    let [one, two] = people(&lab, ["h1", "h2"]);
+    let before = one.meets("h2");
+    two.meets("h1");
+    // What a new lease does: the old address goes, and the routes with it.
+    lab.ip("h2", "addr del 10.99.0.2/24 dev eth0");
+    lab.ip("h2", "addr add 10.99.0.77/24 brd + dev eth0");
+    lab.ip("h2", "route replace default dev eth0");
+    let after = one.events.wait_within(Duration::from_secs(5), "the new address", |events| {
+        events.iter().find(|event| event["peer"]["addr"] == "10.99.0.77").cloned()
+    });
+    assert_eq!(after["peer"]["id"], before["id"], "the same person");
+    lab.run("h1", &["send", "h2", "搬好了吗"]).succeeds();
+    two.reads("搬好了吗");
+    lab.run("h2", &["send", "h1", "搬好了"]).succeeds();
+    assert_eq!(nicks(&lab, "h1"), ["h2"]);
+    assert_eq!(nicks(&lab, "h2"), ["h1"]);
+}
+
+#[test]
+#[ignore = "needs root and network namespaces; .ci/run runs it"]
+fn a_link_that_comes_late_is_used() {
+    let lab = Lab::up("2");
+    lab.ip("h2", "link set eth0 down");
+    let [one, two] = people(&lab, ["h1", "h2"]);
+    lab.ip("h2", "link set eth0 up");
+    lab.ip("h2", "route replace default dev eth0");
+    let within = Duration::from_secs(5) + ANSWER_DELAY;
+    one.events.wait_within(within, "h2", |events| {
+        events.iter().find(|e| e["peer"]["nick"] == "h2").cloned()
+    });
+    two.meets("h1");
+    lab.run("h1", &["send", "h2", "谢谢"]).succeeds();
+}
+
+#[test]
+#[ignore = "needs root and network namespaces; .ci/run runs it"]
+fn a_far_host_is_reached_by_its_address_in_the_settings() {
+    far_subnet("2 --far 2", r#"networks = ["10.99.1.1"]"#, &["f1"]);
+}
+
+#[test]
+#[ignore = "needs root and network namespaces; .ci/run runs it"]
+fn a_far_subnet_is_reached_by_a_range_in_the_settings() {
+    far_subnet("2 --far 2", r#"networks = ["10.99.1.1-10.99.1.9"]"#, &["f1", "f2"]);
+}
+
+#[test]
+#[ignore = "needs root and network namespaces; .ci/run runs it"]
+fn a_far_subnet_is_reached_by_its_directed_broadcast_where_the_router_passes_it() {
+    far_subnet("2 --far 2 --bc-forward", r#"networks = ["10.99.1.255"]"#, &["f1", "f2"]);
+}
+
+/// h1 has this in its settings and meets `far`; h2 has not and does not.
+fn far_subnet(lab: &str, settings: &str, far: &[&str]) {
+    let lab = Lab::up(lab);
+    for host in ["h1", "h2", "f1", "f2"] {
+        lab.settle(host, host, "", if host == "h1" { settings } else { "" });
+    }
+    let [_two, f1, f2] = ["h2", "f1", "f2"].map(|host| lab.feige(host, &["listen"]));
+    let one = lab.feige("h1", &["listen"]);
+    one.meets("h2");
+    for host in far {
+        one.meets(host);
+        let there = if *host == "f1" { &f1 } else { &f2 };
+        there.meets("h1");
+        lab.run("h1", &["send", host, "隔着路由器"]).succeeds();
+        there.reads("隔着路由器");
+        lab.run(host, &["send", "h1", &format!("{host} 收到")]).succeeds();
+        one.reads(&format!("{host} 收到"));
+    }
+    assert_eq!(nicks(&lab, "h2"), ["h1"]);
+}
+
+/// Answers to an entry are spread over about a second in a small office.
+const ANSWER_DELAY: Duration = Duration::from_millis(1_100);
+
+/// `feige listen` on each host, under its name.
+fn people<const N: usize>(lab: &Lab, hosts: [&str; N]) -> [Feige; N] {
+    hosts.map(|host| {
+        lab.settle(host, host, "", "");
+        lab.feige(host, &["listen"])
+    })
+}
+
+fn nicks(lab: &Lab, host: &str) -> Vec<String> {
+    let peers = lab.peers(host);
+    let mut nicks: Vec<String> =
+        peers.iter().filter_map(|peer| Some(peer["nick"].as_str()?.into())).collect();
+    nicks.sort();
+    nicks
+}
