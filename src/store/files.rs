@@ -105,6 +105,7 @@ pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
 #[must_use = "the lock is held for as long as this value lives"]
 pub struct Lock {
     file: OwnedFd,
+    passed_on: bool,
 }
 
 impl Lock {
@@ -139,20 +140,56 @@ impl Lock {
                 Err(error) => return Err(failed(error)),
             }
             rustix::fs::fchmod(&file, Mode::from_raw_mode(FILE_MODE)).map_err(failed)?;
-            rustix::fs::ftruncate(&file, 0).map_err(failed)?;
-            let pid = format!("{}\n", std::process::id());
-            rustix::io::pwrite(&file, pid.as_bytes(), 0).map_err(failed)?;
-            return Ok(Self { file });
+            sign(&file).map_err(failed)?;
+            return Ok(Self { file, passed_on: false });
         }
+    }
+
+    /// A second descriptor of the lock, for the process that is to have it next.
+    pub fn share(&self) -> io::Result<OwnedFd> {
+        self.file.try_clone()
+    }
+
+    /// Lets go of a lock whose second descriptor another process has: it is never free in between.
+    pub fn leave(mut self) {
+        self.passed_on = true;
+    }
+
+    /// The lock as another process passed it on; writes down that we have it now.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Held`] if somebody else has the lock after all; [`StoreError::File`] if this
+    /// is no lock.
+    pub fn adopt(passed: OwnedFd, paths: &Paths) -> Result<Self, StoreError> {
+        let path = paths.lock();
+        match rustix::fs::flock(&passed, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => {
+                return Err(StoreError::Held { holder: holder(&passed), path });
+            }
+            taken => taken.and_then(|()| sign(&passed)),
+        }
+        .map_err(|error| StoreError::file("lock", &path)(error.into()))?;
+        Ok(Self { file: passed, passed_on: false })
     }
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
+        if self.passed_on {
+            return;
+        }
         // Closing alone would not do: a child that is just being started has the descriptor too,
         // until it becomes another program.
         let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
     }
+}
+
+/// Writes our process id into a lock file.
+fn sign(file: &OwnedFd) -> rustix::io::Result<()> {
+    rustix::fs::ftruncate(file, 0)?;
+    rustix::io::pwrite(file, format!("{}\n", std::process::id()).as_bytes(), 0)?;
+    Ok(())
 }
 
 /// The process id in a lock file. It may be missing for an instant after the lock was taken.
@@ -185,6 +222,20 @@ mod tests {
         assert!(fs::symlink_metadata(&config).unwrap().is_symlink());
         assert_eq!(mode(&real.join("feige.toml")), 0o600);
         assert_eq!(fs::read_dir(&real).unwrap().count(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn a_lock_that_is_passed_on_is_never_free() {
+        let home = tempfile::tempdir().unwrap();
+        let paths = Paths::all_in(home.path());
+        let first = Lock::take(&paths).unwrap();
+        let passed = first.share().unwrap();
+        first.leave();
+        assert!(matches!(Lock::take(&paths), Err(StoreError::Held { .. })));
+        let second = Lock::adopt(passed, &paths).unwrap();
+        assert!(matches!(Lock::take(&paths), Err(StoreError::Held { .. })));
+        drop(second);
+        drop(Lock::take(&paths).unwrap());
     }
 
     #[test]
