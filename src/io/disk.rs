@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::gate::Gate;
 use super::handle::{BACKLOG_EVENTS, Stamped};
 use super::{Start, StartError};
-use crate::node::{Event, PacketNo, Record, SaveId, SaveResult, UnixMillis};
+use crate::node::{Event, Node, PacketNo, PeerId, Record, SaveId, SaveResult, UnixMillis};
 use crate::store::{Paths, Reader, Store, StoreError, Writer};
 
 /// What came of a batch.
@@ -23,6 +23,8 @@ pub(crate) struct Disk {
     results: mpsc::UnboundedReceiver<Results>,
     /// The number of the newest event that was told.
     last_seq: u64,
+    /// What the store knows of peers that number from 1, until the node knows it too.
+    epochs: Vec<(PeerId, u32, PacketNo)>,
     paths: Paths,
 }
 
@@ -31,7 +33,7 @@ impl Disk {
     pub(crate) fn open(start: &mut Start, now: UnixMillis) -> Result<Self, StartError> {
         start.config.keeps = start.store;
         let (done, results) = mpsc::unbounded_channel();
-        let (mut writer, mut last_seq) = (None, 0);
+        let (mut writer, mut last_seq, mut epochs) = (None, 0, Vec::new());
         if start.store {
             let opened = Store::open(&start.paths, now)?;
             for note in opened.store.notes() {
@@ -40,13 +42,20 @@ impl Disk {
             start.config.identity.mac = opened.mac;
             start.config.numbers = opened.numbers;
             last_seq = opened.last_seq;
+            epochs = opened.store.epochs()?;
             // The receiver is gone only when the node is, and then nobody needs the results.
             writer = Some(Writer::spawn(opened.store, move |batch| drop(done.send(batch)))?);
         } else if start.config.identity.mac.is_empty() {
             start.config.identity.mac = passing_mac()?;
         }
         let (gate, batch, paths) = (Gate::default(), Vec::new(), start.paths.clone());
-        Ok(Self { gate, batch, writer, results, last_seq, paths })
+        Ok(Self { gate, batch, writer, results, last_seq, epochs, paths })
+    }
+
+    /// Tells a new node what it must know to recognise repeats across its own restart.
+    pub(crate) fn instruct(&mut self, mut node: Node) -> Node {
+        node.know_epochs(std::mem::take(&mut self.epochs));
+        node
     }
 
     /// The store's file, if messages are kept.
@@ -106,16 +115,14 @@ impl Disk {
         }
     }
 
-    /// Commits what waits, ends the writer thread and closes the store; afterwards nothing can be
-    /// saved. What is returned blocks for as long as the disk needs.
-    pub(crate) fn close(&mut self) -> impl FnOnce() + Send + use<> {
+    /// Commits what waits, ends the writer thread and closes the store, with the last packet number
+    /// used; afterwards nothing can be saved. What is returned blocks for as long as the disk needs.
+    pub(crate) fn close(&mut self, last_number: PacketNo) -> impl FnOnce() + Send + use<> {
         self.submit();
         let writer = self.writer.take();
         move || {
             if let Some(store) = writer.and_then(Writer::close) {
-                // Which number was the last is not known here, so none is given back: some are
-                // skipped, none repeated.
-                store.close(PacketNo(u64::MAX));
+                store.close(last_number);
             }
         }
     }

@@ -71,7 +71,7 @@ impl Task {
     }
 
     async fn close_disk(&mut self) {
-        let closed = spawn_blocking(self.disk.close());
+        let closed = spawn_blocking(self.disk.close(self.node.last_number()));
         if timeout(DISK_WAIT, closed).await.is_err() {
             tracing::error!("the store is not closed yet");
         }

@@ -241,12 +241,12 @@ impl Owner {
     /// Opens the store, makes the node, lets it announce itself, and starts its task.
     fn run(self, mut start: Start, from: Option<Handover>) -> Result<Running, StartError> {
         let clock = Clock::new();
-        let disk = Disk::open(&mut start, clock.now().wall)?;
+        let mut disk = Disk::open(&mut start, clock.now().wall)?;
         let mut seed = [0; 32];
         OsRng.try_fill_bytes(&mut seed).map_err(StartError::Random)?;
         let config = start.config.clone();
         let node = match from {
-            None => Node::new(config, seed),
+            None => disk.instruct(Node::new(config, seed)),
             Some(from) => Node::resume(config, seed, from, clock.now()),
         };
         Ok(Task::spawn(self, node, clock, disk, &start))
