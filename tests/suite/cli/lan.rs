@@ -1,12 +1,10 @@
 //! Several homes on one LAN: who sees whom, what arrives, and how commands end.
 
-use std::time::Instant;
-
 use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::home::{Lan, TestHome};
-use crate::support::process::{PATIENCE, Process};
+use crate::support::process::{Process, until};
 
 /// Waits until this `feige node` runs.
 pub(super) fn up(home: &TestHome, node: &Process) {
@@ -16,23 +14,16 @@ pub(super) fn up(home: &TestHome, node: &Process) {
 
 /// Waits until a node runs in this home that says nothing by itself: asks until it answers.
 pub(super) fn up_by_status(home: &TestHome) {
-    let deadline = Instant::now() + PATIENCE;
-    while home.run(&["node", "status"]).code != Some(0) {
-        assert!(Instant::now() < deadline, "no node came up");
-    }
+    until("a node", || home.run(&["node", "status"]).code == Some(0));
 }
 
 /// Waits until this many commands that stay have joined the node of this home.
 pub(super) fn joined_by(home: &TestHome, commands: u64) {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
+    until("somebody who joined", || {
         let status = home.run(&["node", "status", "--json"]).code(0).lines().remove(0);
         // Who asks has joined too.
-        if status["shell"]["clients"].as_u64() > Some(commands) {
-            return;
-        }
-        assert!(Instant::now() < deadline, "nobody joined: {status}");
-    }
+        status["shell"]["clients"].as_u64() > Some(commands)
+    });
 }
 
 #[test]
