@@ -46,8 +46,7 @@ impl Args {
         left(client, &mut feed, number).await?;
         if !feed.style().json {
             feed.line(format!("sent to everybody on {}", links.join(", "))).await?;
-            let peers = client.peers().await?.len();
-            feed.style().say(&format!("{peers} peers are known; broadcasts earn no receipts"));
+            feed.style().say("broadcasts earn no receipts; who must have it: feige send @all");
         }
         feed.finish().await?;
         Ok(Exit::Done)
