@@ -139,8 +139,11 @@ pub const DIALECTS: &[&Dialect] = &[&FEIGE, &FEIQ, &IPTUX, &IPMSG];
 impl Dialect {
     /// The dialect of a packet, with what is already known of its sender.
     pub fn recognise(raw: &RawPacket<'_>, known: Option<&'static Self>) -> &'static Self {
-        let shown =
-            DIALECTS.iter().copied().find(|dialect| (dialect.recognises)(raw)).unwrap_or(&IPMSG);
+        // Every dialect but the last shows itself by a tag behind the version number.
+        let shown = match raw.version {
+            b"1" => &IPMSG,
+            _ => DIALECTS.iter().find(|dialect| (dialect.recognises)(raw)).unwrap_or(&&IPMSG),
+        };
         match known {
             Some(known) if known.may_hide_as == Some(shown.name) && !is_entry(raw) => known,
             _ => shown,
