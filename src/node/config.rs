@@ -60,8 +60,9 @@ pub struct Identity {
 pub struct NumberStart {
     /// The larger of the highest number any earlier run may have used and Unix time in seconds.
     pub last: PacketNo,
-    /// Numbers up to and including this one are reserved on disk for this run: at the start
-    /// `last` + 131,072, room for the random start and 65,536 more.
+    /// Numbers up to and including this one are reserved on disk for this run (committed at the
+    /// latest with its first record, so before a message leaves): at the start `last` + 131,072,
+    /// room for the random start and 65,536 more.
     pub reserved: PacketNo,
 }
 

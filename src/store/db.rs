@@ -4,27 +4,25 @@
 //! [`Writer`](super::Writer)). What [`Store::commit`] reports as kept is on the disk, synced: a
 //! receipt may go out. The tables are in `schema.rs`, records become rows in `rows.rs`.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use rand::RngCore;
-use rand::rngs::OsRng;
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior};
 
 use super::error::{in_words, is_the_records_own};
-use super::files::{create_private_file, create_private_folder, make_private};
 use super::numbers::Numbers;
 use super::rows::{self, Peers, Rows};
-use super::{Paths, StoreError, folder_of, schema};
+use super::{Paths, StoreError, connect, schema};
 use crate::node::{NumberStart, PacketNo, PeerId, Record, SaveId, SaveResult, UnixMillis};
 
 /// The open store.
+#[derive(Debug)]
 pub struct Store {
     db: Connection,
     path: PathBuf,
     peers: Peers,
     numbers: Numbers,
+    /// The block of packet numbers is not committed yet.
+    numbers_due: bool,
     /// `last` of this run, for [`Store::close`].
     start: u64,
     notes: Vec<String>,
@@ -33,67 +31,57 @@ pub struct Store {
 }
 
 /// A store, and what it remembers from the runs before.
+#[derive(Debug)]
 pub struct Opened {
     /// The store.
     pub store: Store,
     /// Our stable identity: 12 upper-case hex digits, a locally administered unicast address that
     /// was made from the system's random numbers at the first start.
     pub mac: String,
-    /// Where our packet numbers go on; the block is committed.
+    /// Where our packet numbers go on.
     pub numbers: NumberStart,
     /// The number of the newest event; 0 before the first one.
     pub last_seq: u64,
 }
-
-/// How long another process may hold the file before a commit fails.
-pub(super) const BUSY_WAIT: Duration = Duration::from_secs(5);
-
-/// Page cache, in KiB and negative as `SQLite` wants it. A node that idles must stay small.
-pub(super) const CACHE_KIB: i64 = -512;
 
 /// A checkpoint moves what was committed from the log into the file itself: when this many bytes of
 /// records have come together and nothing waits, or at eight times as many.
 const CHECKPOINT_BYTES: usize = 1 << 20;
 
 impl Store {
-    /// Opens the store of a profile, makes it at the first start, and reserves packet numbers.
-    /// `now` lifts the packet numbers; nothing else depends on it.
+    /// Opens the store of a profile and makes it at the first start. `now` lifts the packet numbers;
+    /// nothing else depends on it.
+    ///
+    /// Nothing is synced here, except at the first start, so that the network need not wait for the
+    /// disk. The block of packet numbers is committed by the writer thread when it starts, at the
+    /// latest in one transaction with the first record: before any message leaves.
     ///
     /// # Errors
     ///
     /// [`StoreError::Newer`], [`StoreError::NotOurs`], [`StoreError::Foreign`] if it is not for this
-    /// program or user; [`StoreError::File`], [`StoreError::Database`] if it cannot be read and
-    /// written: nothing could be kept then.
+    /// program or user; [`StoreError::Full`], [`StoreError::ReadOnly`], [`StoreError::File`],
+    /// [`StoreError::Database`] if it cannot be read and written: nothing could be kept then.
     pub fn open(paths: &Paths, now: UnixMillis) -> Result<Opened, StoreError> {
-        let path = &paths.db;
-        create_private_folder(folder_of(path))?;
-        create_private_file(path)?;
-        for suffix in ["-wal", "-shm"] {
-            make_private(&beside(path, suffix))?;
-        }
-        let (mut db, notes) = connect(path).map_err(StoreError::database("open", path))?;
-        schema::migrate(&mut db, path)?;
-        let new_mac = random_mac()?;
-        let mut begin = || -> rusqlite::Result<_> {
-            let first = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let mac = identity(&first, &new_mac, now)?;
-            let unix_seconds = u64::try_from(now.0 / 1000).unwrap_or(0);
-            let (last, numbers) = rows::read_numbers(&first)?.start(unix_seconds);
-            rows::write_numbers(&first, numbers)?;
-            let last_seq = rows::last_seq(&first)?;
-            first.commit()?;
-            Ok((mac, last, numbers, last_seq))
+        let path = paths.db.clone();
+        let failed = || StoreError::database("open", &path);
+        let (mut db, notes) = connect::for_writing(&path, now)?;
+        schema::migrate(&mut db, &path)?;
+        let mac = connect::identity(&db, now, &path)?;
+        let unix_seconds = u64::try_from(now.0 / 1000).unwrap_or(0);
+        let (start, numbers) = rows::read_numbers(&db).map_err(failed())?.start(unix_seconds);
+        let last_seq = rows::last_seq(&db).map_err(failed())?.cast_unsigned();
+        let store = Self {
+            db,
+            path,
+            peers: Peers::default(),
+            numbers,
+            numbers_due: true,
+            start,
+            notes,
+            unchecked: 0,
         };
-        let (mac, start, numbers, last_seq) =
-            begin().map_err(StoreError::database("open", path))?;
-        let path = path.clone();
-        let peers = Peers::default();
-        Ok(Opened {
-            store: Self { db, path, peers, numbers, start, notes, unchecked: 0 },
-            mac,
-            numbers: NumberStart { last: PacketNo(start), reserved: PacketNo(numbers.reserved) },
-            last_seq: last_seq.cast_unsigned(),
-        })
+        let numbers = NumberStart { last: PacketNo(start), reserved: PacketNo(numbers.reserved) };
+        Ok(Opened { store, mac, numbers, last_seq })
     }
 
     /// Commits records in ONE transaction and syncs it. The results are in the order of the batch.
@@ -122,11 +110,15 @@ impl Store {
 
     fn commit_together(&mut self, batch: &[(SaveId, Record)]) -> rusqlite::Result<Vec<SaveResult>> {
         let all = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if self.numbers_due {
+            rows::write_block(&all, self.numbers)?;
+        }
         let mut rows = Rows::new(&all, &mut self.peers, &mut self.numbers)?;
         let results =
             batch.iter().map(|(_, record)| rows.keep(record)).collect::<Result<_, _>>()?;
         drop(rows);
         all.commit()?;
+        self.numbers_due = false;
         Ok(results)
     }
 
@@ -136,6 +128,9 @@ impl Store {
     ) -> rusqlite::Result<Vec<SaveResult>> {
         let path = self.path.clone();
         let all = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if self.numbers_due {
+            rows::write_block(&all, self.numbers)?;
+        }
         let mut rows = Rows::new(&all, &mut self.peers, &mut self.numbers)?;
         let mut results = Vec::with_capacity(batch.len());
         for (_, record) in batch {
@@ -154,7 +149,17 @@ impl Store {
         }
         drop(rows);
         all.commit()?;
+        self.numbers_due = false;
         Ok(results)
+    }
+
+    /// Commits the block of packet numbers, if that is still to be done; the log is then warm for
+    /// the first message.
+    pub(super) fn commit_numbers(&mut self) {
+        // If it fails it is tried again with the first record, whose failure is reported.
+        if self.numbers_due && rows::write_block(&self.db, self.numbers).is_ok() {
+            self.numbers_due = false;
+        }
     }
 
     fn after_rollback(&mut self, numbers: Numbers) {
@@ -166,8 +171,9 @@ impl Store {
         failure(&self.path, error)
     }
 
-    /// For each peer that messages came from: its highest epoch, and the highest number in it. With
-    /// it a node tells after its own restart which messages of a peer that numbers from 1 are new.
+    /// For each peer whose packet numbers do not come from the clock (they are below 10^9): its
+    /// highest epoch, and the highest number of a message in it. With it a node tells after its own
+    /// restart which messages of a peer that numbers from 1 are new.
     pub fn epochs(&self) -> Result<Vec<(PeerId, u32, PacketNo)>, StoreError> {
         epochs(&self.db).map_err(StoreError::database("read", &self.path))
     }
@@ -193,6 +199,7 @@ impl Store {
         self.unchecked = 0;
         let _ = self.db.execute_batch("PRAGMA wal_checkpoint(PASSIVE)");
         if idle {
+            self.peers = Peers::default();
             let _ = self.db.release_memory();
         }
     }
@@ -200,11 +207,22 @@ impl Store {
     /// An orderly end: gives the packet numbers above `last_number`, the last one used, back and
     /// puts everything into the one file. What was committed is safe also without it.
     pub fn close(self, last_number: PacketNo) {
-        let numbers = self.numbers.give_back(self.start, last_number.0);
-        // Without it numbers are skipped and the log stays for the next start: no loss.
-        let _ = rows::write_numbers(&self.db, numbers);
+        // If this fails numbers are skipped and the log stays for the next start: no loss.
+        let _ = self.give_back(last_number);
         self.db.flush_prepared_statement_cache();
         let _ = self.db.close();
+    }
+
+    fn give_back(&self, last_number: PacketNo) -> rusqlite::Result<()> {
+        let used = self.numbers.give_back(self.start, last_number.0);
+        if self.numbers_due {
+            return rows::write_block(&self.db, used);
+        }
+        if rows::read_numbers(&self.db)? == self.numbers {
+            return rows::write_numbers(&self.db, used);
+        }
+        // Somebody else took a block since; giving ours back would give that back, too.
+        Ok(())
     }
 }
 
@@ -224,7 +242,8 @@ pub(super) fn epochs(db: &Connection) -> rusqlite::Result<Vec<(PeerId, u32, Pack
     db.prepare_cached(
         "SELECT peer.name, message.epoch, message.number FROM peer
          JOIN message ON message.id = (
-             SELECT id FROM message AS m WHERE m.direction = 'in' AND m.peer = peer.id
+             SELECT id FROM message AS m
+             WHERE m.peer = peer.id AND m.direction = 'in' AND m.number BETWEEN 0 AND 999999999
              ORDER BY m.epoch DESC, m.number DESC LIMIT 1)",
     )?
     .query_map((), |row| {
@@ -233,80 +252,6 @@ pub(super) fn epochs(db: &Connection) -> rusqlite::Result<Vec<(PeerId, u32, Pack
         Ok((PeerId(name.into()), row.get(1)?, number))
     })?
     .collect()
-}
-
-/// Opens the file with a write-ahead log; where that cannot have its shared memory (network homes),
-/// for this process alone, and says so.
-fn connect(path: &Path) -> rusqlite::Result<(Connection, Vec<String>)> {
-    match open(path, false) {
-        Ok((db, mode)) if mode == "wal" => return Ok((db, Vec::new())),
-        Err(error) if !may_lack_shared_memory(&error) => return Err(error),
-        Ok(_) | Err(_) => {}
-    }
-    let (db, mode) = open(path, true)?;
-    let note = format!(
-        "{} is on a file system without shared memory (a network home?): this process holds it \
-         alone, other commands read it only through the running node (journal: {mode})",
-        path.display()
-    );
-    Ok((db, vec![note]))
-}
-
-fn may_lack_shared_memory(error: &rusqlite::Error) -> bool {
-    let codes = [
-        ErrorCode::CannotOpen,
-        ErrorCode::ReadOnly,
-        ErrorCode::SystemIoFailure,
-        ErrorCode::FileLockingProtocolFailed,
-    ];
-    error.sqlite_error_code().is_some_and(|code| codes.contains(&code))
-}
-
-fn open(path: &Path, alone: bool) -> rusqlite::Result<(Connection, String)> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let db = Connection::open_with_flags(path, flags)?;
-    db.busy_timeout(BUSY_WAIT)?;
-    if alone {
-        // Before the log is used for the first time, so that its index lives in our own memory.
-        db.pragma_update_and_check(None, "locking_mode", "exclusive", |_| Ok(()))?;
-    }
-    let mode = db.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
-    // A receipt promises that the message survives a power failure too.
-    db.pragma_update(None, "synchronous", "full")?;
-    db.pragma_update(None, "foreign_keys", true)?;
-    db.pragma_update(None, "cache_size", CACHE_KIB)?;
-    db.pragma_update(None, "temp_store", "memory")?;
-    // Checkpoints are made in `tidy`, when receipts are out; this is only the safety net.
-    db.pragma_update(None, "wal_autocheckpoint", 16_384)?;
-    db.pragma_update_and_check(None, "journal_size_limit", 4 << 20, |_| Ok(()))?;
-    db.set_prepared_statement_cache_capacity(32);
-    // Where there is no shared memory it fails here, not at the first message.
-    db.execute_batch("BEGIN IMMEDIATE; COMMIT")?;
-    Ok((db, mode))
-}
-
-/// Our stable identity, made now if there is none.
-fn identity(db: &Connection, new: &str, now: UnixMillis) -> rusqlite::Result<String> {
-    let read = "SELECT value FROM meta WHERE key = 'mac'";
-    if let Some(mac) = db.query_row(read, (), |row| row.get(0)).optional()? {
-        return Ok(mac);
-    }
-    db.execute("INSERT INTO meta (key, value) VALUES ('mac', ?1), ('created', ?2)", (new, now.0))?;
-    Ok(new.to_owned())
-}
-
-/// A locally administered unicast address: of the first octet's two lowest bits 1 is set, 0 is not.
-fn random_mac() -> Result<String, StoreError> {
-    let mut octets = [0u8; 8];
-    OsRng.try_fill_bytes(&mut octets).map_err(|source| StoreError::Random { source })?;
-    let mac = u64::from_be_bytes(octets) & 0xfcff_ffff_ffff | 0x0200_0000_0000;
-    Ok(format!("{mac:012X}"))
-}
-
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    PathBuf::from(name)
 }
 
 #[cfg(test)]
@@ -425,11 +370,15 @@ mod tests {
     #[test]
     fn two_that_write_the_same_file_share_one_gapless_stream() {
         let home = tempfile::tempdir().unwrap();
-        let (mut one, mut other) = (store(&home), store(&home));
+        let mut one = store(&home);
         assert_eq!(commit(&mut one, &["a", "b"]), [kept(1), kept(2)]);
+        let mut other = store(&home);
         assert_eq!(commit(&mut other, &["c"]), [kept(3)]);
         assert_eq!(commit(&mut one, &["d"]), [kept(4)]);
         assert!(other.start >= one.numbers.reserved, "and no packet number");
+        let last = other.numbers.reserved;
+        one.close(PacketNo(0));
+        assert_eq!(store(&home).start, last, "the other's block is not given back");
     }
 
     #[test]
@@ -440,15 +389,5 @@ mod tests {
         assert_eq!(pragma("synchronous").unwrap(), 2, "FULL");
         assert_eq!(pragma("foreign_keys").unwrap(), 1);
         assert!(store.notes().is_empty());
-    }
-
-    #[test]
-    fn the_identity_is_a_locally_administered_unicast_address() {
-        for _ in 0..64 {
-            let mac = random_mac().unwrap();
-            assert_eq!(mac.len(), 12);
-            assert!(mac.bytes().all(|c| matches!(c, b'0'..=b'9' | b'A'..=b'F')), "{mac}");
-            assert_eq!(u8::from_str_radix(&mac[..2], 16).unwrap() & 3, 2, "{mac}");
-        }
     }
 }

@@ -89,6 +89,25 @@ pub enum StoreError {
         /// Where it would be.
         path: PathBuf,
     },
+    /// There is no room on the disk.
+    #[error(
+        "the disk is full, nothing can be kept in {}: make room, or use --no-store",
+        path.display()
+    )]
+    Full {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file system is mounted read-only.
+    #[error(
+        "the file system of {} is read-only, nothing can be kept: use another --profile, \
+         or --no-store",
+        path.display()
+    )]
+    ReadOnly {
+        /// The file.
+        path: PathBuf,
+    },
     /// The store cannot be read or written.
     #[error("cannot {action} {}: {}", path.display(), in_words(source))]
     Database {

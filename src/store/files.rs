@@ -46,19 +46,8 @@ pub fn create_private_folder(path: &Path) -> Result<(), StoreError> {
     set_mode(path, &found, FOLDER_MODE)
 }
 
-/// Makes an empty private file if there is none; one that is there already is made private. It is
-/// never opened then: closing a second descriptor of an `SQLite` file would drop the locks that
-/// this process holds on it.
-pub(super) fn create_private_file(path: &Path) -> Result<(), StoreError> {
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-    match rustix::fs::open(path, flags, Mode::from_raw_mode(FILE_MODE)) {
-        Ok(_) | Err(Errno::EXIST) => {}
-        Err(error) => return Err(StoreError::file("create", path)(error.into())),
-    }
-    make_private(path)
-}
-
-/// Sets the mode of one of our files to 0600, if it is there.
+/// Sets the mode of one of our files to 0600, if it is there. By its path: closing a second
+/// descriptor of an `SQLite` file would drop the locks that this process holds on it.
 pub(super) fn make_private(path: &Path) -> Result<(), StoreError> {
     match fs::metadata(path) {
         Ok(found) if found.is_file() => set_mode(path, &found, FILE_MODE),
@@ -104,7 +93,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
 }
 
 /// Makes a rename or a new file in this folder last.
-fn sync_folder(folder: &Path) -> io::Result<()> {
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let folder = rustix::fs::open(folder, flags, Mode::empty())?;
     Ok(rustix::fs::fsync(folder)?)
@@ -115,7 +104,8 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 #[derive(Debug)]
 #[must_use = "the lock is held for as long as this value lives"]
 pub struct Lock {
-    _held: OwnedFd,
+    file: OwnedFd,
+    passed_on: bool,
 }
 
 impl Lock {
@@ -150,12 +140,56 @@ impl Lock {
                 Err(error) => return Err(failed(error)),
             }
             rustix::fs::fchmod(&file, Mode::from_raw_mode(FILE_MODE)).map_err(failed)?;
-            rustix::fs::ftruncate(&file, 0).map_err(failed)?;
-            let pid = format!("{}\n", std::process::id());
-            rustix::io::pwrite(&file, pid.as_bytes(), 0).map_err(failed)?;
-            return Ok(Self { _held: file });
+            sign(&file).map_err(failed)?;
+            return Ok(Self { file, passed_on: false });
         }
     }
+
+    /// A second descriptor of the lock, for the process that is to have it next.
+    pub fn share(&self) -> io::Result<OwnedFd> {
+        self.file.try_clone()
+    }
+
+    /// Lets go of a lock whose second descriptor another process has: it is never free in between.
+    pub fn leave(mut self) {
+        self.passed_on = true;
+    }
+
+    /// The lock as another process passed it on; writes down that we have it now.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Held`] if somebody else has the lock after all; [`StoreError::File`] if this
+    /// is no lock.
+    pub fn adopt(passed: OwnedFd, paths: &Paths) -> Result<Self, StoreError> {
+        let path = paths.lock();
+        match rustix::fs::flock(&passed, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => {
+                return Err(StoreError::Held { holder: holder(&passed), path });
+            }
+            taken => taken.and_then(|()| sign(&passed)),
+        }
+        .map_err(|error| StoreError::file("lock", &path)(error.into()))?;
+        Ok(Self { file: passed, passed_on: false })
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if self.passed_on {
+            return;
+        }
+        // Closing alone would not do: a child that is just being started has the descriptor too,
+        // until it becomes another program.
+        let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
+    }
+}
+
+/// Writes our process id into a lock file.
+fn sign(file: &OwnedFd) -> rustix::io::Result<()> {
+    rustix::fs::ftruncate(file, 0)?;
+    rustix::io::pwrite(file, format!("{}\n", std::process::id()).as_bytes(), 0)?;
+    Ok(())
 }
 
 /// The process id in a lock file. It may be missing for an instant after the lock was taken.
@@ -188,6 +222,20 @@ mod tests {
         assert!(fs::symlink_metadata(&config).unwrap().is_symlink());
         assert_eq!(mode(&real.join("feige.toml")), 0o600);
         assert_eq!(fs::read_dir(&real).unwrap().count(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn a_lock_that_is_passed_on_is_never_free() {
+        let home = tempfile::tempdir().unwrap();
+        let paths = Paths::all_in(home.path());
+        let first = Lock::take(&paths).unwrap();
+        let passed = first.share().unwrap();
+        first.leave();
+        assert!(matches!(Lock::take(&paths), Err(StoreError::Held { .. })));
+        let second = Lock::adopt(passed, &paths).unwrap();
+        assert!(matches!(Lock::take(&paths), Err(StoreError::Held { .. })));
+        drop(second);
+        drop(Lock::take(&paths).unwrap());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! runs its node, [`settings`] reads and writes what people configure, [`db`] is the `SQLite` file.
 //! Nothing here knows sockets or screens, and no path is ever built from what the network says.
 
+mod connect;
 pub mod db;
 mod error;
 mod files;

@@ -33,6 +33,18 @@ impl Numbers {
         }
     }
 
+    /// What to store for a block taken some time ago, if this is stored now: somebody else may have
+    /// taken one since, and numbers never go back.
+    pub(super) fn beside(self, stored: Self) -> Self {
+        if self.wrapped == stored.wrapped {
+            Self { reserved: self.reserved.max(stored.reserved), ..self }
+        } else if self.wrapped {
+            self
+        } else {
+            stored
+        }
+    }
+
     /// The node asks for numbers up to `number`; a lower one than before means that it wrapped.
     pub(super) fn reserve(self, number: u64) -> Self {
         Self { reserved: number.min(END), wrapped: self.wrapped || number < self.reserved }
@@ -79,6 +91,15 @@ mod tests {
         let running = Numbers { reserved: END - 1, wrapped: false }.reserve(BLOCK);
         assert_eq!(running, Numbers { reserved: BLOCK, wrapped: true });
         assert_eq!(running.give_back(END - BLOCK, 900).reserved, 900);
+    }
+
+    #[test]
+    fn a_block_stored_late_takes_nothing_back() {
+        let block = |reserved, wrapped| Numbers { reserved, wrapped };
+        assert_eq!(block(500, false).beside(block(100, false)), block(500, false));
+        assert_eq!(block(500, false).beside(block(900, false)), block(900, false));
+        assert_eq!(block(500, true).beside(block(END - 1, false)), block(500, true));
+        assert_eq!(block(END - 1, false).beside(block(500, true)), block(500, true));
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 
-use super::db::{self, BUSY_WAIT};
-use super::{Paths, StoreError, rows, schema};
+use super::connect::{BUSY_WAIT, CACHE_KIB, FLAGS};
+use super::{Paths, StoreError, db, rows, schema};
 use crate::node::{Event, PacketNo, PeerId, UnixMillis};
 
 /// An event of the stream as it was when it happened.
@@ -56,11 +56,10 @@ impl Reader {
         let connect = || -> rusqlite::Result<Connection> {
             // Not opened read-only: then it could not be read where no other process has it open
             // and its shared memory is to be made first.
-            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-            let db = Connection::open_with_flags(&path, flags)?;
+            let db = Connection::open_with_flags(&path, FLAGS)?;
             db.busy_timeout(BUSY_WAIT)?;
             db.pragma_update(None, "query_only", true)?;
-            db.pragma_update(None, "cache_size", db::CACHE_KIB)?;
+            db.pragma_update(None, "cache_size", CACHE_KIB)?;
             Ok(db)
         };
         let db = connect().map_err(StoreError::database("open", &path))?;
@@ -113,7 +112,7 @@ impl Reader {
         read().map_err(StoreError::database("read", &self.path))
     }
 
-    /// For each peer that messages came from: its highest epoch, and the highest number in it.
+    /// As [`Store::epochs`](super::Store::epochs).
     pub fn epochs(&self) -> Result<Vec<(PeerId, u32, PacketNo)>, StoreError> {
         db::epochs(&self.db).map_err(StoreError::database("read", &self.path))
     }

@@ -40,7 +40,7 @@ impl<'c> Rows<'c> {
                 "INSERT INTO message (id, direction, delivery, at, peer, appearance, addr, epoch,
                      number, options, text, charset, sure, cut, files)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
-                 ON CONFLICT (peer, epoch, number) WHERE direction = 'in' DO NOTHING",
+                 ON CONFLICT (number, peer, epoch) WHERE direction = 'in' DO NOTHING",
             )?,
             datagram: db.prepare_cached("INSERT INTO datagram (message, bytes) VALUES (?1, ?2)")?,
             event: db.prepare_cached("INSERT INTO event (seq, at, kind) VALUES (?1, ?2, ?3)")?,
@@ -158,11 +158,12 @@ impl<'c> Rows<'c> {
 }
 
 /// The rows of peers written to or heard lately, so that a burst does not look them up each time.
-#[derive(Default)]
+#[derive(Default, Debug)]
 pub(super) struct Peers {
     known: HashMap<PeerId, Known>,
 }
 
+#[derive(Debug)]
 struct Known {
     view: PeerView,
     rows: (i64, i64),
@@ -237,7 +238,12 @@ pub(super) fn read_numbers(db: &Connection) -> rusqlite::Result<Numbers> {
     })
 }
 
-/// Stores it.
+/// Stores the block of packet numbers that a run took when it opened the store.
+pub(super) fn write_block(db: &Connection, block: Numbers) -> rusqlite::Result<()> {
+    write_numbers(db, block.beside(read_numbers(db)?))
+}
+
+/// Stores what is known of our packet numbers.
 pub(super) fn write_numbers(db: &Connection, numbers: Numbers) -> rusqlite::Result<()> {
     let reserved = numbers.reserved.min(i64::MAX.cast_unsigned()).cast_signed();
     let mut write = db.prepare_cached("REPLACE INTO meta (key, value) VALUES (?1, ?2)")?;

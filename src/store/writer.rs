@@ -12,6 +12,7 @@ use crate::node::{Record, SaveId, SaveResult};
 /// while one transaction was being synced goes into the next one: a burst costs few syncs.
 ///
 /// Dropping it commits what waits and ends the thread.
+#[derive(Debug)]
 pub struct Writer {
     /// None only while the writer is being closed.
     batches: Option<Sender<Vec<(SaveId, Record)>>>,
@@ -89,6 +90,7 @@ fn write(
     waiting: &AtomicUsize,
     done: &impl Fn(Vec<(SaveId, SaveResult)>),
 ) -> Store {
+    store.commit_numbers();
     while let Ok(mut batch) = queue.recv() {
         while batch.len() < TOGETHER_MAX {
             let Ok(more) = queue.try_recv() else { break };

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -112,12 +112,15 @@ fn packet_numbers_rise_over_every_kind_of_end_and_whatever_the_clock_says() {
     let first = home.open();
     assert_eq!(first.numbers.last, PacketNo(1_795_000_000));
     assert_eq!(first.numbers.reserved, PacketNo(1_795_000_000 + 131_072));
-    drop(first.store); // as after a crash: the whole block counts as used
+    let mut store = first.store;
+    take(&mut store, received("lin@DESK-7", 1));
+    drop(store); // as after a crash: the block is committed with the first record, all of it counts
 
     let second = home.open();
     assert_eq!(second.numbers.last, first.numbers.reserved);
     let used = PacketNo(second.numbers.last.0 + 40_000);
-    second.store.close(used);
+    let writer = Writer::spawn(second.store, |_| {}).unwrap();
+    writer.close().unwrap().close(used);
 
     let third = Store::open(&home.paths, UnixMillis(-5)).unwrap();
     assert_eq!(third.numbers.last, used, "a clean end gives the rest back");
@@ -431,6 +434,91 @@ fn a_kill_at_any_moment_loses_nothing_committed_and_doubles_nothing() {
         // The child goes on where the store ends, so each number is there once, in order.
         assert!(texts.iter().enumerate().all(|(n, text)| *text == format!("message {n}")));
     }
+}
+
+#[test]
+#[ignore = "needs root: mounts a small tmpfs"]
+fn a_full_disk_withholds_results_until_there_is_room_again() {
+    if let Some(paths) = role() {
+        fill_and_recover(&paths);
+        return;
+    }
+    in_a_mount_of_its_own(
+        "a_full_disk_withholds_results_until_there_is_room_again",
+        "mount -t tmpfs -o size=4m,mode=700 none \"$STORE_TEST_FOLDER\"",
+    );
+}
+
+fn fill_and_recover(paths: &Paths) {
+    let folder = paths.db.parent().unwrap();
+    let filler = folder.join("filler");
+    let Opened { mut store, mac, numbers, .. } = Store::open(paths, NOW).unwrap();
+    assert_eq!(take(&mut store, received("a@b", 1)), kept(1));
+    fill(&filler);
+    let mut stored = 1;
+    loop {
+        // What room there is between two pages may still be used; then nothing is kept any more.
+        let results = commit(
+            &mut store,
+            (0..20).map(|n| Record::Message(received("a@b", 1_000 * stored + n))).collect(),
+        );
+        match &results[0] {
+            SaveResult::Kept { .. } => stored += 20,
+            SaveResult::Failed(why) => {
+                assert!(why.contains("the disk is full"), "{why}");
+                assert!(results.iter().all(|result| matches!(result, SaveResult::Failed(_))));
+                break;
+            }
+            SaveResult::Repeat => panic!("{results:?}"),
+        }
+        assert!(stored < 10_000, "the disk does not fill up");
+    }
+    let error = Store::open(paths, NOW).err().unwrap();
+    assert!(matches!(error, StoreError::Full { .. }), "{error}");
+
+    fs::remove_file(&filler).unwrap();
+    assert_eq!(take(&mut store, received("a@b", 999_999)), kept(stored + 1));
+    store.close(numbers.last);
+    let again = Store::open(paths, NOW).unwrap();
+    assert_eq!((again.mac, again.last_seq), (mac, stored + 1));
+}
+
+/// Takes all room there is.
+fn fill(path: &Path) {
+    let mut file = fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
+    let error = io::copy(&mut io::repeat(1), &mut file).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+}
+
+#[test]
+#[ignore = "needs root: mounts a folder read-only"]
+fn a_read_only_home_is_a_clear_error_at_the_start() {
+    if let Some(paths) = role() {
+        let error = Store::open(&paths, NOW).err().unwrap();
+        assert!(matches!(error, StoreError::ReadOnly { .. }), "{error}");
+        let error = Lock::take(&paths).err().unwrap();
+        assert!(error.to_string().contains("Read-only"), "{error}");
+        assert!(Reader::open(&paths).is_err(), "no log can be made");
+        return;
+    }
+    let mount = "mount --bind \"$STORE_TEST_FOLDER\" \"$STORE_TEST_FOLDER\" && \
+        mount -o remount,bind,ro \"$STORE_TEST_FOLDER\"";
+    in_a_mount_of_its_own("a_read_only_home_is_a_clear_error_at_the_start", mount);
+}
+
+/// Runs a test of this binary once more where these mounts are made, which end with it.
+fn in_a_mount_of_its_own(test: &str, mount: &str) {
+    let home = Home::new();
+    let Opened { mut store, numbers, .. } = home.open();
+    take(&mut store, received("a@b", 1));
+    store.close(numbers.last);
+    let mut command = Command::new("unshare");
+    let inner = again(test, home.folder.path(), Some(&format!("{mount} || exit 9")));
+    command.args(["--mount", "--propagation", "private"]);
+    command.arg(inner.get_program()).args(inner.get_args()).arg("--ignored");
+    command.env("STORE_TEST_FOLDER", home.folder.path());
+    let child = command.output().unwrap();
+    assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stderr));
 }
 
 fn text(event: &Event) -> &str {

@@ -69,6 +69,15 @@ impl Human {
         self.peers.insert(peer.id.clone(), peer.clone());
     }
 
+    /// Remembers what an event that is not shown says of names.
+    pub fn remember(&mut self, event: &Event) {
+        match event {
+            Event::PeerUp { peer } | Event::PeerChanged { peer } => self.know(peer),
+            Event::PeerDown { peer, .. } => self.forget(&peer.id),
+            _ => {}
+        }
+    }
+
     fn forget(&mut self, id: &PeerId) {
         let Some(known) = self.peers.remove(id) else { return };
         let nick = folded(&known.nick);
@@ -96,11 +105,14 @@ impl Human {
             .namesakes
             .get(&folded(&peer.nick))
             .is_some_and(|ids| ids.len() > 1 || ids.first().is_some_and(|only| *only != peer.id));
-        if shared || self.style.verbose > 0 {
-            format!("{nick} ({})", peer.addr)
-        } else {
-            nick.into_owned()
-        }
+        if shared { format!("{nick} ({})", peer.addr) } else { nick.into_owned() }
+    }
+
+    /// As [`Human::label`], with the address in any case where more words are wanted.
+    fn name(&self, peer: &PeerView) -> String {
+        let label = self.label(peer);
+        let at = format!(" ({})", peer.addr);
+        if self.style.verbose > 0 && !label.ends_with(&at) { label + &at } else { label }
     }
 
     /// The words for an event.
@@ -109,26 +121,26 @@ impl Human {
             Event::Message(message) => return Rendered::Data(self.message(at, message)),
             Event::PeerUp { peer } => {
                 self.know(peer);
-                (Mark::System, peer, self.label(peer), format!("is here ({})", about(peer)))
+                (Mark::System, peer, self.name(peer), format!("is here ({})", about(peer)))
             }
             Event::PeerChanged { peer } => {
                 let before = self.peers.get(&peer.id).cloned();
                 self.know(peer);
-                (Mark::System, peer, self.label(peer), change(before.as_ref(), peer))
+                (Mark::System, peer, self.name(peer), change(before.as_ref(), peer))
             }
             Event::PeerDown { peer, reason } => {
-                let label = self.label(peer);
+                let label = self.name(peer);
                 self.forget(&peer.id);
                 (Mark::System, peer, label, gone(*reason).to_owned())
             }
             Event::Receipt { peer, number, tries, rtt_ms } => {
                 let again = if *tries > 1 { format!(", {tries} tries") } else { String::new() };
                 let words = format!("confirmed {number} after {}{again}", milliseconds(*rtt_ms));
-                (Mark::System, peer, self.label(peer), words)
+                (Mark::System, peer, self.name(peer), words)
             }
             Event::Failed { peer, number, outcome, tries, hint } => {
                 let words = format!("{number}: {}", failed(*outcome, *tries, *hint));
-                (Mark::Trouble, peer, self.label(peer), words)
+                (Mark::Trouble, peer, self.name(peer), words)
             }
             Event::Notice { text, .. } => return Rendered::Talk(text.clone()),
             Event::Lagged { missed } => {
@@ -147,7 +159,7 @@ impl Human {
             (Direction::Out, Delivery::Broadcast) => Mark::OutToAll,
         };
         let (label, colour) = match &message.peer {
-            Some(peer) => (self.label(peer), Some(peer_colour(&peer.id))),
+            Some(peer) => (self.name(peer), Some(peer_colour(&peer.id))),
             None => ("everybody".to_owned(), None),
         };
         let label = term::pad(&label, NAME);
@@ -392,8 +404,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::node::NoticeCode;
-    use crate::wire::{Charset, PacketNo, Sure};
+    use crate::node::{Charset, NoticeCode, PacketNo, Sure};
 
     const PLAIN: Style =
         Style { json: false, quiet: false, verbose: 0, colour: false, terminal: false };
@@ -438,15 +449,14 @@ mod tests {
     /// The words without the time, which depends on where the test runs.
     fn words(human: &mut Human, event: &Event) -> String {
         match human.event(UnixMillis(1_000), event) {
-            Rendered::Data(text) => text
-                .lines()
-                .map(|line| {
+            Rendered::Data(text) => {
+                let lines = text.lines().map(|line| {
                     let (time, rest) = line.split_at(9);
-                    let time: String =
-                        time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
-                    format!("{time}{rest}\n")
-                })
-                .collect(),
+                    let digit = |c: char| if c.is_ascii_digit() { '0' } else { c };
+                    time.chars().map(digit).collect::<String>() + rest
+                });
+                lines.collect::<Vec<_>>().join("\n")
+            }
             Rendered::Talk(text) => format!("talk: {text}"),
             Rendered::Nothing => String::new(),
         }
@@ -457,8 +467,8 @@ mod tests {
         let mut human = Human::new(PLAIN);
         let first = words(&mut human, &message(peer("张三", "a", "10.0.0.1"), "大家好"));
         let second = words(&mut human, &message(peer("alice", "b", "10.0.0.2"), "hello"));
-        assert_eq!(first, "00:00:00 <  张三            大家好\n");
-        assert_eq!(second, "00:00:00 <  alice           hello\n");
+        assert_eq!(first, "00:00:00 <  张三            大家好");
+        assert_eq!(second, "00:00:00 <  alice           hello");
     }
 
     #[test]
@@ -475,7 +485,7 @@ mod tests {
     fn a_name_cannot_hold_the_blanks_that_end_it() {
         let mut human = Human::new(PLAIN);
         let forged = peer("bob  fine,   thanks", "b", "10.0.0.2");
-        assert_eq!(words(&mut human, &message(forged, "x")), "00:00:00 <  bob fine, thanks  x\n");
+        assert_eq!(words(&mut human, &message(forged, "x")), "00:00:00 <  bob fine, thanks  x");
     }
 
     #[test]
@@ -487,7 +497,7 @@ mod tests {
         assert_eq!(human.label(&two), "Bob  (10.0.0.2)");
         let down =
             Event::PeerDown { peer: peer("bob", "one", "10.0.0.1"), reason: DownReason::Exit };
-        assert_eq!(words(&mut human, &down), "00:00:00 *  bob (10.0.0.1) left\n");
+        assert_eq!(words(&mut human, &down), "00:00:00 *  bob (10.0.0.1) left");
         assert_eq!(human.label(&two), "Bob ");
     }
 
@@ -505,7 +515,7 @@ mod tests {
         let mut now = peer("robert", "b", "10.0.0.1");
         now.absent = true;
         let changed = Event::PeerChanged { peer: now };
-        assert_eq!(words(&mut human, &changed), "00:00:00 *  robert was called bob, is away\n");
+        assert_eq!(words(&mut human, &changed), "00:00:00 *  robert was called bob, is away");
     }
 
     #[test]

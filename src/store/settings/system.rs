@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::check::NAME_MAX;
 use crate::store::{Env, base, home};
 
 /// The user and the machine.
@@ -77,7 +78,7 @@ fn plain(name: &str) -> String {
     let name: String = name.chars().filter(|c| !c.is_control()).collect();
     let name = name.trim();
     let ends = name.char_indices().map(|(start, c)| start + c.len_utf8());
-    let end = ends.take_while(|end| *end <= super::NAME_MAX).last().unwrap_or(0);
+    let end = ends.take_while(|end| *end <= NAME_MAX).last().unwrap_or(0);
     name[..end].to_owned()
 }
 

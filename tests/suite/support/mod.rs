@@ -1,1 +1,8 @@
 //! Helpers that several tests share.
+
+#[cfg(feature = "cli")]
+pub(crate) mod home;
+#[cfg(feature = "cli")]
+pub(crate) mod process;
+#[cfg(feature = "cli")]
+pub(crate) mod stranger;

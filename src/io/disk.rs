@@ -1,0 +1,153 @@
+//! The node's side of the store: records on their way to the writer thread, and what waits for
+//! them. In a run without a store nothing is ever written here.
+
+use rand::RngCore;
+use rand::rngs::OsRng;
+use tokio::sync::mpsc;
+
+use super::gate::Gate;
+use super::handle::{BACKLOG_EVENTS, Stamped};
+use super::{Start, StartError};
+use crate::node::{Event, Node, PacketNo, PeerId, Record, SaveId, SaveResult, UnixMillis};
+use crate::store::{Paths, Reader, Store, StoreError, Writer};
+
+/// What came of a batch.
+pub(crate) type Results = Vec<(SaveId, SaveResult)>;
+
+/// The writer and everything that waits for it.
+pub(crate) struct Disk {
+    /// What waits.
+    pub(crate) gate: Gate,
+    batch: Vec<(SaveId, Record)>,
+    writer: Option<Writer>,
+    results: mpsc::UnboundedReceiver<Results>,
+    /// The number of the newest event that was told.
+    last_seq: u64,
+    /// What the store knows of peers that number from 1, until the node knows it too.
+    epochs: Vec<(PeerId, u32, PacketNo)>,
+    paths: Paths,
+}
+
+impl Disk {
+    /// Opens the store if there is to be one, and fills in what the node needs from it.
+    pub(crate) fn open(start: &mut Start, now: UnixMillis) -> Result<Self, StartError> {
+        start.config.keeps = start.store;
+        let (done, results) = mpsc::unbounded_channel();
+        let (mut writer, mut last_seq, mut epochs) = (None, 0, Vec::new());
+        if start.store {
+            let opened = Store::open(&start.paths, now)?;
+            for note in opened.store.notes() {
+                tracing::warn!("{note}");
+            }
+            start.config.identity.mac = opened.mac;
+            start.config.numbers = opened.numbers;
+            last_seq = opened.last_seq;
+            epochs = opened.store.epochs()?;
+            // The receiver is gone only when the node is, and then nobody needs the results.
+            writer = Some(Writer::spawn(opened.store, move |batch| drop(done.send(batch)))?);
+        } else if start.config.identity.mac.is_empty() {
+            start.config.identity.mac = passing_mac()?;
+        }
+        let (gate, batch, paths) = (Gate::default(), Vec::new(), start.paths.clone());
+        Ok(Self { gate, batch, writer, results, last_seq, epochs, paths })
+    }
+
+    /// Tells a new node what it must know to recognise repeats across its own restart.
+    pub(crate) fn instruct(&mut self, mut node: Node) -> Node {
+        node.know_epochs(std::mem::take(&mut self.epochs));
+        node
+    }
+
+    /// The store's file, if messages are kept.
+    pub(crate) fn path(&self) -> Option<String> {
+        self.writer.as_ref().map(|_| self.paths.db.display().to_string())
+    }
+
+    /// Takes a record for the next batch.
+    pub(crate) fn save(&mut self, id: SaveId, record: Record) {
+        self.gate.wait_for(id, &record);
+        self.batch.push((id, record));
+    }
+
+    /// Hands the batch to the writer.
+    pub(crate) fn submit(&mut self) {
+        let batch = std::mem::take(&mut self.batch);
+        if let Some(writer) = &self.writer {
+            return writer.save(batch);
+        }
+        for (id, _) in batch {
+            let reason = SaveResult::Failed("the store is closed".to_owned());
+            self.gate.settle(id, &reason);
+        }
+    }
+
+    /// What the writer has done; waits for it. Never resolves without a store.
+    pub(crate) async fn results(&mut self) -> Results {
+        match self.results.recv().await {
+            Some(results) => results,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// What the writer has done meanwhile.
+    pub(crate) fn try_results(&mut self) -> Option<Results> {
+        self.results.try_recv().ok()
+    }
+
+    /// An event of the stream is being told.
+    pub(crate) fn told(&mut self, seq: u64) {
+        self.last_seq = self.last_seq.max(seq);
+    }
+
+    /// Reads the stored events after `seq` that were told already, off the node's task. What is
+    /// told from now on is not among them.
+    pub(crate) fn replay(&self, seq: u64) -> impl FnOnce() -> Vec<Stamped> + Send + use<> {
+        let (paths, last) = (self.paths.clone(), self.last_seq);
+        let stored = self.writer.is_some() && seq < last;
+        move || {
+            if !stored {
+                return Vec::new();
+            }
+            read(&paths, seq, last).unwrap_or_else(|error| {
+                tracing::warn!("stored events cannot be told again: {error}");
+                vec![missed(last - seq)]
+            })
+        }
+    }
+
+    /// Commits what waits, ends the writer thread and closes the store, with the last packet number
+    /// used; afterwards nothing can be saved. What is returned blocks for as long as the disk needs.
+    pub(crate) fn close(&mut self, last_number: PacketNo) -> impl FnOnce() + Send + use<> {
+        self.submit();
+        let writer = self.writer.take();
+        move || {
+            if let Some(store) = writer.and_then(Writer::close) {
+                store.close(last_number);
+            }
+        }
+    }
+}
+
+fn read(paths: &Paths, after: u64, last: u64) -> Result<Vec<Stamped>, StoreError> {
+    let too_many = (last - after).saturating_sub(BACKLOG_EVENTS as u64);
+    let mut events = Vec::new();
+    if too_many > 0 {
+        events.push(missed(too_many));
+    }
+    let stored = Reader::open(paths)?.since(after + too_many, BACKLOG_EVENTS)?;
+    let told = stored.into_iter().take_while(|event| event.seq <= last);
+    events.extend(told.map(|e| Stamped { seq: Some(e.seq), at: e.at, event: e.event }));
+    Ok(events)
+}
+
+fn missed(missed: u64) -> Stamped {
+    Stamped { seq: None, at: UnixMillis::default(), event: Event::Lagged { missed } }
+}
+
+/// An identity for one run: a locally administered unicast address, 12 hex digits.
+fn passing_mac() -> Result<String, StartError> {
+    let mut octets = [0; 8];
+    OsRng.try_fill_bytes(&mut octets[2..]).map_err(StartError::Random)?;
+    octets[2] = octets[2] & 0xfc | 0x02;
+    Ok(format!("{:012X}", u64::from_be_bytes(octets)))
+}

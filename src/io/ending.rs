@@ -1,0 +1,140 @@
+//! The end of a node: everything taken in is committed and acknowledged, then the port goes to a
+//! lasting client, or a goodbye goes to the LAN.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use tokio::task::{spawn_blocking, yield_now};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::Stopped;
+use super::control::{self, Hello, LastWords};
+use super::handle::Listeners;
+use super::handover::{Bundle, Part};
+use super::task::Task;
+use super::tcp::Acceptor;
+use crate::node::{Effect, Input, Reply, Request, RequestId};
+
+/// How long the disk may take for what was taken in. A disk that hangs costs receipts, not the end.
+const DISK_WAIT: Duration = Duration::from_secs(2);
+/// How long datagrams may wait for room in the sockets.
+const FLUSH_WAIT: Duration = Duration::from_millis(300);
+
+impl Task {
+    /// Ends the node. Nothing is read from the network any more: it stays in the sockets, which the
+    /// next owner reads.
+    pub(super) async fn end(mut self) -> Stopped {
+        self.server.close();
+        self.asks.close();
+        while let Some(ask) = self.asks.recv().await {
+            self.ask(ask);
+        }
+        self.commit().await;
+        // Whoever was just let in gets on the list of heirs first.
+        yield_now().await;
+        if self.allow_takeover && !*self.asked.borrow() && self.server.has_heir() {
+            self.hand_over().await
+        } else {
+            self.leave().await;
+            self.close_disk().await;
+            self.dismiss().await
+        }
+    }
+
+    /// Waits for everything that was taken in to be on the disk and acknowledged.
+    async fn commit(&mut self) {
+        let deadline = Instant::now() + DISK_WAIT;
+        self.disk.submit();
+        while !self.disk.gate.is_empty() {
+            let Ok(results) = timeout_at(deadline, self.disk.results()).await else {
+                tracing::error!("the disk does not answer, some messages get no receipt");
+                break;
+            };
+            self.settle(results);
+            self.disk.submit();
+        }
+        let flush = async {
+            while self.sockets.is_waiting() {
+                self.sockets.writable().await;
+                self.sockets.flush();
+            }
+        };
+        if timeout(FLUSH_WAIT, flush).await.is_err() {
+            tracing::debug!("some datagrams could not be sent in time");
+        }
+    }
+
+    async fn leave(&mut self) {
+        self.handle(self.clock.now(), Input::Leave);
+        self.commit().await;
+    }
+
+    async fn close_disk(&mut self) {
+        let closed = spawn_blocking(self.disk.close(self.node.last_number()));
+        if timeout(DISK_WAIT, closed).await.is_err() {
+            tracing::error!("the store is not closed yet");
+        }
+    }
+
+    /// Everybody hears the last events, and then how it ended.
+    async fn dismiss(mut self) -> Stopped {
+        self.listeners = Listeners::default();
+        control::remove(&self.paths);
+        let words = if *self.asked.borrow() { || LastWords::Bye } else { || LastWords::Moved };
+        self.server.dismiss(words).await;
+        Stopped::Goodbye
+    }
+
+    async fn hand_over(mut self) -> Stopped {
+        let hello = self.last_hello();
+        let node = self.node.hand_over();
+        self.listeners = Listeners::default();
+        // The next owner opens it.
+        self.close_disk().await;
+        let taken = match self.share() {
+            Ok((parts, fds)) => self.server.hand_over(Bundle { hello, node, parts }, fds).await,
+            Err(error) => {
+                tracing::error!("cannot hand the port over: {error}");
+                None
+            }
+        };
+        let Some(to) = taken else {
+            self.leave().await;
+            return self.dismiss().await;
+        };
+        tracing::info!(to, "handed the port over");
+        self.lock.leave();
+        self.server.dismiss(|| LastWords::Moved).await;
+        Stopped::HandedOver { to }
+    }
+
+    /// What a process must know that takes our place, with the names the node has by now.
+    fn last_hello(&mut self) -> Hello {
+        let mut hello = self.hello.clone();
+        let id = RequestId(0);
+        for effect in self.node.handle(self.clock.now(), Input::Request(id, Request::Status)) {
+            if let Effect::Reply(_, Reply::Status(status)) = effect {
+                hello.nick = status.nick;
+                hello.group = status.group;
+                hello.user = status.user;
+                hello.host = status.host;
+            }
+        }
+        hello
+    }
+
+    fn share(&self) -> io::Result<(Vec<Part>, Vec<OwnedFd>)> {
+        let lock = [(Part::Lock, self.lock.share()?)];
+        let control = [(Part::Control, self.server.share()?)];
+        let listeners = self.acceptor.iter().map(Acceptor::share);
+        let listeners = listeners.collect::<io::Result<Vec<_>>>()?.into_iter().flatten();
+        let sockets = self.sockets.share()?.into_iter();
+        Ok(lock
+            .into_iter()
+            .chain(control)
+            .chain(listeners.map(|fd| (Part::Listener, fd)))
+            .chain(sockets.map(|(link, role, fd)| (Part::Udp { link, role }, fd)))
+            .unzip())
+    }
+}

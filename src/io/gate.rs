@@ -1,0 +1,149 @@
+//! What waits for the disk: datagrams and events that may leave only once their record is
+//! committed (architecture, "Who runs it"; threats, rule 9).
+
+use std::collections::HashMap;
+
+use crate::node::{Event, Record, SaveId, SaveResult, Transmit, UnixMillis};
+
+/// Records on their way to the disk, and what each of them holds back.
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    open: HashMap<SaveId, Held>,
+    bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    bytes: usize,
+    transmits: Vec<Transmit>,
+    events: Vec<(UnixMillis, Event)>,
+}
+
+/// What a committed record lets go.
+#[derive(Debug, Default)]
+pub(crate) struct Released {
+    /// To send now.
+    pub(crate) transmits: Vec<Transmit>,
+    /// To tell now, with the time it happened at and its place in the event stream.
+    pub(crate) events: Vec<(UnixMillis, Option<u64>, Event)>,
+}
+
+/// Records and bytes that may wait for the disk before the sockets are left unread, so that a slow
+/// disk costs no memory: the rest stays in the kernel's buffer, and what does not fit there gets
+/// no receipt and is repeated by its sender.
+const RECORDS_MAX: usize = 16_384;
+const BYTES_MAX: usize = 16 << 20;
+
+impl Gate {
+    /// A record is handed to the writer.
+    pub(crate) fn wait_for(&mut self, id: SaveId, record: &Record) {
+        let bytes = match record {
+            Record::Message(message) => message.raw.len() + message.text.len(),
+            _ => 0,
+        };
+        self.bytes += bytes;
+        self.open.insert(id, Held { bytes, ..Held::default() });
+    }
+
+    /// Keeps a datagram back until its record is kept. Without such a record it is dropped: nobody
+    /// knows then whether the message is on the disk.
+    pub(crate) fn hold_transmit(&mut self, id: SaveId, transmit: Transmit) {
+        let Some(held) = self.open.get_mut(&id) else {
+            return tracing::error!(?id, "a datagram waits for a record nobody is writing");
+        };
+        held.transmits.push(transmit);
+    }
+
+    /// Keeps an event back until its record is newly kept.
+    pub(crate) fn hold_event(&mut self, id: SaveId, at: UnixMillis, event: Event) {
+        let Some(held) = self.open.get_mut(&id) else {
+            return tracing::error!(?id, "an event waits for a record nobody is writing");
+        };
+        held.events.push((at, event));
+    }
+
+    /// The writer is done with a record.
+    pub(crate) fn settle(&mut self, id: SaveId, result: &SaveResult) -> Released {
+        let Some(held) = self.open.remove(&id) else { return Released::default() };
+        self.bytes -= held.bytes;
+        match result {
+            SaveResult::Kept { seq } => Released {
+                transmits: held.transmits,
+                events: held.events.into_iter().map(|(at, event)| (at, *seq, event)).collect(),
+            },
+            SaveResult::Repeat => Released { transmits: held.transmits, events: Vec::new() },
+            SaveResult::Failed(_) => Released::default(),
+        }
+    }
+
+    /// Whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Whether so much waits that no more should be read from the network.
+    pub(crate) fn is_full(&self) -> bool {
+        self.open.len() >= RECORDS_MAX || self.bytes >= BYTES_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::NoticeCode;
+    use crate::node::PacketNo;
+
+    fn gate(id: SaveId) -> Gate {
+        let mut gate = Gate::default();
+        gate.wait_for(id, &Record::Numbers(PacketNo(1)));
+        let to = ([127, 0, 0, 1], 2425).into();
+        let bytes = b"receipt".as_slice().into();
+        gate.hold_transmit(id, Transmit { link: None, to, bytes, after: Some(id) });
+        let event = Event::Notice { code: NoticeCode::Cut, text: String::new() };
+        gate.hold_event(id, UnixMillis(7), event);
+        gate
+    }
+
+    #[test]
+    fn a_kept_record_releases_receipt_and_event_with_its_seq() {
+        let released = gate(SaveId(1)).settle(SaveId(1), &SaveResult::Kept { seq: Some(9) });
+        assert_eq!(released.transmits.len(), 1);
+        assert!(matches!(released.events[..], [(UnixMillis(7), Some(9), _)]));
+    }
+
+    #[test]
+    fn a_repeat_releases_the_receipt_but_not_the_event() {
+        let released = gate(SaveId(1)).settle(SaveId(1), &SaveResult::Repeat);
+        assert_eq!((released.transmits.len(), released.events.len()), (1, 0));
+    }
+
+    #[test]
+    fn a_failed_record_releases_nothing() {
+        let mut gate = gate(SaveId(1));
+        let released = gate.settle(SaveId(1), &SaveResult::Failed("disk full".into()));
+        assert_eq!((released.transmits.len(), released.events.len()), (0, 0));
+        assert!(gate.is_empty());
+    }
+
+    #[test]
+    fn nothing_leaves_for_a_record_nobody_writes() {
+        let mut gate = Gate::default();
+        let to = ([127, 0, 0, 1], 2425).into();
+        let bytes = b"receipt".as_slice().into();
+        gate.hold_transmit(SaveId(3), Transmit { link: None, to, bytes, after: Some(SaveId(3)) });
+        let released = gate.settle(SaveId(3), &SaveResult::Kept { seq: None });
+        assert!(released.transmits.is_empty());
+    }
+
+    #[test]
+    fn the_sockets_are_left_unread_while_too_much_waits() {
+        let mut gate = Gate::default();
+        for id in 0..RECORDS_MAX as u64 {
+            assert!(!gate.is_full());
+            gate.wait_for(SaveId(id), &Record::Numbers(PacketNo(id)));
+        }
+        assert!(gate.is_full());
+        gate.settle(SaveId(0), &SaveResult::Repeat);
+        assert!(!gate.is_full());
+    }
+}

@@ -1,0 +1,526 @@
+//! Every UDP socket of a node: one for each link and family, read in turn, written with patience.
+//!
+//! A full socket buffer or neighbour table (EAGAIN, ENOBUFS) means wait and go on, not failure.
+//! What the network says of an address comes back as a bounce where the system tells: that is what
+//! `send` returns. An ICMP answer to an earlier datagram is not among it, because Linux reports
+//! those to unconnected sockets only after `IP_RECVERR`, which no safe interface offers.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::{SendFlags, sendto};
+use serde::{Deserialize, Serialize};
+use tokio::net::UdpSocket;
+use tokio::time::{Instant, sleep_until};
+
+use super::links::is_loopback;
+use super::routes::Routes;
+use super::udp::{Place, SocketError, granted};
+use crate::node::{Bounce, Link, LinkId, Transmit};
+
+/// The sockets of a node, and the links they stand for.
+#[derive(Debug)]
+pub(crate) struct Sockets {
+    port: u16,
+    ipv6: bool,
+    exact_loopback: Option<Ipv4Addr>,
+    ports: Vec<Port>,
+    links: Vec<Link>,
+    routes: Routes,
+    turn: usize,
+    streak: usize,
+    waiting_bytes: usize,
+    bounced: Vec<(SocketAddr, Bounce)>,
+}
+
+/// What a socket is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Role {
+    /// IPv4, in and out.
+    V4,
+    /// IPv6, in and out.
+    V6,
+    /// Broadcasts of the loopback, in only.
+    Ear,
+}
+
+#[derive(Debug)]
+struct Port {
+    link: LinkId,
+    role: Role,
+    socket: UdpSocket,
+    queue: VecDeque<Waiting>,
+    /// Set while the system has no room although the socket says that it can be written.
+    rest: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    to: SocketAddr,
+    bytes: Arc<[u8]>,
+    tries: u32,
+}
+
+/// Datagrams read from one socket before the next one gets its turn.
+const STREAK: usize = 64;
+/// Bytes that may wait for room, with [`WAITING_COST`] each; beyond that datagrams are dropped, and
+/// repeated by whoever still needs them.
+const WAITING_BYTES: usize = 8 << 20;
+const WAITING_COST: usize = 128;
+/// How long a socket rests after ENOBUFS, and how often a datagram is tried again.
+const REST: Duration = Duration::from_millis(20);
+const TRIES_MAX: u32 = 100;
+
+impl Sockets {
+    /// Binds `port` on every link. Fails if that is not possible on one of them; IPv6 is an extra
+    /// that may be missing.
+    pub(crate) fn open(
+        port: u16,
+        ipv6: bool,
+        exact_loopback: Option<Ipv4Addr>,
+        links: Vec<Link>,
+    ) -> Result<Self, SocketError> {
+        let mut sockets = Self::with(port, ipv6, exact_loopback, Vec::new());
+        match sockets.refresh(links).into_iter().next() {
+            Some(error) => Err(error),
+            None => Ok(sockets),
+        }
+    }
+
+    /// Goes on with the sockets of the process that had them before; links they do not cover get
+    /// new ones.
+    pub(crate) fn adopt(
+        port: u16,
+        ipv6: bool,
+        exact_loopback: Option<Ipv4Addr>,
+        links: Vec<Link>,
+        handed: Vec<(LinkId, Role, OwnedFd)>,
+    ) -> io::Result<Self> {
+        let ports = handed
+            .into_iter()
+            .map(|(link, role, fd)| {
+                let socket = socket2::Socket::from(fd);
+                socket.set_nonblocking(true)?;
+                Ok(Port::new(link, role, UdpSocket::from_std(socket.into())?))
+            })
+            .collect::<io::Result<_>>()?;
+        let mut sockets = Self::with(port, ipv6, exact_loopback, ports);
+        for error in sockets.refresh(links) {
+            tracing::warn!("a link without a socket: {error}");
+        }
+        Ok(sockets)
+    }
+
+    fn with(port: u16, ipv6: bool, exact_loopback: Option<Ipv4Addr>, ports: Vec<Port>) -> Self {
+        Self {
+            port,
+            ipv6,
+            exact_loopback,
+            ports,
+            links: Vec::new(),
+            routes: Routes::default(),
+            turn: 0,
+            streak: 0,
+            waiting_bytes: 0,
+            bounced: Vec::new(),
+        }
+    }
+
+    /// The links are these now: closes the sockets of those that went, opens those of the new
+    /// ones. A link without a socket is left out and its error returned.
+    pub(crate) fn refresh(&mut self, links: Vec<Link>) -> Vec<SocketError> {
+        let mut errors = Vec::new();
+        let mut ports = std::mem::take(&mut self.ports);
+        self.links.clear();
+        for mut link in links {
+            let (mut usable, mut groups) = (false, false);
+            for (role, place) in self.places(&link) {
+                let had = ports.iter().position(|port| port.link == link.id && port.role == role);
+                let opened = match had {
+                    Some(at) => Ok(ports.swap_remove(at)),
+                    None => place.open(self.port).map(|socket| Port::new(link.id, role, socket)),
+                };
+                match opened {
+                    Ok(port) => {
+                        usable |= role != Role::Ear;
+                        groups |= role == Role::V6 && !is_loopback(&link);
+                        self.ports.push(port);
+                    }
+                    Err(error) if role == Role::V6 => {
+                        tracing::info!("no IPv6 here: {error}");
+                    }
+                    Err(error) => errors.push(error),
+                }
+            }
+            link.multicast = groups;
+            if usable {
+                self.links.push(link);
+            }
+        }
+        self.routes.forget();
+        self.waiting_bytes = self.ports.iter().flat_map(|port| &port.queue).map(cost).sum();
+        errors
+    }
+
+    /// The sockets a link needs. IPv6 is tried on every link: one with only a link-local address,
+    /// which is not in the list, has its groups too.
+    #[cfg(target_os = "linux")]
+    fn places<'a>(&self, link: &'a Link) -> Vec<(Role, Place<'a>)> {
+        let loopback = is_loopback(link);
+        if let Some(addr) = self.exact_loopback
+            && loopback
+        {
+            return vec![(Role::V4, Place::Exact(addr)), (Role::Ear, Place::LoopbackEar)];
+        }
+        let mut places = Vec::new();
+        if !link.v4.is_empty() {
+            places.push((Role::V4, Place::Device(&link.name)));
+        }
+        if self.ipv6 {
+            let groups = (!loopback).then_some(link.id.0);
+            places.push((Role::V6, Place::DeviceV6 { name: &link.name, groups }));
+        }
+        places
+    }
+
+    /// One socket for everything, on the first link; IPv4 only.
+    #[cfg(not(target_os = "linux"))]
+    fn places<'a>(&self, link: &'a Link) -> Vec<(Role, Place<'a>)> {
+        match self.exact_loopback {
+            Some(addr) if is_loopback(link) => {
+                vec![(Role::V4, Place::Exact(addr)), (Role::Ear, Place::LoopbackEar)]
+            }
+            _ if self.ports.is_empty() => vec![(Role::V4, Place::Everywhere)],
+            _ => Vec::new(),
+        }
+    }
+
+    /// The links that have a socket.
+    pub(crate) fn links(&self) -> &[Link] {
+        &self.links
+    }
+
+    /// The smallest receive buffer of all sockets, bytes.
+    pub(crate) fn receive_buffer(&self) -> usize {
+        self.ports.iter().map(|port| granted(&port.socket)).min().unwrap_or(0)
+    }
+
+    /// Waits until some socket has something to read.
+    pub(crate) async fn readable(&self) {
+        poll_fn(|cx| {
+            // Every socket is asked, so that each one wakes us.
+            let mut ready = Poll::Pending;
+            for port in &self.ports {
+                if port.socket.poll_recv_ready(cx).is_ready() {
+                    ready = Poll::Ready(());
+                }
+            }
+            ready
+        })
+        .await;
+    }
+
+    /// The next datagram of any socket: its link, its sender and its length in `buffer`. None when
+    /// all are empty.
+    pub(crate) fn receive(&mut self, buffer: &mut [u8]) -> Option<(LinkId, SocketAddr, usize)> {
+        let mut empty = 0;
+        while empty < self.ports.len() {
+            self.turn %= self.ports.len();
+            let port = &self.ports[self.turn];
+            if self.streak < STREAK {
+                match port.socket.try_recv_from(buffer) {
+                    Ok((len, from)) => {
+                        self.streak += 1;
+                        return Some((port.link, from, len));
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(error) => tracing::debug!(link = ?port.link, "receive: {error}"),
+                }
+                empty += 1;
+            }
+            self.turn += 1;
+            self.streak = 0;
+        }
+        None
+    }
+
+    /// Sends, or queues for later.
+    pub(crate) fn send(&mut self, transmit: Transmit) {
+        let Transmit { link, to, bytes, .. } = transmit;
+        let Some(port) = self.port_for(link, to) else {
+            tracing::debug!(?link, %to, "no socket to send through");
+            if link.is_none() {
+                self.bounced.push((to, Bounce::HostUnreachable));
+            }
+            return;
+        };
+        if self.ports[port].queue.is_empty() {
+            match self.ports[port].attempt(to, &bytes) {
+                Attempt::Sent => return,
+                Attempt::Wait => {}
+                Attempt::Failed(bounce) => return self.bounce(to, bounce),
+            }
+        }
+        let waiting = Waiting { to, bytes, tries: 0 };
+        if self.waiting_bytes + cost(&waiting) > WAITING_BYTES {
+            tracing::warn!(%to, "too much waits to be sent, a datagram is dropped");
+            return;
+        }
+        self.waiting_bytes += cost(&waiting);
+        self.ports[port].queue.push_back(waiting);
+    }
+
+    fn port_for(&mut self, link: Option<LinkId>, to: SocketAddr) -> Option<usize> {
+        let link = match link {
+            Some(link) => link,
+            None => self.routes.resolve(to, &self.links)?,
+        };
+        let role = if to.is_ipv4() { Role::V4 } else { Role::V6 };
+        let only = !cfg!(target_os = "linux") && self.exact_loopback.is_none();
+        self.ports.iter().position(|port| port.role == role && (only || port.link == link))
+    }
+
+    /// A failure is news only where it concerns one host: a broadcast that cannot leave one way
+    /// (255.255.255.255 without a default route) leaves another way too.
+    fn bounce(&mut self, to: SocketAddr, bounce: Bounce) {
+        let many = match to.ip() {
+            IpAddr::V4(ip) => {
+                ip.is_broadcast()
+                    || ip.is_multicast()
+                    || self.links.iter().flat_map(|link| &link.v4).any(|n| n.broadcast == Some(ip))
+            }
+            IpAddr::V6(ip) => ip.is_multicast(),
+        };
+        if !many {
+            self.bounced.push((to, bounce));
+        }
+    }
+
+    /// What came back since the last call.
+    pub(crate) fn bounced(&mut self) -> Vec<(SocketAddr, Bounce)> {
+        std::mem::take(&mut self.bounced)
+    }
+
+    /// Whether datagrams wait for room.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.ports.iter().any(|port| !port.queue.is_empty())
+    }
+
+    /// Waits until a waiting datagram may be tried again; for ever if none waits.
+    pub(crate) async fn writable(&self) {
+        let rest = self.ports.iter().filter_map(|port| port.rest).min();
+        let writable = poll_fn(|cx| {
+            let mut ready = Poll::Pending;
+            for port in self.ports.iter().filter(|port| port.is_blocked()) {
+                if port.socket.poll_send_ready(cx).is_ready() {
+                    ready = Poll::Ready(());
+                }
+            }
+            ready
+        });
+        match rest {
+            Some(rest) => tokio::select! {
+                () = writable => {}
+                () = sleep_until(rest) => {}
+            },
+            None => writable.await,
+        }
+    }
+
+    /// Sends what waits, as far as there is room.
+    pub(crate) fn flush(&mut self) {
+        let mut failed = Vec::new();
+        for port in &mut self.ports {
+            port.flush(&mut failed);
+        }
+        for (to, bounce) in failed {
+            self.bounce(to, bounce);
+        }
+        self.waiting_bytes = self.ports.iter().flat_map(|port| &port.queue).map(cost).sum();
+    }
+
+    /// Second descriptors of all sockets, for another process.
+    pub(crate) fn share(&self) -> io::Result<Vec<(LinkId, Role, OwnedFd)>> {
+        let share =
+            |port: &Port| Ok((port.link, port.role, port.socket.as_fd().try_clone_to_owned()?));
+        self.ports.iter().map(share).collect()
+    }
+}
+
+enum Attempt {
+    Sent,
+    Wait,
+    Failed(Bounce),
+}
+
+impl Port {
+    fn new(link: LinkId, role: Role, socket: UdpSocket) -> Self {
+        Self { link, role, socket, queue: VecDeque::new(), rest: None }
+    }
+
+    /// Whether the socket itself has to become writable.
+    fn is_blocked(&self) -> bool {
+        !self.queue.is_empty() && self.rest.is_none()
+    }
+
+    /// Tries at once, without asking the runtime whether the socket has room: of a new socket it
+    /// does not know that yet.
+    fn attempt(&mut self, to: SocketAddr, bytes: &[u8]) -> Attempt {
+        let sent = sendto(&self.socket, bytes, SendFlags::empty(), &to);
+        self.judge(to, sent.map_err(Into::into))
+    }
+
+    /// Tries if the socket has room as far as the runtime knows, which learns from it otherwise.
+    fn attempt_again(&mut self, to: SocketAddr, bytes: &[u8]) -> Attempt {
+        let sent = self.socket.try_send_to(bytes, to);
+        self.judge(to, sent)
+    }
+
+    fn judge(&mut self, to: SocketAddr, sent: io::Result<usize>) -> Attempt {
+        let Err(error) = sent else { return Attempt::Sent };
+        if error.kind() == io::ErrorKind::WouldBlock {
+            return Attempt::Wait;
+        }
+        let errno = Errno::from_io_error(&error);
+        match errno {
+            // No memory, or a full neighbour table; and an IPv6 address that is still checked for
+            // being the only one of its kind.
+            Some(Errno::NOBUFS | Errno::NOMEM) => return self.take_a_rest(),
+            Some(Errno::ADDRNOTAVAIL) if to.is_ipv6() => return self.take_a_rest(),
+            _ => tracing::debug!(link = ?self.link, %to, "send: {error}"),
+        }
+        Attempt::Failed(match errno {
+            Some(Errno::CONNREFUSED) => Bounce::PortUnreachable,
+            Some(
+                Errno::NETUNREACH
+                | Errno::HOSTUNREACH
+                | Errno::NETDOWN
+                | Errno::HOSTDOWN
+                | Errno::ADDRNOTAVAIL
+                | Errno::NODEV,
+            ) => Bounce::HostUnreachable,
+            _ => Bounce::Refused,
+        })
+    }
+
+    fn take_a_rest(&mut self) -> Attempt {
+        self.rest = Some(Instant::now() + REST);
+        Attempt::Wait
+    }
+
+    fn flush(&mut self, failed: &mut Vec<(SocketAddr, Bounce)>) {
+        if self.rest.is_some_and(|rest| rest > Instant::now()) {
+            return;
+        }
+        self.rest = None;
+        while let Some(mut waiting) = self.queue.pop_front() {
+            match self.attempt_again(waiting.to, &waiting.bytes) {
+                Attempt::Sent => {}
+                Attempt::Failed(bounce) => failed.push((waiting.to, bounce)),
+                Attempt::Wait if self.rest.is_none() => return self.queue.push_front(waiting),
+                Attempt::Wait => {
+                    // To the end of the queue: one address without a neighbour entry must not
+                    // hold up the others.
+                    waiting.tries += 1;
+                    if waiting.tries < TRIES_MAX {
+                        self.queue.push_back(waiting);
+                    } else {
+                        failed.push((waiting.to, Bounce::Refused));
+                    }
+                    return;
+                }
+            }
+        }
+        self.rest = None;
+    }
+}
+
+fn cost(waiting: &Waiting) -> usize {
+    waiting.bytes.len() + WAITING_COST
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lab::free_port;
+    use super::super::links::Selection;
+    use super::*;
+
+    fn on_loopback(last: u8) -> (Sockets, SocketAddr) {
+        let addr = Ipv4Addr::new(127, 78, 0, last);
+        let selection = Selection::new(&[addr.into()], &[]).unwrap();
+        let links = selection.read().unwrap();
+        let port = free_port().unwrap();
+        (Sockets::open(port, true, Some(addr), links).unwrap(), (addr, port).into())
+    }
+
+    fn datagram(to: SocketAddr, link: Option<LinkId>) -> Transmit {
+        Transmit { link, to, bytes: b"hello".as_slice().into(), after: None }
+    }
+
+    #[tokio::test]
+    async fn datagrams_reach_us_by_address_and_by_broadcast() {
+        let (mut sockets, own) = on_loopback(1);
+        let link = sockets.links()[0].clone();
+        assert_eq!(link.v4[0].addr, own.ip());
+        sockets.send(datagram(own, None));
+        let all = (link.v4[0].broadcast.unwrap(), own.port()).into();
+        sockets.send(datagram(all, Some(link.id)));
+        let mut buffer = [0; 64];
+        for _ in 0..2 {
+            let heard = loop {
+                sockets.readable().await;
+                if let Some(heard) = sockets.receive(&mut buffer) {
+                    break heard;
+                }
+            };
+            assert_eq!(heard, (link.id, own, 5));
+        }
+        assert_eq!(sockets.receive(&mut buffer), None);
+        assert!(sockets.bounced().is_empty() && !sockets.is_waiting());
+    }
+
+    #[tokio::test]
+    async fn what_cannot_leave_comes_back_unless_it_was_for_everybody() {
+        let (mut sockets, own) = on_loopback(2);
+        let link = Some(sockets.links()[0].id);
+        // A socket of the loopback cannot reach another network.
+        let far: SocketAddr = ([192, 0, 2, 1], own.port()).into();
+        sockets.send(datagram(far, link));
+        sockets.send(datagram(([255; 4], own.port()).into(), link));
+        let bounced = sockets.bounced();
+        assert!(bounced.iter().all(|(to, _)| *to == far), "{bounced:?}");
+        assert!(sockets.bounced().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_link_that_went_takes_its_sockets_along() {
+        let (mut sockets, own) = on_loopback(3);
+        let links = sockets.links().to_vec();
+        assert!(sockets.refresh(Vec::new()).is_empty());
+        assert!(sockets.ports.is_empty() && sockets.links().is_empty());
+        assert!(sockets.refresh(links).is_empty());
+        assert_eq!(sockets.ports.len(), 2);
+        assert_eq!(sockets.ports[0].socket.local_addr().unwrap(), own);
+    }
+
+    #[tokio::test]
+    async fn handed_sockets_keep_what_they_have_not_read() {
+        let (mut first, own) = on_loopback(4);
+        first.send(datagram(own, None));
+        let (links, shared) = (first.links().to_vec(), first.share().unwrap());
+        drop(first);
+        let exact = Some(Ipv4Addr::new(127, 78, 0, 4));
+        let mut second = Sockets::adopt(own.port(), true, exact, links, shared).unwrap();
+        second.readable().await;
+        let mut buffer = [0; 64];
+        assert_eq!(second.receive(&mut buffer).map(|heard| heard.1), Some(own));
+    }
+}

@@ -1,0 +1,367 @@
+//! The task that owns the node: waits for something to happen, lets the node handle it, and does
+//! what the node wants done.
+
+use std::collections::HashMap;
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{spawn_blocking, yield_now};
+use tokio::time::sleep_until;
+
+use super::clock::Clock;
+use super::control::{Hello, Server};
+use super::disk::{Disk, Results};
+use super::handle::{Ask, Gone, Handle, Listeners, Stamped, Subscription};
+use super::links::{Selection, Watch};
+use super::owner::Owner;
+use super::sockets::Sockets;
+use super::tcp::Acceptor;
+use super::udp::RECEIVE_BUFFER;
+use super::{Running, Start, Stopped};
+use crate::node::{
+    Effect, Event, Input, Node, NoticeCode, Now, Reply, Request, RequestId, ShellStatus, Tick,
+    UnixMillis,
+};
+use crate::store::{Lock, Paths};
+
+/// The owner of a node.
+pub(super) struct Task {
+    pub(super) node: Node,
+    pub(super) clock: Clock,
+    pub(super) sockets: Sockets,
+    selection: Selection,
+    watch: Watch,
+    pub(super) acceptor: Option<Acceptor>,
+    pub(super) server: Server,
+    pub(super) disk: Disk,
+    pub(super) lock: Lock,
+    pub(super) paths: Paths,
+    pub(super) allow_takeover: bool,
+    pub(super) hello: Hello,
+    pub(super) asks: mpsc::Receiver<Ask>,
+    replies: HashMap<RequestId, oneshot::Sender<Result<Reply, Gone>>>,
+    last_request: u64,
+    pub(super) listeners: Listeners,
+    /// What happened before anybody listened, for the first one who does.
+    news: Vec<Arc<Stamped>>,
+    /// Resolves when the process wants the node to end.
+    stop: oneshot::Receiver<()>,
+    /// Set when a request asked for the end.
+    pub(super) asked: watch::Sender<bool>,
+    buffer: Box<[u8]>,
+    pressure: bool,
+}
+
+/// Datagrams taken in one turn, and how long a turn may take in them.
+const DRAIN_MAX: usize = 4_096;
+const DRAIN_SPAN: Duration = Duration::from_millis(5);
+/// Requests taken in one turn.
+const ASKS_MAX: usize = 64;
+/// The largest datagram there is fits.
+const BUFFER_BYTES: usize = 65_536;
+/// Below this much of a receive buffer, bytes, a burst is likely to lose something.
+const SMALL_BUFFER: usize = RECEIVE_BUFFER / 8;
+
+/// What ended a wait.
+enum Woken {
+    Stop,
+    Results(Results),
+    Ask(Ask),
+    Links,
+    Readable,
+    Writable,
+    Deadline,
+}
+
+impl Task {
+    /// Starts a task. The node has announced itself when this returns.
+    pub(super) fn spawn(
+        owner: Owner,
+        node: Node,
+        clock: Clock,
+        disk: Disk,
+        start: &Start,
+    ) -> Running {
+        let Owner { lock, control, selection, sockets, acceptor, took_over } = owner;
+        let (handle, asks) = Handle::new();
+        let (stop, stopping) = oneshot::channel();
+        let (asked, was_asked) = watch::channel(false);
+        let hello = start.hello();
+        let server = Server::new(control, hello.clone(), handle.clone());
+        let mut task = Self {
+            node,
+            clock,
+            sockets,
+            selection,
+            watch: Watch::new(),
+            acceptor,
+            server,
+            disk,
+            lock,
+            paths: start.paths.clone(),
+            allow_takeover: start.allow_takeover,
+            hello: hello.clone(),
+            asks,
+            replies: HashMap::new(),
+            last_request: 0,
+            listeners: Listeners::default(),
+            news: Vec::new(),
+            stop: stopping,
+            asked,
+            buffer: vec![0; BUFFER_BYTES].into(),
+            pressure: false,
+        };
+        task.begin(took_over);
+        let task = tokio::spawn(task.run());
+        Running { handle, hello, stop, asked: was_asked, task }
+    }
+
+    fn begin(&mut self, took_over: bool) {
+        let now = self.clock.now();
+        self.tell_links(now);
+        self.disk.submit();
+        self.feed_bounces();
+        let granted = self.sockets.receive_buffer();
+        tracing::info!(asked = RECEIVE_BUFFER, granted, "receive buffer, bytes");
+        if granted < SMALL_BUFFER {
+            let text = format!(
+                "the system grants {} KiB of receive buffer: bursts of messages may be lost and \
+                 have to be repeated (sysctl net.core.rmem_max={RECEIVE_BUFFER} allows more)",
+                granted / 1024
+            );
+            self.notice(now, NoticeCode::SmallBuffer, text);
+        }
+        if took_over {
+            let text = "this process took the port over".to_owned();
+            self.notice(now, NoticeCode::TookOver, text);
+        }
+    }
+
+    async fn run(mut self) -> Stopped {
+        loop {
+            match self.wait().await {
+                Woken::Stop => return self.end().await,
+                Woken::Results(results) => self.settle(results),
+                Woken::Ask(ask) => self.ask(ask),
+                Woken::Links => self.relink(),
+                Woken::Readable | Woken::Writable | Woken::Deadline => {}
+            }
+            if self.turn() {
+                // More waits in the sockets: the listeners' turn first.
+                yield_now().await;
+            }
+        }
+    }
+
+    async fn wait(&mut self) -> Woken {
+        let deadline = self.node.next_deadline().and_then(|tick| self.clock.instant(tick));
+        let due = async {
+            match deadline {
+                Some(deadline) => sleep_until(deadline).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            _ = &mut self.stop => Woken::Stop,
+            results = self.disk.results() => Woken::Results(results),
+            Some(ask) = self.asks.recv() => Woken::Ask(ask),
+            () = self.watch.changed() => Woken::Links,
+            () = self.sockets.readable(), if !self.disk.gate.is_full() => Woken::Readable,
+            () = self.sockets.writable(), if self.sockets.is_waiting() => Woken::Writable,
+            () = due => Woken::Deadline,
+        }
+    }
+
+    /// Does whatever is ready, a bounded part of each; whether datagrams were left.
+    fn turn(&mut self) -> bool {
+        while let Some(results) = self.disk.try_results() {
+            self.settle(results);
+        }
+        for _ in 0..ASKS_MAX {
+            let Ok(ask) = self.asks.try_recv() else { break };
+            self.ask(ask);
+        }
+        let left = self.drain();
+        let now = self.clock.now();
+        if self.node.next_deadline().is_some_and(|deadline| deadline <= now.tick) {
+            self.handle(now, Input::Wake);
+        }
+        if self.sockets.is_waiting() {
+            self.sockets.flush();
+        }
+        self.feed_bounces();
+        self.disk.submit();
+        left
+    }
+
+    /// Takes datagrams from the sockets until they are empty or the turn is over; whether some were
+    /// left.
+    fn drain(&mut self) -> bool {
+        if self.disk.gate.is_full() {
+            return false;
+        }
+        let mut until: Option<Tick> = None;
+        let mut left = true;
+        for _ in 0..DRAIN_MAX {
+            let Some((link, from, len)) = self.sockets.receive(&mut self.buffer) else {
+                left = false;
+                break;
+            };
+            let now = self.clock.now();
+            let bytes = self.buffer.get(..len).unwrap_or_default();
+            let effects = self.node.handle(now, Input::Datagram { link, from, bytes });
+            self.perform(now, effects);
+            if now.tick > *until.get_or_insert(now.tick + DRAIN_SPAN) {
+                break;
+            }
+        }
+        if left != self.pressure {
+            self.pressure = left;
+            self.handle(self.clock.now(), Input::Pressure(left));
+        }
+        left
+    }
+
+    pub(super) fn handle(&mut self, now: Now, input: Input<'_>) {
+        let effects = self.node.handle(now, input);
+        self.perform(now, effects);
+    }
+
+    fn perform(&mut self, now: Now, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Transmit(transmit) => match transmit.after {
+                    Some(id) => self.disk.gate.hold_transmit(id, transmit),
+                    None => self.sockets.send(transmit),
+                },
+                Effect::Save(id, record) => self.disk.save(id, record),
+                Effect::Emit { event, after: Some(id) } => {
+                    self.disk.gate.hold_event(id, now.wall, event);
+                }
+                Effect::Emit { event, after: None } => self.tell(now.wall, None, event),
+                Effect::Reply(id, reply) => self.reply(id, reply),
+            }
+        }
+    }
+
+    /// Lets go what waited for these records, and tells the node.
+    pub(super) fn settle(&mut self, results: Results) {
+        let now = self.clock.now();
+        for (id, result) in results {
+            let released = self.disk.gate.settle(id, &result);
+            for transmit in released.transmits {
+                self.sockets.send(transmit);
+            }
+            for (at, seq, event) in released.events {
+                self.tell(at, seq, event);
+            }
+            self.handle(now, Input::Saved(id, result));
+        }
+    }
+
+    /// What the network refused comes back to the node, after what it wanted done is done.
+    pub(super) fn feed_bounces(&mut self) {
+        for (to, reason) in self.sockets.bounced() {
+            self.handle(self.clock.now(), Input::Bounced { to, reason });
+        }
+    }
+
+    fn tell(&mut self, at: UnixMillis, seq: Option<u64>, event: Event) {
+        if let Some(seq) = seq {
+            self.disk.told(seq);
+        }
+        if !self.listeners.is_empty() {
+            self.listeners.tell(&Arc::new(Stamped { seq, at, event }));
+        }
+    }
+
+    /// Tells something of the shell's own; the first listener hears it even if it comes later.
+    fn notice(&mut self, now: Now, code: NoticeCode, text: String) {
+        let event = Event::Notice { code, text };
+        let event = Arc::new(Stamped { seq: None, at: now.wall, event });
+        if self.listeners.is_empty() {
+            self.news.push(event);
+        } else {
+            self.listeners.tell(&event);
+        }
+    }
+
+    pub(super) fn ask(&mut self, ask: Ask) {
+        match ask {
+            Ask::Subscribe(after, answer) => self.subscribe(after, answer),
+            Ask::Request(Request::Stop, answer) => {
+                let _ = answer.send(Ok(Reply::Done));
+                self.asked.send_replace(true);
+            }
+            Ask::Request(request, answer) => {
+                self.last_request += 1;
+                let id = RequestId(self.last_request);
+                self.replies.insert(id, answer);
+                self.handle(self.clock.now(), Input::Request(id, request));
+            }
+        }
+    }
+
+    fn subscribe(
+        &mut self,
+        after: Option<u64>,
+        answer: oneshot::Sender<Result<Subscription, Gone>>,
+    ) {
+        let mut subscription = self.listeners.add();
+        for news in self.news.drain(..) {
+            self.listeners.tell(&news);
+        }
+        let Some(after) = after else {
+            let _ = answer.send(Ok(subscription));
+            return;
+        };
+        let replay = self.disk.replay(after);
+        tokio::spawn(async move {
+            subscription.begin_with(spawn_blocking(replay).await.unwrap_or_default());
+            let _ = answer.send(Ok(subscription));
+        });
+    }
+
+    fn reply(&mut self, id: RequestId, mut reply: Reply) {
+        if let Reply::Status(status) = &mut reply {
+            status.shell = Some(ShellStatus {
+                pid: self.hello.pid,
+                receive_buffer: self.sockets.receive_buffer(),
+                clients: self.server.clients(),
+                store: self.disk.path(),
+            });
+        }
+        if let Some(answer) = self.replies.remove(&id) {
+            let _ = answer.send(Ok(reply));
+        }
+    }
+
+    /// The links may have changed: reads them again.
+    fn relink(&mut self) {
+        let links = match self.selection.read() {
+            Ok(links) => links,
+            Err(error) => return tracing::warn!("cannot list the network links: {error}"),
+        };
+        let now = self.clock.now();
+        let before = self.sockets.links().to_vec();
+        for error in self.sockets.refresh(links) {
+            tracing::warn!("a link without a socket: {error}");
+            self.notice(now, NoticeCode::Links, error.to_string());
+        }
+        if self.sockets.links() != before {
+            self.tell_links(now);
+        }
+    }
+
+    fn tell_links(&mut self, now: Now) {
+        let links = self.sockets.links().to_vec();
+        if let Some(acceptor) = &self.acceptor
+            && self.selection.is_partial()
+        {
+            acceptor.restrict_to(&links);
+        }
+        self.handle(now, Input::Links(links));
+    }
+}
