@@ -192,6 +192,14 @@ impl Peer {
         same && self.mac == seen.mac
     }
 
+    /// Whether a packet may be this peer's, as far as its bytes say before they are decoded.
+    pub(crate) fn may_have_sent(&self, raw: &RawPacket<'_>) -> bool {
+        let may = |known: &str, name: &[u8]| {
+            !known.is_ascii() || !name.is_ascii() || known.as_bytes().eq_ignore_ascii_case(name)
+        };
+        self.mac == mac_of(raw.version) && may(&self.user, raw.user) && may(&self.host, raw.host)
+    }
+
     /// Whether `nick` may be this peer's nickname.
     pub(crate) fn is_called(&self, nick: &str) -> bool {
         !self.entered || *self.nick == *nick || fits_with_gaps(&self.nick, nick)

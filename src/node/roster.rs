@@ -15,7 +15,7 @@ use super::input::Tick;
 use super::peer::{Charsets, Peer, PeerNo, Place, Sighting};
 use super::turn::Turn;
 use crate::wire::entry::Presence;
-use crate::wire::{Hint, Office, Verdict, command};
+use crate::wire::{Hint, Office, RawPacket, Verdict, command};
 
 /// Every peer known now.
 #[derive(Debug, Default)]
@@ -86,9 +86,10 @@ impl Roster {
         views
     }
 
-    /// What is known beforehand of a packet from `addr`.
-    pub(crate) fn hint(&self, addr: SocketAddr, office: Office) -> Hint {
-        match self.at(addr).and_then(|no| self.get(no)) {
+    /// What is known beforehand of a packet from `addr`: nothing, if it is clearly from somebody
+    /// else than the peer there.
+    pub(crate) fn hint(&self, addr: SocketAddr, raw: &RawPacket<'_>, office: Office) -> Hint {
+        match self.at(addr).and_then(|no| self.get(no)).filter(|peer| peer.may_have_sent(raw)) {
             Some(peer) => Hint {
                 dialect: Some(peer.dialect),
                 names: peer.charsets.names.verdict(),
