@@ -142,7 +142,7 @@ impl Task {
     async fn run(mut self) -> Stopped {
         loop {
             match self.wait().await {
-                Woken::Stop => return self.end().await,
+                Woken::Stop => return Box::pin(self.end()).await,
                 Woken::Results(results) => self.settle(results),
                 Woken::Ask(ask) => self.ask(ask),
                 Woken::Links => self.relink(),

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use feige::io::control::{JoinError, Joined, Succeeded, join};
 use feige::io::lab::{Heard, Peer, free_port};
@@ -21,7 +21,7 @@ use feige::wire::Office;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// Longer than anything here takes, even on a machine that is busy.
 const WHILE: Duration = Duration::from_secs(20);
@@ -313,6 +313,18 @@ async fn a_joined_command_asks_and_hears_like_the_owner() {
     node.stop().await;
     assert_eq!(soon("end of events", async { while events.next().await.is_some() {} }).await, ());
     assert!(joined.handle.request(Request::Peers).await.is_err());
+}
+
+#[tokio::test]
+async fn a_home_with_a_long_path_can_be_joined_too() {
+    let mut host = Host::new(16, 1, free_port().unwrap());
+    let long = host.home.path().join("x".repeat(120));
+    std::fs::create_dir(&long).unwrap();
+    host.home = TempDir::new_in(long).unwrap();
+    let node = host.start("Far away").await;
+    assert_eq!(lasting(&host).await.hello.nick, "Far away");
+    node.stop().await;
+    assert!(join(&host.paths(), false).await.unwrap().is_none());
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::lines::Lines;
-use super::{ANSWER_MAX, Hello, ToClient, ToNode, encode, is_own, socket_path};
+use super::{ANSWER_MAX, Hello, ToClient, ToNode, encode, is_own, short_path, socket_path};
 use crate::io::VERSION;
 use crate::io::handle::{Ask, Gone, Handle, Listeners, Subscription};
 use crate::io::handover::Handed;
@@ -100,7 +100,11 @@ const HELLO_WAIT: Duration = Duration::from_secs(2);
 pub async fn join(paths: &Paths, lasting: bool) -> Result<Option<Joined>, JoinError> {
     let path = socket_path(paths);
     let failed = |source| JoinError::Socket { path: path.clone(), source };
-    let stream = match UnixStream::connect(&path).await {
+    let connect = async {
+        let (short, _folder) = short_path(paths)?;
+        UnixStream::connect(short).await
+    };
+    let stream = match connect.await {
         Ok(stream) => stream,
         Err(error) if is_absence(&error) => return Ok(None),
         Err(error) => return Err(failed(error)),
