@@ -4,9 +4,14 @@
 
 use std::error::Error;
 use std::fmt;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
+use super::pick::NoPick;
+use crate::io::StartError;
 use crate::node::{PeerView, Refusal};
+use crate::store::StoreError;
+use crate::store::settings::SettingsError;
 use crate::term;
 
 /// Exit codes, the same for every command.
@@ -156,6 +161,80 @@ impl From<Refusal> for CliError {
             Refusal::Busy => error.hint("wait for the receipts of what was sent before"),
             Refusal::UnknownPeer { .. } => error.hint("`feige peers` lists who is here"),
             _ => error,
+        }
+    }
+}
+
+impl From<StartError> for CliError {
+    fn from(error: StartError) -> Self {
+        let exit = match &error {
+            StartError::Store(store) => store_exit(store),
+            StartError::SkipLinks(_) => Exit::Usage,
+            _ => Exit::CannotListen,
+        };
+        let hint = match &error {
+            StartError::AlreadyRunning { .. } => {
+                "without --alone this command joins it; another --profile runs beside it"
+            }
+            StartError::PortTaken { .. } => {
+                "end that program, or use another port with --port (all who talk must use the same)"
+            }
+            StartError::NoNetwork { .. } => "`ip address` shows the links and their addresses",
+            StartError::Permission(_) => "a port below 1024 is for root; 2425 needs no rights",
+            _ => "",
+        };
+        let error = Self::new(exit, "cannot start").because(&error);
+        if hint.is_empty() { error } else { error.hint(hint) }
+    }
+}
+
+impl From<StoreError> for CliError {
+    fn from(error: StoreError) -> Self {
+        Self { exit: store_exit(&error), ..Self::new(Exit::Store, &error) }
+    }
+}
+
+const fn store_exit(error: &StoreError) -> Exit {
+    match error {
+        StoreError::Profile { .. } => Exit::Usage,
+        StoreError::Held { .. } => Exit::CannotListen,
+        _ => Exit::Store,
+    }
+}
+
+impl From<SettingsError> for CliError {
+    fn from(error: SettingsError) -> Self {
+        let exit = match error {
+            SettingsError::Read { .. } | SettingsError::Write(_) => Exit::Store,
+            _ => Exit::Usage,
+        };
+        Self::new(exit, &error)
+    }
+}
+
+impl From<NoPick> for CliError {
+    fn from(no: NoPick) -> Self {
+        match &no {
+            NoPick::Nobody { .. } => Self::new(Exit::Nobody, &no),
+            NoPick::Unreadable { .. } => Self::usage(&no),
+            NoPick::Several { candidates, pattern, .. } => {
+                let columns = candidates
+                    .iter()
+                    .map(|peer| term::width(&term::safe(&peer.nick)))
+                    .max()
+                    .unwrap_or(0);
+                let error = candidates.iter().fold(Self::new(Exit::Nobody, &no), |error, peer| {
+                    let nick = term::pad(&term::safe(&peer.nick), columns);
+                    let at = SocketAddr::new(peer.addr, peer.port);
+                    let line = format!("{nick}  {at}  {}", term::safe(&peer.group));
+                    error.detail(line.trim_end())
+                });
+                error.hint(if *pattern {
+                    "--yes writes to all of them"
+                } else {
+                    "write the address, or more of the name"
+                })
+            }
         }
     }
 }

@@ -3,18 +3,27 @@
 //! What is promised to scripts (names of commands and options, JSON lines, exit codes) is described
 //! in `docs/json.md` and in the help texts, which come from the types of this module.
 
+mod client;
 mod command;
 pub mod error;
+mod logging;
 pub mod output;
 pub mod pick;
+mod signals;
+mod text;
 
+use std::future::Future;
 use std::io::Write;
 use std::net::IpAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{ArgAction, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use self::client::{Client, Wish};
 use self::error::{CliError, Exit};
+use self::signals::Signals;
+use crate::store::{Paths, process_env};
 
 /// Messages on the LAN, for terminals, servers and scripts; speaks IPMsg and FeiQ
 #[derive(Debug, Parser)]
@@ -55,8 +64,14 @@ pub struct Globals {
     pub verbose: u8,
 
     /// Colours on standard output
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
-    pub color: Colour,
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        hide_possible_values = true,
+        help = "Colours on standard output: auto, always, never"
+    )]
+    pub color: Option<Colour>,
 
     /// UDP and TCP port
     #[arg(long, global = true, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
@@ -67,7 +82,7 @@ pub struct Globals {
     pub bind: Vec<IpAddr>,
 
     /// Settings, messages and identity of their own under this name
-    #[arg(long, global = true, value_name = "NAME", env = "FEIGE_PROFILE")]
+    #[arg(long, global = true, value_name = "NAME", env = "FEIGE_PROFILE", hide_env_values = true)]
     pub profile: Option<String>,
 
     /// Nickname that others see
@@ -102,9 +117,35 @@ pub enum Colour {
     Never,
 }
 
+impl Colour {
+    /// As in the settings.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Always => "always",
+            Self::Never => "never",
+        }
+    }
+}
+
+/// `--group` where it names our own group and is no filter.
+#[derive(Debug, clap::Args)]
+struct OwnGroup {
+    /// Group that others see
+    #[arg(long, value_name = "NAME", help_heading = "Global options")]
+    group: Option<String>,
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
+    Listen(command::listen::Args),
+    Peers(command::peers::Args),
+    Broadcast(command::broadcast::Args),
+    Send(command::send::Args),
+    Node(command::node::Args),
     Decode(command::decode::Args),
+    Demo(command::demo::Args),
+    Config(command::config::Args),
     Completions(command::completions::Args),
     Man(command::man::Args),
 }
@@ -131,19 +172,102 @@ pub fn run() -> ExitCode {
     }
 }
 
+impl Globals {
+    /// The flags that are settings, as pairs of key and value.
+    fn flags(&self, group: Option<&str>) -> Vec<(&'static str, String)> {
+        let bind: Vec<_> = self.bind.iter().map(IpAddr::to_string).collect();
+        let flags = [
+            ("nick", self.nick.clone()),
+            ("group", group.map(str::to_owned)),
+            ("user", self.user.clone()),
+            ("host", self.host.clone()),
+            ("port", self.port.map(|port| port.to_string())),
+            ("bind", (!bind.is_empty()).then(|| bind.join(","))),
+            ("color", self.color.map(|color| color.name().to_owned())),
+        ];
+        flags.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
+    }
+}
+
 impl Cli {
     fn run(self) -> Result<Exit, CliError> {
         let globals = &self.globals;
-        match &self.command {
-            None => {
-                let _ = Self::command().print_help();
-                Ok(Exit::Done)
+        let Some(command) = &self.command else {
+            let _ = Self::command().print_help();
+            return Ok(Exit::Done);
+        };
+        match command {
+            Command::Decode(args) => command::decode::run(globals, args),
+            Command::Demo(args) => in_runtime(args.run(globals)),
+            Command::Config(args) => args.run(globals),
+            Command::Completions(args) => command::completions::run(globals, args),
+            Command::Man(args) => command::man::run(globals, args),
+            Command::Node(command::node::Args { ask: Some(ask), .. }) => {
+                in_runtime(ask.run(globals))
             }
-            Some(Command::Decode(args)) => command::decode::run(globals, args),
-            Some(Command::Completions(args)) => command::completions::run(globals, args),
-            Some(Command::Man(args)) => command::man::run(globals, args),
+            Command::Listen(args) => {
+                attend(globals, args.wish(), async |client| args.run(globals, client).await)
+            }
+            Command::Peers(args) => {
+                attend(globals, args.wish(), async |client| args.run(client).await)
+            }
+            Command::Node(args) => {
+                attend(globals, args.wish(), async |client| args.run(client).await)
+            }
+            Command::Broadcast(args) => {
+                // Read before the LAN is entered: whoever types slowly is not there meanwhile.
+                let text = args.text()?;
+                attend(globals, args.wish(), async |client| args.run(client, text).await)
+            }
+            Command::Send(args) => {
+                let text = args.text()?;
+                attend(globals, args.wish(), async |client| args.run(client, text).await)
+            }
         }
     }
+}
+
+/// Runs a command with a node, and ends in order whatever happens: the first signal ends the
+/// command, the second one also the goodbye.
+fn attend(
+    globals: &Globals,
+    wish: Wish<'_>,
+    command: impl AsyncFnOnce(&mut Client) -> Result<Exit, CliError>,
+) -> Result<Exit, CliError> {
+    let log = || {
+        let paths = Paths::of(globals.profile.as_deref(), &process_env)?;
+        logging::start(&paths, globals.verbose)
+    };
+    let _log = wish.logs(globals.verbose).then(log).transpose()?;
+    in_runtime(async {
+        let mut signals = Signals::new()?;
+        let mut client = Client::open(globals, wish).await?;
+        let outcome = tokio::select! {
+            outcome = command(&mut client) => outcome,
+            exit = signals.next() => Err(CliError::silent(exit)),
+        };
+        tokio::select! {
+            () = client.close() => {}
+            _ = signals.next() => {}
+        }
+        outcome
+    })
+}
+
+/// Runs a future to its end on this thread.
+fn in_runtime<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::new(Exit::CannotListen, "no runtime").because(&error))?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_background();
+    done
+}
+
+/// A time as people write it: `30s`, `5m`, `1h 30m`.
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}, as in 30s, 5m or 2h"))
 }
 
 #[cfg(test)]

@@ -9,9 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use globset::Glob;
 
-use super::error::{CliError, Exit};
 use crate::node::{PeerView, Target};
-use crate::term;
 
 /// How one WHO was understood.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -162,13 +160,17 @@ const NAMES: [fn(&PeerView) -> String; 4] = [
 ];
 
 /// Everybody in the group of this name; without regard to case if none is written exactly so.
-pub fn in_group<'p>(group: &str, peers: &'p [PeerView]) -> Vec<&'p PeerView> {
+fn in_group<'p>(group: &str, peers: &'p [PeerView]) -> Vec<&'p PeerView> {
     let exact: Vec<_> = peers.iter().filter(|peer| peer.group == group).collect();
     if !exact.is_empty() {
         return exact;
     }
-    let group = group.to_lowercase();
-    peers.iter().filter(|peer| peer.group.to_lowercase() == group).collect()
+    peers.iter().filter(|peer| is_in_group(group, peer)).collect()
+}
+
+/// Whether a peer is in the group of this name, without regard to case.
+pub fn is_in_group(group: &str, peer: &PeerView) -> bool {
+    peer.group.to_lowercase() == group.to_lowercase()
 }
 
 /// `IP` or `IP:PORT`.
@@ -221,38 +223,12 @@ impl fmt::Display for NoPick {
     }
 }
 
-impl From<NoPick> for CliError {
-    fn from(no: NoPick) -> Self {
-        match &no {
-            NoPick::Nobody { .. } => Self::new(Exit::Nobody, &no),
-            NoPick::Unreadable { .. } => Self::usage(&no),
-            NoPick::Several { candidates, pattern, .. } => {
-                let columns = candidates
-                    .iter()
-                    .map(|peer| term::width(&term::safe(&peer.nick)))
-                    .max()
-                    .unwrap_or(0);
-                let error = candidates.iter().fold(Self::new(Exit::Nobody, &no), |error, peer| {
-                    let nick = term::pad(&term::safe(&peer.nick), columns);
-                    let at = SocketAddr::new(peer.addr, peer.port);
-                    let line = format!("{nick}  {at}  {}", term::safe(&peer.group));
-                    error.detail(line.trim_end())
-                });
-                error.hint(if *pattern {
-                    "--yes writes to all of them"
-                } else {
-                    "write the address, or more of the name"
-                })
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::cli::error::{CliError, Exit};
     use crate::node::PeerId;
 
     const RULES: Rules = Rules { port: 2425, every_match: false };

@@ -26,10 +26,9 @@ pub(super) fn read(words: &[String]) -> Result<String, CliError> {
 
 fn from_input(input: impl Read) -> Result<String, CliError> {
     let mut bytes = Vec::new();
-    input
-        .take(INPUT_MAX + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| CliError::new(Exit::Usage, "cannot read standard input").because(&error))?;
+    input.take(INPUT_MAX + 1).read_to_end(&mut bytes).map_err(|error| {
+        CliError::new(Exit::Usage, "cannot read standard input").because(&error)
+    })?;
     if bytes.len() as u64 > INPUT_MAX {
         return Err(CliError::usage("standard input is longer than a message can be")
             .hint("nothing was sent; split the text, or send a file"));

@@ -33,6 +33,11 @@ impl Clock {
     }
 }
 
+/// The wall-clock time now, for those who tell when they looked.
+pub fn wall_clock() -> UnixMillis {
+    Clock::new().now().wall
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

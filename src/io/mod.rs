@@ -31,6 +31,7 @@ use std::net::IpAddr;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
+pub use clock::wall_clock;
 pub use handle::{Gone, Handle, Stamped, Subscription};
 pub use handover::Handed;
 pub use owner::{Place, StartError, resume, start, succeed};

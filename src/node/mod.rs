@@ -1,12 +1,44 @@
 //! What does a good messenger do next? A pure engine: inputs in, effects out.
 //!
 //! Time, randomness and addresses come in as arguments, so a run is a function of its inputs: the
-//! same seed gives the same packets, byte for byte.
+//! same seed gives the same packets, byte for byte. [`Node`] is a struct of parts; each owns its
+//! state and takes the neighbours it needs as arguments:
+//!
+//! ```text
+//! presence -> roster           who is there, and what we tell about ourselves
+//! letters  -> outbox           messages of ours
+//! inbox                        messages of others
+//! trust                        how much of a stranger's wish is granted
+//! turn                         one call: its time, its effects, what all parts share
+//! ```
 
 pub mod api;
 pub mod config;
 pub mod effect;
+mod epochs;
+mod handover;
+mod inbox;
 pub mod input;
+mod letters;
+mod links;
+mod numbers;
+mod outbox;
+mod own;
+mod peer;
+mod presence;
+mod reach;
+mod rollcall;
+mod roster;
+mod timers;
+mod trust;
+mod turn;
+mod unicasts;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 
 /// Values of the wire that this vocabulary is made of, for those who do not speak to the wire.
 pub use crate::wire::{Charset, Office, Options, PORT, PacketNo, Sure, Verdict};
@@ -16,47 +48,442 @@ pub use api::{
 };
 pub use config::{Config, Identity, Network, NumberStart, Policy};
 pub use effect::{Effect, MessageRecord, Outcome, OutcomeRecord, Record, Transmit};
+pub use handover::Handover;
 pub use input::{
     Bounce, Input, Ipv4Net, Link, LinkId, Now, RequestId, SaveId, SaveResult, Tick, UnixMillis,
 };
 
-/// What a node passes on to the process that takes its port over: who is there, and what still
-/// waits for receipts.
-#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
-pub struct Handover {}
+use inbox::Inbox;
+use letters::Letter;
+use links::Links;
+use numbers::Numbers;
+use outbox::{Due, Outbox};
+use own::{Own, canonical, is_host};
+use peer::{Sighting, mac_of};
+use presence::Presence;
+use roster::Roster;
+use timers::{Timer, Timers};
+use trust::{Admission, Allowance, Trust};
+use turn::{Base, Turn, Voice};
+
+use crate::wire::command::message;
+use crate::wire::{Body, Command, Packet, RawPacket};
 
 /// The engine.
 #[derive(Debug)]
-pub struct Node {}
+pub struct Node {
+    base: Base,
+    parts: Parts,
+    last: Now,
+    since: Option<UnixMillis>,
+}
+
+/// The parts of a node. Each owns its state; this only routes between them.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    links: Links,
+    roster: Roster,
+    presence: Presence,
+    outbox: Outbox,
+    inbox: Inbox,
+    trust: Trust,
+    /// Links were up once, and we announced ourselves there, or another process did for us.
+    started: bool,
+    /// What was announced before us is not announced again.
+    resumed: bool,
+}
 
 impl Node {
     /// A node that knows nobody yet. `seed` is for a cryptographic generator: from the operating
     /// system, or fixed in a simulation.
     pub fn new(config: Config, seed: [u8; 32]) -> Self {
-        let _ = (config, seed);
-        Self {}
+        let numbers = Numbers::new(config.numbers, config.policy.numbers_block);
+        Self::with_numbers(config, seed, numbers)
     }
 
-    /// A node that goes on where another one ended. It does not announce itself.
+    /// A node that goes on where another one ended. It does not announce itself on the links it
+    /// is told of first.
     pub fn resume(config: Config, seed: [u8; 32], from: Handover, now: Now) -> Self {
-        let _ = (from, now);
-        Self::new(config, seed)
+        let block = config.policy.numbers_block;
+        let numbers = Numbers::resume(config.numbers, block, from.last_number());
+        let mut node = Self::with_numbers(config, seed, numbers);
+        node.parts.resumed = true;
+        node.since = from.since();
+        node.last = now;
+        let mut turn = Turn::new(now, &mut node.base);
+        from.read(&mut turn, &mut node.parts);
+        node
+    }
+
+    fn with_numbers(config: Config, seed: [u8; 32], numbers: Numbers) -> Self {
+        Self {
+            parts: Parts {
+                links: Links::default(),
+                roster: Roster::default(),
+                presence: Presence::new(&config),
+                outbox: Outbox::default(),
+                inbox: Inbox::default(),
+                trust: Trust::default(),
+                started: false,
+                resumed: false,
+            },
+            base: Base {
+                own: Own::new(&config),
+                policy: config.policy,
+                voice: if config.passive { Voice::Passive } else { Voice::Speaks },
+                keeps: config.keeps,
+                rng: StdRng::from_seed(seed),
+                timers: Timers::default(),
+                numbers,
+                counters: Counters::default(),
+                next_save: 0,
+                store_fails: false,
+            },
+            last: Now::default(),
+            since: None,
+        }
+    }
+
+    /// What the store knows of peers that number their packets from 1: for each, the highest
+    /// epoch of its stored messages and the highest number in it. With this a message that is
+    /// repeated across our own restart is known; without it such a peer begins a new epoch then.
+    pub fn know_epochs(&mut self, epochs: impl IntoIterator<Item = (PeerId, u32, PacketNo)>) {
+        for (peer, epoch, highest) in epochs {
+            self.parts.inbox.epochs.restore(peer, epoch, highest, Tick::default());
+        }
     }
 
     /// What the next owner of the port needs.
     pub fn hand_over(&self) -> Handover {
-        Handover {}
+        Handover::write(&self.base, &self.parts, self.last.tick, self.since)
+    }
+
+    /// The highest packet number used until now; the store keeps it before it is closed.
+    pub fn last_number(&self) -> PacketNo {
+        self.base.numbers.last()
     }
 
     /// Takes one input in and says what to do.
     #[must_use]
     pub fn handle(&mut self, now: Now, input: Input<'_>) -> Vec<Effect> {
-        let _ = (now, input);
-        Vec::new()
+        self.last = now;
+        let since = *self.since.get_or_insert(now.wall);
+        let parts = &mut self.parts;
+        let mut turn = Turn::new(now, &mut self.base);
+        match input {
+            Input::Datagram { link, from, bytes } => {
+                parts.datagram(&mut turn, link, canonical(from), bytes);
+            }
+            Input::Pressure(on) => parts.trust.pressure(now.tick, on),
+            Input::Request(id, request) => parts.request(&mut turn, id, request, since),
+            Input::Links(links) => parts.links_are(&mut turn, links),
+            Input::Bounced { to, reason } => parts.outbox.bounced(canonical(to), reason),
+            Input::Saved(id, result) => parts.saved(&mut turn, id, &result),
+            Input::Wake => parts.wake(&mut turn),
+            Input::Leave => parts.leave(&mut turn),
+        }
+        if turn.base.numbers.take_wrapped() {
+            parts.start_low_again(&mut turn);
+        }
+        turn.finish()
     }
 
     /// When to call with [`Input::Wake`]; none: nothing waits.
     pub fn next_deadline(&self) -> Option<Tick> {
-        None
+        self.base.timers.next()
+    }
+}
+
+impl Parts {
+    fn datagram(&mut self, turn: &mut Turn<'_>, link: LinkId, from: SocketAddr, bytes: &[u8]) {
+        turn.base.counters.received += 1;
+        if turn.base.voice == Voice::Left {
+            return;
+        }
+        if from.port() == turn.base.own.port && self.links.owns(from.ip()) {
+            turn.base.counters.own += 1;
+            return;
+        }
+        let Ok(raw) = RawPacket::parse(bytes) else {
+            turn.base.counters.malformed += 1;
+            return;
+        };
+        if turn.base.own.is_mac(mac_of(raw.version)) {
+            turn.base.counters.own += 1;
+            return;
+        }
+        let is_message = raw.command() == Command::SENDMSG;
+        if !is_host(from) || (is_message && !self.admits(turn, from)) {
+            turn.base.counters.dropped += 1;
+            return;
+        }
+        let packet = Packet::read(&raw, &self.roster.hint(from, turn.base.own.office));
+        self.packet(turn, &Sighting::new(link, from, &raw, &packet, bytes));
+    }
+
+    /// The routing table (wire reference, 4). What is not in it is ignored without an answer.
+    fn packet(&mut self, turn: &mut Turn<'_>, seen: &Sighting<'_>) {
+        let Self { roster, presence, links, .. } = self;
+        let hears_us = roster.place(seen.from).is_some_and(|(_, place)| place.hears);
+        let mut allowance = Allowance::new(seen.bytes.len(), hears_us);
+        match (seen.packet.command, &seen.packet.body) {
+            (
+                Command::BR_ENTRY | Command::ANSENTRY | Command::BR_ABSENCE,
+                Body::Presence(shown),
+            ) => self.presence_shown(turn, seen, shown),
+            (Command::BR_EXIT, _) => presence.exited(turn, roster, links, seen),
+            (Command::SENDMSG, Body::Message(body)) => {
+                self.message(turn, seen, body, &mut allowance);
+            }
+            (Command::RECVMSG, &Body::Reference(number)) => self.receipt(turn, seen, number),
+            (Command::GETINFO, _) => {
+                let text = format!("feige {}", turn.base.own.version());
+                self.inform(turn, seen, Command::SENDINFO, &text, &mut allowance);
+            }
+            (Command::GETABSENCEINFO, _) => {
+                let (answer, text) = (Command::SENDABSENCEINFO, "Not Absence mode");
+                self.inform(turn, seen, answer, text, &mut allowance);
+            }
+            (Command::OKGETLIST, _) => presence.list_offered(turn, seen.from),
+            (Command::ANSLIST, Body::Hosts(list)) => {
+                presence.listed(turn, roster, links, seen.from, list);
+            }
+            _ => {
+                roster.hear(turn.now.tick, seen);
+            }
+        }
+    }
+
+    /// An entry, an answer or an absence: only the first is answered.
+    fn presence_shown(
+        &mut self,
+        turn: &mut Turn<'_>,
+        seen: &Sighting<'_>,
+        shown: &crate::wire::entry::Presence,
+    ) {
+        let Self { roster, presence, links, inbox, .. } = self;
+        let met = roster.learn(turn, seen, shown);
+        if let Some(peer) = roster.get(met.peer) {
+            inbox.epochs.entered(turn.now, &turn.base.policy, &peer.id, seen);
+            inbox.epochs.trim(&turn.base.policy, roster);
+        }
+        if presence.reach.is_far(seen.from) {
+            roster.note_far(seen.from);
+        }
+        if met.moved {
+            presence.ask_places(turn, roster, links, met.peer, Some(seen.from));
+        }
+        if seen.packet.command == Command::BR_ENTRY {
+            presence.entered(turn, roster, seen, met);
+        }
+        self.write_to(turn, seen.from);
+    }
+
+    fn message(
+        &mut self,
+        turn: &mut Turn<'_>,
+        seen: &Sighting<'_>,
+        body: &crate::wire::body::Message,
+        allowance: &mut Allowance,
+    ) {
+        let Self { roster, presence, links, inbox, .. } = self;
+        let options = seen.packet.options;
+        if options.contains(message::IPTUX_SHARED) {
+            return;
+        }
+        let met = roster.meet(turn, seen);
+        roster.learn_text(met.peer, body.charset);
+        let Some(peer) = roster.get(met.peer) else { return };
+        inbox.take(turn, links, peer, seen, body, allowance);
+        inbox.epochs.trim(&turn.base.policy, roster);
+        let silent = message::NO_ADD_LIST | message::BROADCAST | message::AUTO_RETURN;
+        if !options.intersects(silent) {
+            presence.greet(turn, roster, links, seen, allowance);
+        }
+    }
+
+    fn receipt(&mut self, turn: &mut Turn<'_>, seen: &Sighting<'_>, number: PacketNo) {
+        self.roster.hear(turn.now.tick, seen);
+        if self.outbox.settle(turn, &self.roster, seen.from, number) {
+            self.roster.note_hears(seen.from);
+        }
+    }
+
+    /// Answers a question about ourselves, within the caps and never one that was written by a
+    /// machine or to everybody.
+    fn inform(
+        &mut self,
+        turn: &mut Turn<'_>,
+        seen: &Sighting<'_>,
+        answer: Command,
+        text: &str,
+        allowance: &mut Allowance,
+    ) {
+        self.roster.hear(turn.now.tick, seen);
+        let silent = message::BROADCAST | message::AUTO_RETURN;
+        if !turn.speaks() || seen.packet.options.intersects(silent) {
+            return;
+        }
+        let number = turn.number();
+        let bytes = turn.base.own.ascii(number, answer, text);
+        if allowance.allows(bytes.len())
+            && self.trust.answers_info(turn.now.tick, &turn.base.policy, seen.from.ip())
+        {
+            turn.transmit(self.links.route(seen.link), seen.from, bytes, None);
+        } else {
+            turn.base.counters.dropped += 1;
+        }
+    }
+
+    /// Whether a message from there is taken while the sockets are not drained.
+    fn admits(&mut self, turn: &mut Turn<'_>, from: SocketAddr) -> bool {
+        match self.trust.admit(turn.now.tick, &turn.base.policy, from.ip()) {
+            Admission::Taken => true,
+            Admission::Dropped { first } => {
+                if first {
+                    let text = format!(
+                        "{} sends more than can be taken; some of it is dropped without a receipt",
+                        from.ip()
+                    );
+                    turn.notice(NoticeCode::Flood, text);
+                }
+                false
+            }
+        }
+    }
+
+    fn request(&mut self, turn: &mut Turn<'_>, id: RequestId, request: Request, since: UnixMillis) {
+        let reply = match request {
+            Request::Peers => Reply::Peers { peers: self.roster.views() },
+            Request::RollCall if turn.base.voice == Voice::Passive => {
+                Reply::Refused(Refusal::Passive)
+            }
+            Request::RollCall => {
+                let Self { presence, roster, links, .. } = self;
+                let wait = presence.call_roll(turn, roster, links);
+                Reply::RollCall { wait_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX) }
+            }
+            Request::Broadcast { text } => return self.broadcast(turn, id, &text),
+            Request::Send { to, text, check, timeout_ms } => {
+                let timeout = Duration::from_millis(timeout_ms);
+                return self.send(turn, id, &Letter { to, text, check, timeout });
+            }
+            Request::Cancel { number } => {
+                self.outbox.cancel(turn, &self.roster, number);
+                Reply::Done
+            }
+            Request::Rename { nick, group } => {
+                let identity = &mut turn.base.own.identity;
+                if identity.nick != nick || identity.group != group {
+                    (identity.nick, identity.group) = (nick, group);
+                    let Self { presence, roster, links, .. } = self;
+                    presence.announce(turn, roster, links, Command::BR_ABSENCE, None);
+                }
+                Reply::Done
+            }
+            Request::Status => Reply::Status(Box::new(self.status(turn, since))),
+            Request::Stop => Reply::Done,
+        };
+        turn.reply(id, reply);
+    }
+
+    fn status(&self, turn: &Turn<'_>, since: UnixMillis) -> Status {
+        let own = &turn.base.own;
+        Status {
+            version: own.version(),
+            nick: own.identity.nick.clone(),
+            group: own.identity.group.clone(),
+            user: own.identity.user.clone(),
+            host: own.identity.host.clone(),
+            identity: own.identity.mac.clone(),
+            port: own.port,
+            passive: turn.base.voice == Voice::Passive,
+            keeps: turn.base.keeps,
+            since,
+            links: self.links.iter().cloned().collect(),
+            peers: self.roster.len(),
+            waiting: self.outbox.len(),
+            counters: turn.base.counters,
+            shell: None,
+        }
+    }
+
+    fn links_are(&mut self, turn: &mut Turn<'_>, now: Vec<Link>) {
+        let change = self.links.update(now);
+        let Self { presence, roster, links, .. } = self;
+        if self.started {
+            if !change.fresh.is_empty() {
+                presence.appear(turn, roster, links, &change.fresh);
+            }
+            if let Some(text) = change.describe() {
+                turn.notice(NoticeCode::Links, text);
+            }
+        } else if !links.is_empty() {
+            self.started = true;
+            if !self.resumed {
+                presence.start(turn, roster, links);
+            }
+        }
+    }
+
+    fn saved(&mut self, turn: &mut Turn<'_>, id: SaveId, result: &SaveResult) {
+        turn.note_store(result);
+        let kept = !matches!(result, SaveResult::Failed(_));
+        if self.inbox.saved(turn, id, result) || self.outbox.saved(turn, &self.roster, id, result) {
+            return;
+        }
+        turn.base.numbers.saved(id, kept);
+        self.outbox.reserved(turn, &self.roster, &self.links, id, kept);
+    }
+
+    fn wake(&mut self, turn: &mut Turn<'_>) {
+        // What is armed anew meanwhile waits for the next call, so that this one ends.
+        for _ in 0..turn.base.timers.len() {
+            let Some(timer) = turn.base.timers.pop_due(turn.now.tick) else { return };
+            self.due(turn, timer);
+        }
+    }
+
+    fn due(&mut self, turn: &mut Turn<'_>, timer: Timer) {
+        let Self { roster, presence, links, outbox, .. } = self;
+        match timer {
+            Timer::Answers => presence.answer(turn, roster, links),
+            Timer::EntryAgain => presence.announce(turn, roster, links, Command::BR_ENTRY, None),
+            Timer::Round => presence.round_due(turn, roster, links),
+            Timer::Unicasts => presence.send_next(turn, roster, links),
+            Timer::Scan => presence.scan_next(turn, links),
+            Timer::RollCall => presence.close_roll(turn, roster, links),
+            Timer::Seeds => presence.seeds_due(turn),
+            Timer::Probe(addr) => presence.probe_due(turn, roster, links, addr),
+            Timer::FirstTries => outbox.send_next(turn, roster, links),
+            Timer::Send(no) => match outbox.due(turn, roster, links, no) {
+                Due::Done => {}
+                Due::Write => self.write(turn, no),
+                Due::Over => {
+                    if let Some(id) = outbox.give_up(turn, roster, no) {
+                        presence.doubt(turn, roster, links, &id);
+                    }
+                }
+            },
+        }
+    }
+
+    /// Says goodbye to everybody, and ends what still waits.
+    fn leave(&mut self, turn: &mut Turn<'_>) {
+        let Self { roster, presence, links, outbox, .. } = self;
+        outbox.close(turn, roster);
+        if self.started {
+            presence.announce(turn, roster, links, Command::BR_EXIT, None);
+        }
+        turn.base.voice = Voice::Left;
+        turn.base.timers = Timers::default();
+    }
+
+    /// Our numbers started low again: those who remember the highest must hear of it.
+    fn start_low_again(&mut self, turn: &mut Turn<'_>) {
+        let text = "our packet numbers start low again; announced anew".to_owned();
+        turn.notice(NoticeCode::NumbersWrapped, text);
+        let Self { roster, presence, links, .. } = self;
+        presence.announce(turn, roster, links, Command::BR_ENTRY, None);
     }
 }

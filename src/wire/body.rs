@@ -126,7 +126,7 @@ fn attached<'a>(raw: &RawPacket<'a>) -> Option<(&'a [u8], &'a [u8])> {
 
 /// A decoded text of at most [`TEXT_MAX`] bytes, and whether it was longer.
 fn capped(bytes: &[u8], charset: Charset) -> (String, bool) {
-    let mut text = charset.decode(bytes).into_owned();
+    let mut text = charset.decode_owned(bytes);
     let cut = text.len() > TEXT_MAX;
     if cut {
         text::cut(&mut text, TEXT_MAX);

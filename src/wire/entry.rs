@@ -3,9 +3,12 @@
 //! The body is `nick NUL group`, and for newer clients UTF-8 lines behind it (wire reference,
 //! 4.3 and 5).
 
+use std::borrow::Cow;
+
 use super::command::{Command, CommandWord, Options, entry};
-use super::packet::{Head, RawPacket, name};
-use super::text::{Charset, Ladder, Office, Sure, Verdict};
+use super::packet::{Head, NAME_MAX, RawPacket, name, name_bytes};
+use super::scan;
+use super::text::{self, Charset, Ladder, Office, Sure, Verdict};
 
 /// A sender's account of itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -49,17 +52,22 @@ impl Presence {
         if let Some(proof) = proof {
             charset = Verdict { charset: proof, sure: Sure::Declared };
         }
+        let kept = |line: Option<Cow<'_, str>>| {
+            let mut line = line?.into_owned();
+            text::cut(&mut line, NAME_MAX);
+            Some(line)
+        };
         let (nick, group_line) = match raw.command() {
             Command::ANSENTRY => (None, None),
             _ => (lines.nick, lines.group),
         };
         Self {
-            nick: nick.unwrap_or_else(|| name(raw.main(), charset.charset)),
-            group: group_line.unwrap_or_else(|| name(group, charset.charset)),
+            nick: kept(nick).unwrap_or_else(|| name(raw.main(), charset.charset)),
+            group: kept(group_line).unwrap_or_else(|| name(group, charset.charset)),
             charset,
-            version: lines.version,
-            user: lines.user.filter(|user| !user.is_empty()),
-            host: lines.host.filter(|host| !host.is_empty()),
+            version: kept(lines.version),
+            user: kept(lines.user.filter(|user| !user.is_empty())),
+            host: kept(lines.host.filter(|host| !host.is_empty())),
             proved: proof.is_some(),
         }
     }
@@ -67,21 +75,21 @@ impl Presence {
 
 /// The UTF-8 lines of an entry packet; keys of three bytes, in any order, unknown ones skipped.
 #[derive(Default)]
-struct Lines {
-    user: Option<String>,
-    host: Option<String>,
-    nick: Option<String>,
-    group: Option<String>,
-    version: Option<String>,
+struct Lines<'a> {
+    user: Option<Cow<'a, str>>,
+    host: Option<Cow<'a, str>>,
+    nick: Option<Cow<'a, str>>,
+    group: Option<Cow<'a, str>>,
+    version: Option<Cow<'a, str>>,
 }
 
-impl Lines {
-    fn read(section: &[u8]) -> Self {
+impl<'a> Lines<'a> {
+    fn read(section: &'a [u8]) -> Self {
         let mut lines = Self::default();
         if !section.starts_with(b"\n") {
             return lines;
         }
-        for line in section.split(|&byte| byte == b'\n') {
+        for line in scan::split(section, b'\n') {
             let Some((key, value)) = line.split_at_checked(3) else { continue };
             let place = match key {
                 b"UN:" => &mut lines.user,
@@ -91,7 +99,7 @@ impl Lines {
                 b"VS:" => &mut lines.version,
                 _ => continue,
             };
-            *place = Some(name(value, Charset::UTF_8));
+            *place = Some(Charset::UTF_8.decode(name_bytes(value)));
         }
         lines
     }
@@ -108,7 +116,7 @@ impl Lines {
         let pairs = || {
             head.into_iter()
                 .zip(said)
-                .filter_map(|(head, line)| Some((head, line.as_deref()?)))
+                .filter_map(|(head, line)| Some((name_bytes(head), line.as_deref()?)))
                 .filter(|(head, _)| !head.is_ascii())
         };
         pairs().next()?;

@@ -3,8 +3,6 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use memchr::memchr2;
-
 use super::body::Body;
 use super::command::{Command, CommandWord, Options, PacketNo, message};
 use super::dialect::Dialect;
@@ -66,7 +64,7 @@ impl<'a> RawPacket<'a> {
         let (number_text, bytes) = field(bytes)?;
         let (user, bytes) = field(bytes)?;
         let (host, bytes) = field(bytes)?;
-        let (word_text, rest, (main, after)) = match memchr2(b':', 0, bytes) {
+        let (word_text, rest, (main, after)) = match scan::end_of_field(bytes) {
             Some(end) => {
                 let (word_text, tail) = bytes.split_at(end);
                 match tail.split_first() {
@@ -116,7 +114,7 @@ impl<'a> RawPacket<'a> {
     /// the end.
     pub fn sections(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let sections = self.after.map(scan::trim_nuls).filter(|sections| !sections.is_empty());
-        sections.into_iter().flat_map(|sections| sections.split(|&byte| byte == 0))
+        sections.into_iter().flat_map(|sections| scan::split(sections, 0))
     }
 
     /// The bytes this was split from.
@@ -138,7 +136,7 @@ impl<'a> RawPacket<'a> {
 
 /// A field of the header, and what follows its colon. A NUL ends the header early.
 fn field(bytes: &[u8]) -> Result<(&[u8], &[u8]), ParseError> {
-    let end = memchr2(b':', 0, bytes).ok_or(ParseError::Fields)?;
+    let end = scan::end_of_field(bytes).ok_or(ParseError::Fields)?;
     let (field, tail) = bytes.split_at(end);
     match tail.split_first() {
         Some((b':', tail)) => Ok((field, tail)),
@@ -270,11 +268,14 @@ pub fn split_fingerprint(user: &str) -> (Cow<'_, str>, Option<&str>) {
 
 /// Decodes a name and cuts it to [`NAME_MAX`] at a character boundary.
 pub(super) fn name(bytes: &[u8], charset: Charset) -> String {
-    // A byte decodes to half a byte of UTF-8 at the least, so no more input than this counts.
-    let bytes = bytes.get(..4 * NAME_MAX).unwrap_or(bytes);
-    let mut name = charset.decode(bytes).into_owned();
+    let mut name = charset.decode_owned(name_bytes(bytes));
     text::cut(&mut name, NAME_MAX);
     name
+}
+
+/// The bytes that count for a name: one decodes to half a byte of UTF-8 at the least.
+pub(super) fn name_bytes(bytes: &[u8]) -> &[u8] {
+    bytes.get(..4 * NAME_MAX).unwrap_or(bytes)
 }
 
 /// The first four fields of every packet of ours.

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use encoding_rs::{DecoderResult, EncoderResult, Encoding};
+use encoding_rs::{CoderResult, DecoderResult, EncoderResult, Encoding};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 mod evidence;
@@ -45,6 +45,32 @@ impl Charset {
     /// Decodes; bytes that are no character become U+FFFD.
     pub fn decode(self, bytes: &[u8]) -> Cow<'_, str> {
         self.0.decode_without_bom_handling(bytes).0
+    }
+
+    /// Decodes into a string of its own; bytes that are no character become U+FFFD.
+    pub(super) fn decode_owned(self, bytes: &[u8]) -> String {
+        // Below this the standard library's check is done before a wider one has begun.
+        const SHORT: usize = 32;
+        if self == Self::UTF_8 && bytes.len() > SHORT {
+            return self.decode(bytes).into_owned();
+        }
+        if (self == Self::UTF_8 || bytes.is_ascii())
+            && let Ok(text) = str::from_utf8(bytes)
+        {
+            return text.to_owned();
+        }
+        // Two bytes of a legacy charset are three of UTF-8 nearly always, so this fits at once.
+        let mut text = String::with_capacity(bytes.len() + bytes.len() / 2 + 4);
+        let mut decoder = self.0.new_decoder_without_bom_handling();
+        let mut rest = bytes;
+        loop {
+            let (result, read, _) = decoder.decode_to_string(rest, &mut text, true);
+            if result == CoderResult::InputEmpty {
+                return text;
+            }
+            rest = rest.get(read..).unwrap_or_default();
+            text.reserve(3 * rest.len() + 4);
+        }
     }
 
     /// Decodes if every byte belongs to a character.

@@ -1,1 +1,131 @@
-//! Tests of cli.
+//! The real binary: help, exit codes, output. Each test has a home and a LAN of its own.
+
+mod config;
+mod decode;
+
+use crate::support::home::Lan;
+
+const COMMANDS: [&[&str]; 14] = [
+    &["listen"],
+    &["peers"],
+    &["broadcast"],
+    &["send"],
+    &["node"],
+    &["node", "status"],
+    &["node", "stop"],
+    &["decode"],
+    &["config"],
+    &["config", "path"],
+    &["config", "edit"],
+    &["config", "set"],
+    &["completions"],
+    &["man"],
+];
+
+#[test]
+fn without_a_command_help_is_printed() {
+    let done = Lan::new().home("a").run(&[]).code(0);
+    assert!(done.out.contains("Usage: feige"), "{done:?}");
+    assert_eq!(done.err, "");
+    for command in COMMANDS.iter().filter(|command| command.len() == 1) {
+        assert!(done.out.contains(&format!("\n  {} ", command[0])), "{command:?}");
+    }
+}
+
+#[test]
+fn every_command_has_help_with_real_examples() {
+    let home = Lan::new().home("a");
+    for command in COMMANDS {
+        let done = home.run(&[command, &["--help"]].concat()).code(0);
+        let (_, examples) = done.out.split_once("\nExamples:\n").expect("it has examples");
+        let count = examples.lines().filter(|line| line.contains("feige ")).count();
+        assert!(count >= 2, "{command:?}: {examples}");
+        assert!(done.out.contains("--json"), "{command:?} has the global options");
+        assert_eq!(done.err, "");
+    }
+}
+
+#[test]
+fn the_help_of_send_explains_who_is_meant() {
+    let done = Lan::new().home("a").run(&["send", "-h"]).code(0);
+    insta::assert_snapshot!(done.out, @r"
+    Send a message, wait for the receipts, and report
+
+    Usage: feige send [OPTIONS] <WHO> <TEXT>...
+           feige send [OPTIONS] <WHO>... -- <TEXT>...
+
+    Arguments:
+      <WHO>...   WHO and TEXT, or every WHO before --
+      [TEXT]...  The text behind --; - or a pipe reads standard input
+
+    Options:
+          --timeout <TIME>  How long to wait for the receipts [default: 30s]
+          --no-receipt      Ask for no receipt, and do not wait
+          --yes             Write to everybody a pattern matches, also where that are several
+      -h, --help            Print help (see more with '--help')
+
+    Global options:
+          --json            Machine output: one JSON object on each line
+      -q, --quiet           No talk on standard error, only errors
+      -v, --verbose...      More detail; repeat for more
+          --color <WHEN>    Colours on standard output: auto, always, never
+          --group <NAME>    Group that others see
+          --port <PORT>     UDP and TCP port
+          --bind <ADDR>     Use only the link that owns this address (repeatable)
+          --profile <NAME>  Settings, messages and identity of their own under this name [env:
+                            FEIGE_PROFILE]
+          --nick <NAME>     Nickname that others see
+          --user <NAME>     Log-on name that others see
+          --host <NAME>     Computer name that others see
+          --alone           Never join a running node
+          --no-store        Keep nothing on disk; then no receipts are sent
+
+    Examples:
+      feige send alice 'lunch at noon?'
+      feige send alice bob 10.0.0.7 -- the build is green
+      df -h | feige send @ops -
+      feige send --timeout 5s 张三 在吗
+    ");
+}
+
+#[test]
+fn wrong_usage_ends_with_2_and_says_what_is_wrong() {
+    let home = Lan::new().home("a");
+    for (args, words) in [
+        (&["bogus"][..], "unrecognized subcommand"),
+        (&["listen", "--for", "soon"], "--for"),
+        (&["listen", "--match", "("], "--match"),
+        (&["listen", "--count", "0"], "--count"),
+        (&["send"], "WHO"),
+        (&["peers", "--port", "0"], "--port"),
+        (&["peers", "--bind", "here"], "--bind"),
+        (&["peers", "--profile", "../etc"], "no name for a profile"),
+        (&["--no-store", "listen", "--since", "3"], "--since"),
+    ] {
+        let done = home.run(args).code(2);
+        assert!(done.err.contains(words), "{args:?}: {}", done.err);
+        assert_eq!(done.out, "");
+    }
+}
+
+#[test]
+fn completions_and_the_manual_page_come_from_the_same_definition() {
+    let home = Lan::new().home("a");
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let done = home.run(&["completions", shell]).code(0);
+        assert!(done.out.contains("no-receipt"), "{shell}");
+    }
+    let page = home.run(&["man"]).code(0);
+    assert!(page.out.contains(".TH feige 1"), "{}", page.out);
+    let page = home.run(&["man", "send"]).code(0);
+    assert!(page.out.contains(r"\-\-timeout"), "{}", page.out);
+    home.run(&["man", "bogus"]).code(2);
+}
+
+#[test]
+fn an_invalid_setting_is_wrong_usage_and_named_with_its_place() {
+    let home = Lan::new().home("a");
+    home.write("config/feige/config.toml", b"# mine\nport = 'many'\n");
+    let done = home.run(&["peers"]).code(2);
+    assert!(done.err.contains("config.toml:2"), "{}", done.err);
+}

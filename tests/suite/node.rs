@@ -1,1 +1,4 @@
-//! Tests of node.
+//! The engine, one rule a test: a node, hand-made datagrams, and a clock that is an argument.
+
+mod desk;
+mod presence;

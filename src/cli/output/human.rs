@@ -69,6 +69,15 @@ impl Human {
         self.peers.insert(peer.id.clone(), peer.clone());
     }
 
+    /// Remembers what an event that is not shown says of names.
+    pub fn remember(&mut self, event: &Event) {
+        match event {
+            Event::PeerUp { peer } | Event::PeerChanged { peer } => self.know(peer),
+            Event::PeerDown { peer, .. } => self.forget(&peer.id),
+            _ => {}
+        }
+    }
+
     fn forget(&mut self, id: &PeerId) {
         let Some(known) = self.peers.remove(id) else { return };
         let nick = folded(&known.nick);
@@ -392,8 +401,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::node::NoticeCode;
-    use crate::wire::{Charset, PacketNo, Sure};
+    use crate::node::{Charset, NoticeCode, PacketNo, Sure};
 
     const PLAIN: Style =
         Style { json: false, quiet: false, verbose: 0, colour: false, terminal: false };
@@ -438,15 +446,14 @@ mod tests {
     /// The words without the time, which depends on where the test runs.
     fn words(human: &mut Human, event: &Event) -> String {
         match human.event(UnixMillis(1_000), event) {
-            Rendered::Data(text) => text
-                .lines()
-                .map(|line| {
+            Rendered::Data(text) => {
+                let lines = text.lines().map(|line| {
                     let (time, rest) = line.split_at(9);
-                    let time: String =
-                        time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
-                    format!("{time}{rest}\n")
-                })
-                .collect(),
+                    let digit = |c: char| if c.is_ascii_digit() { '0' } else { c };
+                    time.chars().map(digit).collect::<String>() + rest
+                });
+                lines.collect::<Vec<_>>().join("\n")
+            }
             Rendered::Talk(text) => format!("talk: {text}"),
             Rendered::Nothing => String::new(),
         }
@@ -457,8 +464,8 @@ mod tests {
         let mut human = Human::new(PLAIN);
         let first = words(&mut human, &message(peer("张三", "a", "10.0.0.1"), "大家好"));
         let second = words(&mut human, &message(peer("alice", "b", "10.0.0.2"), "hello"));
-        assert_eq!(first, "00:00:00 <  张三            大家好\n");
-        assert_eq!(second, "00:00:00 <  alice           hello\n");
+        assert_eq!(first, "00:00:00 <  张三            大家好");
+        assert_eq!(second, "00:00:00 <  alice           hello");
     }
 
     #[test]
@@ -475,7 +482,7 @@ mod tests {
     fn a_name_cannot_hold_the_blanks_that_end_it() {
         let mut human = Human::new(PLAIN);
         let forged = peer("bob  fine,   thanks", "b", "10.0.0.2");
-        assert_eq!(words(&mut human, &message(forged, "x")), "00:00:00 <  bob fine, thanks  x\n");
+        assert_eq!(words(&mut human, &message(forged, "x")), "00:00:00 <  bob fine, thanks  x");
     }
 
     #[test]
@@ -487,7 +494,7 @@ mod tests {
         assert_eq!(human.label(&two), "Bob  (10.0.0.2)");
         let down =
             Event::PeerDown { peer: peer("bob", "one", "10.0.0.1"), reason: DownReason::Exit };
-        assert_eq!(words(&mut human, &down), "00:00:00 *  bob (10.0.0.1) left\n");
+        assert_eq!(words(&mut human, &down), "00:00:00 *  bob (10.0.0.1) left");
         assert_eq!(human.label(&two), "Bob ");
     }
 
@@ -505,7 +512,7 @@ mod tests {
         let mut now = peer("robert", "b", "10.0.0.1");
         now.absent = true;
         let changed = Event::PeerChanged { peer: now };
-        assert_eq!(words(&mut human, &changed), "00:00:00 *  robert was called bob, is away\n");
+        assert_eq!(words(&mut human, &changed), "00:00:00 *  robert was called bob, is away");
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub use human::{Human, Rendered, failed, milliseconds, peer_colour};
 use super::Globals;
 use super::error::{CliError, Exit};
 use crate::node::{Event, UnixMillis};
+use crate::store::settings::Color;
 use crate::term;
 
 /// How to write.
@@ -40,11 +41,11 @@ pub struct Style {
 
 impl Style {
     /// What the options, the environment (`NO_COLOR`, `CLICOLOR_FORCE`) and the terminal say.
-    pub fn new(globals: &Globals) -> Self {
-        let choice = match globals.color {
-            super::Colour::Auto => AutoStream::choice(&io::stdout()),
-            super::Colour::Always => ColorChoice::Always,
-            super::Colour::Never => ColorChoice::Never,
+    pub fn new(globals: &Globals, color: Color) -> Self {
+        let choice = match color {
+            Color::Auto => AutoStream::choice(&io::stdout()),
+            Color::Always => ColorChoice::Always,
+            Color::Never => ColorChoice::Never,
         };
         Self {
             json: globals.json,
@@ -112,9 +113,9 @@ pub struct Printer {
 }
 
 impl Printer {
-    /// Writes as the options say.
+    /// Writes as the options say, without colours.
     pub fn new(globals: &Globals) -> Self {
-        Self { style: Style::new(globals) }
+        Self { style: Style::new(globals, Color::Never) }
     }
 
     /// How it writes.
@@ -181,8 +182,7 @@ const LINES_MAX: usize = 64;
 
 impl Feed {
     /// Starts the writing thread.
-    pub fn new(globals: &Globals) -> Result<Self, CliError> {
-        let style = Style::new(globals);
+    pub fn new(style: Style) -> Result<Self, CliError> {
         let (lines, mut queue) = mpsc::channel::<String>(LINES_MAX);
         let (ended, end) = oneshot::channel();
         thread::Builder::new()

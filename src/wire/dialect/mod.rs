@@ -147,6 +147,14 @@ impl Dialect {
         }
     }
 
+    /// The charset all its clients write texts in, if there is one; names may be in another.
+    pub fn text_charset(&self) -> Option<Charset> {
+        match self.habits.text {
+            Reads::Utf8 => Some(Charset::UTF_8),
+            _ => self.charset,
+        }
+    }
+
     /// The dialect of this name.
     pub fn by_name(name: &str) -> Option<&'static Self> {
         DIALECTS.iter().copied().find(|dialect| dialect.name == name)

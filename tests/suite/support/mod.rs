@@ -1,1 +1,6 @@
 //! Helpers that several tests share.
+
+#[cfg(feature = "cli")]
+pub(crate) mod home;
+#[cfg(feature = "cli")]
+pub(crate) mod process;

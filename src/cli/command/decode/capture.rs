@@ -4,7 +4,7 @@
 //! fragments together. TCP is looked at segment by segment: requests are packets of one segment,
 //! what follows them is file data and not shown.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
 
 use etherparse::defrag::IpDefragPool;
@@ -26,8 +26,9 @@ const MAGICS: [[u8; 4]; 5] = [
     [0xd4, 0xc3, 0xb2, 0xa1],
     [0xa1, 0xb2, 0x3c, 0x4d],
     [0x4d, 0x3c, 0xb2, 0xa1],
-    [0x0a, 0x0d, 0x0d, 0x0a],
+    MAGIC_NG,
 ];
+const MAGIC_NG: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
 
 /// Large enough for the largest block a capture of LAN traffic has.
 const BUFFER: usize = 1 << 20;
@@ -40,15 +41,42 @@ pub(super) fn is_capture(head: &[u8]) -> bool {
     head.first_chunk().is_some_and(|head| MAGICS.contains(head))
 }
 
-/// Calls `each` with every datagram to or from `port` in the capture.
+/// Reads on behind the first four bytes until the file's header is whole: the parser judges what
+/// its first read gives it, and a pipe gives little at a time.
+fn header(input: &mut impl Read, mut head: Vec<u8>) -> io::Result<Vec<u8>> {
+    let mut read_to = |head: &mut Vec<u8>, size: usize| {
+        let missing = u64::try_from(size.saturating_sub(head.len())).unwrap_or(0);
+        input.take(missing).read_to_end(head)
+    };
+    if head != MAGIC_NG {
+        read_to(&mut head, 24)?;
+        return Ok(head);
+    }
+    read_to(&mut head, 12)?;
+    let field = |at: usize| head.get(at..).and_then(|rest| rest.first_chunk::<4>()).copied();
+    let length = match (field(4), field(8)) {
+        (Some(length), Some([0x1a, 0x2b, 0x3c, 0x4d])) => u32::from_be_bytes(length),
+        (Some(length), _) => u32::from_le_bytes(length),
+        _ => 0,
+    };
+    let length = usize::try_from(length).unwrap_or(BUFFER).min(BUFFER);
+    read_to(&mut head, length)?;
+    Ok(head)
+}
+
+/// Calls `each` with every datagram to or from `port` in the capture, of which `head` was read.
 pub(super) fn read(
-    input: impl Read + Send,
+    head: Vec<u8>,
+    mut input: impl Read + Send,
     port: u16,
     mut each: impl FnMut(Datagram) -> Result<(), CliError>,
 ) -> Result<(), CliError> {
     let broken = |error: &PcapError<&[u8]>| {
         CliError::new(Exit::Partly, "bad capture").because(&Plain(format!("{error:?}")))
     };
+    let head = header(&mut input, head)
+        .map_err(|error| CliError::new(Exit::Partly, "cannot read the capture").because(&error))?;
+    let input = io::Cursor::new(head).chain(input);
     let mut reader = create_reader(BUFFER, input).map_err(|error| broken(&error))?;
     let mut links: Vec<Interface> = Vec::new();
     let mut frames = Frames { port, fragments: IpDefragPool::new(), seen: 0 };

@@ -137,11 +137,10 @@ impl Run {
         let mut head = Vec::with_capacity(4);
         let mut input = BufReader::new(input);
         (&mut input).take(4).read_to_end(&mut head).map_err(unreadable)?;
-        let is_capture = capture::is_capture(&head);
-        let mut input = io::Cursor::new(head).chain(input);
-        if is_capture {
-            return capture::read(input, self.port, |datagram| self.show(&datagram));
+        if capture::is_capture(&head) {
+            return capture::read(head, input, self.port, |datagram| self.show(&datagram));
         }
+        let mut input = io::Cursor::new(head).chain(input);
         let mut line = Vec::new();
         for number in 1.. {
             line.clear();

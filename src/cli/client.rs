@@ -1,0 +1,506 @@
+//! A command's end of a node: [`Client`] joins the node of this profile or becomes one, and the
+//! command's code is the same in both cases.
+//!
+//! A command that lasts also takes over when the owner of the port ends: it goes on as the owner or
+//! joins the one that is, and its event stream goes on without a gap. What it never does is decide
+//! anything about messages: that is the node's.
+
+use std::future::Future;
+use std::mem;
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+use super::Globals;
+use super::error::{CliError, Exit};
+use super::output::Style;
+use crate::io::control::{self, Hello, Joined, Succeeded};
+use crate::io::{self, Gone, Handle, Place, Running, Stamped, Start, StartError, Subscription};
+use crate::node::{Config, NumberStart, PacketNo, PeerView, Policy, Reply, Request, Status};
+use crate::store::settings::Settings;
+use crate::store::{Paths, process_env};
+
+/// What a command wants of a node.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wish<'a> {
+    /// How long it stays.
+    pub(super) role: Role,
+    /// Hears events.
+    pub(super) listens: bool,
+    /// Hears only: no entry, no answer.
+    pub(super) passive: bool,
+    /// `--group` as our own group.
+    pub(super) group: Option<&'a str>,
+    /// Writes a log without being asked to.
+    pub(super) logs: bool,
+}
+
+/// How long a command stays.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum Role {
+    /// Until its work is done.
+    #[default]
+    Brief,
+    /// Until the user ends it; worth handing the port over to.
+    Lasting,
+}
+
+impl Wish<'_> {
+    /// Whether there is a log to write. Short commands have none: what they have to say they say.
+    pub(super) const fn logs(self, verbose: u8) -> bool {
+        self.logs || (verbose > 0 && matches!(self.role, Role::Lasting))
+    }
+}
+
+/// A node to ask and to listen to.
+pub(super) struct Client {
+    style: Style,
+    start: Start,
+    seat: Seat,
+    role: Role,
+    events: Option<Subscription>,
+    /// Place of the last stored event heard.
+    last_seq: Option<u64>,
+    /// A message whose receipts are awaited.
+    waits_for: Option<PacketNo>,
+}
+
+/// Where the node is.
+enum Seat {
+    /// In this process.
+    Owner(Running),
+    /// In another one.
+    Guest(Guest),
+    /// Nowhere any more.
+    Nowhere,
+}
+
+struct Guest {
+    handle: Handle,
+    hello: Hello,
+    succession: Pin<Box<dyn Future<Output = Succeeded>>>,
+}
+
+impl From<Joined> for Guest {
+    fn from(joined: Joined) -> Self {
+        let Joined { handle, hello, succession } = joined;
+        Self { handle, hello, succession: Box::pin(succession.wait()) }
+    }
+}
+
+impl From<Place> for Seat {
+    fn from(place: Place) -> Self {
+        match place {
+            Place::Owner(running) => Self::Owner(running),
+            Place::Guest(joined) => Self::Guest(joined.into()),
+        }
+    }
+}
+
+/// How long a process that holds the profile's lock may take until it can be joined, and how often
+/// it is tried.
+const ENTRY_WAIT: Duration = Duration::from_secs(2);
+const ENTRY_STEP: Duration = Duration::from_millis(5);
+
+impl Client {
+    /// Joins the node of this profile if one runs, else becomes one.
+    pub(super) async fn open(globals: &Globals, wish: Wish<'_>) -> Result<Self, CliError> {
+        let (start, style) = start(globals, wish)?;
+        let seat = if globals.alone {
+            Seat::Owner(io::start(start.clone()).await?)
+        } else {
+            enter(&start, wish.role).await?
+        };
+        let mut client = Self::new(start, style, seat);
+        client.role = wish.role;
+        if wish.listens {
+            client.subscribe().await?;
+        }
+        if let Seat::Guest(guest) = &client.seat {
+            refuse_to_change(&guest.hello, globals, wish)?;
+        }
+        Ok(client)
+    }
+
+    /// Joins the node of this profile; none if none runs.
+    pub(super) async fn join(globals: &Globals) -> Result<Option<Self>, CliError> {
+        let (start, style) = start(globals, Wish::default())?;
+        let Some(joined) = control::join(&start.paths, false).await.map_err(StartError::Join)?
+        else {
+            return Ok(None);
+        };
+        Ok(Some(Self::new(start, style, Seat::Guest(joined.into()))))
+    }
+
+    const fn new(start: Start, style: Style, seat: Seat) -> Self {
+        let role = Role::Brief;
+        Self { style, start, seat, role, events: None, last_seq: None, waits_for: None }
+    }
+
+    /// How to write.
+    pub(super) const fn style(&self) -> Style {
+        self.style
+    }
+
+    /// The receipts of this message are awaited; if the command is interrupted, nobody waits for
+    /// them any more.
+    pub(super) const fn waits_for(&mut self, number: Option<PacketNo>) {
+        self.waits_for = number;
+    }
+
+    /// Whether the node is in this process.
+    pub(super) const fn is_owner(&self) -> bool {
+        matches!(self.seat, Seat::Owner(_))
+    }
+
+    /// Who runs the node, and how.
+    pub(super) fn hello(&self) -> Option<&Hello> {
+        match &self.seat {
+            Seat::Owner(running) => Some(running.hello()),
+            Seat::Guest(guest) => Some(&guest.hello),
+            Seat::Nowhere => None,
+        }
+    }
+
+    /// The port of the node.
+    pub(super) fn port(&self) -> u16 {
+        self.hello().map_or(self.start.config.port, |hello| hello.port)
+    }
+
+    /// Where the files of the profile are.
+    pub(super) const fn paths(&self) -> &Paths {
+        &self.start.paths
+    }
+
+    fn handle(&self) -> Option<Handle> {
+        match &self.seat {
+            Seat::Owner(running) => Some(running.handle()),
+            Seat::Guest(guest) => Some(guest.handle.clone()),
+            Seat::Nowhere => None,
+        }
+    }
+
+    /// Asks the node. A refusal is an error.
+    pub(super) async fn request(&mut self, request: Request) -> Result<Reply, CliError> {
+        loop {
+            let handle = self.handle().ok_or_else(|| gone(Gone::Vanished))?;
+            match handle.request(request.clone()).await {
+                Ok(Reply::Refused(refusal)) => return Err(refusal.into()),
+                Ok(reply) => return Ok(reply),
+                // It was not done, so the next owner can be asked the same.
+                Err(Gone::Moved) => {
+                    if !self.follow().await? {
+                        return Err(gone(Gone::Vanished));
+                    }
+                }
+                Err(why) => return Err(gone(why)),
+            }
+        }
+    }
+
+    /// The peers known now.
+    pub(super) async fn peers(&mut self) -> Result<Vec<PeerView>, CliError> {
+        match self.request(Request::Peers).await? {
+            Reply::Peers { peers } => Ok(peers),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// How the node is.
+    pub(super) async fn status(&mut self) -> Result<Status, CliError> {
+        match self.request(Request::Status).await? {
+            Reply::Status(status) => Ok(*status),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Asks the LAN who is there, and waits: `wait` long if it is given, else as long as answers of
+    /// that many peers are spread.
+    pub(super) async fn roll_call(
+        &mut self,
+        wait: Option<Duration>,
+    ) -> Result<Vec<PeerView>, CliError> {
+        let Reply::RollCall { wait_ms } = self.request(Request::RollCall).await? else {
+            return Err(gone(Gone::Vanished));
+        };
+        if let Some(wait) = wait {
+            sleep(wait).await;
+            return self.peers().await;
+        }
+        let mut waited = Duration::ZERO;
+        let mut until = Duration::from_millis(wait_ms);
+        loop {
+            sleep(until.saturating_sub(waited)).await;
+            waited = until;
+            let peers = self.peers().await?;
+            // Those who answer spread their answers by the number of peers they see.
+            until = window(peers.len());
+            if until <= waited {
+                return Ok(peers);
+            }
+        }
+    }
+
+    /// Hears events from now on; before, whatever the node still has at hand of those stored after
+    /// the last one heard.
+    async fn subscribe(&mut self) -> Result<(), CliError> {
+        loop {
+            let handle = self.handle().ok_or_else(|| gone(Gone::Vanished))?;
+            match handle.subscribe_after(self.last_seq).await {
+                Ok(events) => {
+                    self.events = Some(events);
+                    return Ok(());
+                }
+                Err(_) => {
+                    if !Box::pin(self.change_seat()).await? {
+                        return Err(gone(Gone::Vanished));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The next event; none if the node was stopped on purpose. May be dropped and called again.
+    pub(super) async fn next_event(&mut self) -> Result<Option<Stamped>, CliError> {
+        loop {
+            let Some(events) = &mut self.events else { return Ok(None) };
+            let event = match &mut self.seat {
+                Seat::Owner(running) => tokio::select! {
+                    biased;
+                    event = events.next() => event,
+                    () = running.ended() => return Ok(None),
+                },
+                Seat::Guest(_) => events.next().await,
+                Seat::Nowhere => return Ok(None),
+            };
+            let Some(event) = event else {
+                if self.follow().await? {
+                    continue;
+                }
+                return Ok(None);
+            };
+            // After a change of owner some may come twice.
+            match event.seq {
+                Some(seq) if self.last_seq.is_some_and(|last| seq <= last) => {}
+                Some(seq) => {
+                    self.last_seq = Some(seq);
+                    return Ok(Some(event));
+                }
+                None => return Ok(Some(event)),
+            }
+        }
+    }
+
+    /// Events up to this place were heard otherwise.
+    pub(super) fn heard(&mut self, seq: u64) {
+        self.last_seq = self.last_seq.max(Some(seq));
+    }
+
+    /// The node ended: finds out how, and goes on with the next one. False if there is none because
+    /// it was stopped on purpose.
+    async fn follow(&mut self) -> Result<bool, CliError> {
+        if !self.change_seat().await? {
+            return Ok(false);
+        }
+        if self.events.is_some() {
+            self.subscribe().await?;
+        }
+        Ok(true)
+    }
+
+    async fn change_seat(&mut self) -> Result<bool, CliError> {
+        let guest = match mem::replace(&mut self.seat, Seat::Nowhere) {
+            Seat::Guest(guest) => guest,
+            // Our own node's task ended without being asked to.
+            Seat::Owner(running) => {
+                running.stop().await;
+                return Err(CliError::new(Exit::CannotListen, "the node broke down")
+                    .hint("its log tells more: feige -v node"));
+            }
+            Seat::Nowhere => return Ok(false),
+        };
+        let Guest { hello, succession, handle } = guest;
+        drop(handle);
+        let how = succession.await;
+        if self.role == Role::Lasting {
+            if let Some(place) = io::succeed(self.start.clone(), &hello, how).await? {
+                self.seat = place.into();
+                return Ok(true);
+            }
+            return Ok(false);
+        }
+        match how {
+            Succeeded::Stopped => Ok(false),
+            // Another command is the owner now; what this one waits for went along.
+            Succeeded::Moved => {
+                self.seat = enter(&self.start, self.role).await?;
+                Ok(true)
+            }
+            Succeeded::OwnerVanished | Succeeded::Handed(_) => Err(gone(Gone::Vanished)),
+        }
+    }
+
+    /// Ends in order: with a goodbye if the node is ours and nobody takes it over.
+    pub(super) async fn close(mut self) {
+        // A node that does not answer any more must not keep us from leaving.
+        const PATIENCE: Duration = Duration::from_secs(1);
+        if let Some(number) = self.waits_for.take() {
+            let cancelled = self.request(Request::Cancel { number });
+            if timeout(PATIENCE, cancelled).await.is_ok_and(|done| done.is_ok()) {
+                self.style.say("not confirmed: interrupted; what was sent may have arrived");
+            }
+        }
+        let mut arrived = 0;
+        if self.is_owner() && self.role == Role::Brief {
+            let status = timeout(PATIENCE, self.status()).await;
+            arrived = status.map_or(0, |status| status.map_or(0, |s| s.counters.messages));
+        }
+        let keeps = self.start.store;
+        if let Seat::Owner(running) = mem::replace(&mut self.seat, Seat::Nowhere) {
+            running.stop().await;
+        }
+        if arrived > 0 {
+            self.style.say(&arrival(arrived, keeps));
+        }
+    }
+}
+
+/// What to say of messages that came while a short command was the node.
+fn arrival(arrived: u64, keeps: bool) -> String {
+    match (arrived, keeps) {
+        (1, true) => "1 message arrived and was kept".to_owned(),
+        (_, true) => format!("{arrived} messages arrived and were kept"),
+        (1, false) => "1 message arrived; it was neither kept nor confirmed".to_owned(),
+        (_, false) => format!("{arrived} messages arrived; none was kept or confirmed"),
+    }
+}
+
+/// How long answers to a roll call are spread where so many peers are.
+fn window(peers: usize) -> Duration {
+    let waits = Policy::default().roll_call_waits;
+    let wait = waits.iter().find(|(below, _)| peers < *below).or(waits.last());
+    wait.map_or(Duration::ZERO, |&(_, wait)| wait)
+}
+
+async fn enter(start: &Start, role: Role) -> Result<Seat, CliError> {
+    let lasting = role == Role::Lasting;
+    let mut waited = Duration::ZERO;
+    loop {
+        let joined = control::join(&start.paths, lasting).await.map_err(StartError::Join)?;
+        if let Some(joined) = joined {
+            return Ok(Seat::Guest(joined.into()));
+        }
+        match io::start(start.clone()).await {
+            Ok(running) => return Ok(Seat::Owner(running)),
+            // It has the lock but no control socket: it is just starting or just ending.
+            Err(StartError::AlreadyRunning { .. }) if waited < ENTRY_WAIT => {
+                sleep(ENTRY_STEP).await;
+                waited += ENTRY_STEP;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// What options, variables and settings say of the node we would be, and of the output.
+fn start(globals: &Globals, wish: Wish<'_>) -> Result<(Start, Style), CliError> {
+    let paths = Paths::of(globals.profile.as_deref(), &process_env)?;
+    let settings = Settings::load(&paths, &process_env, &globals.flags(wish.group))?;
+    let config = Config {
+        identity: settings.identity(String::new()),
+        office: settings.charset.value,
+        port: settings.port.value,
+        networks: settings.networks(),
+        seeds: settings.seeds(),
+        passive: wish.passive,
+        keeps: !globals.no_store,
+        numbers: NumberStart::default(),
+        version: version(),
+        policy: Policy::default(),
+    };
+    let style = Style::new(globals, settings.color.value);
+    let start = Start {
+        config,
+        bind: settings.bind.value,
+        ipv6: settings.ipv6.value,
+        skip_links: settings.skip_links.value,
+        store: !globals.no_store,
+        allow_takeover: true,
+        paths,
+    };
+    Ok((start, style))
+}
+
+/// Version of this program: major, minor, patch.
+fn version() -> [u32; 3] {
+    let part = |text: &str| text.parse().unwrap_or(0);
+    [
+        part(env!("CARGO_PKG_VERSION_MAJOR")),
+        part(env!("CARGO_PKG_VERSION_MINOR")),
+        part(env!("CARGO_PKG_VERSION_PATCH")),
+    ]
+}
+
+/// A node that runs is not changed by a command that joins it.
+fn refuse_to_change(hello: &Hello, globals: &Globals, wish: Wish<'_>) -> Result<(), CliError> {
+    let named = |option: &'static str, wanted: Option<&str>, has: &str| {
+        wanted.filter(|wanted| *wanted != has).map(|_| (option, has.to_owned()))
+    };
+    let switched = |option: &'static str, differs: bool| {
+        differs.then(|| (option, "does not do that".to_owned()))
+    };
+    let bind = |addrs: &[std::net::IpAddr]| {
+        let addrs: Vec<_> = addrs.iter().map(ToString::to_string).collect();
+        if addrs.is_empty() { "every link".to_owned() } else { addrs.join(", ") }
+    };
+    let different = named("--nick", globals.nick.as_deref(), &hello.nick)
+        .or_else(|| named("--group", wish.group, &hello.group))
+        .or_else(|| named("--user", globals.user.as_deref(), &hello.user))
+        .or_else(|| named("--host", globals.host.as_deref(), &hello.host))
+        .or_else(|| {
+            let other = globals.port.filter(|port| *port != hello.port);
+            other.map(|_| ("--port", hello.port.to_string()))
+        })
+        .or_else(|| {
+            let differs = !globals.bind.is_empty() && !same(&globals.bind, &hello.bind);
+            differs.then(|| ("--bind", bind(&hello.bind)))
+        })
+        .or_else(|| switched("--no-store", globals.no_store && hello.keeps))
+        .or_else(|| switched("--passive", wish.passive && !hello.passive));
+    let Some((option, has)) = different else { return Ok(()) };
+    let message =
+        format!("{option} would change the node that runs already (process {}): {has}", hello.pid);
+    Err(CliError::usage(message)
+        .hint("leave it out, end that node first, or run another beside it with --profile"))
+}
+
+fn same(ours: &[std::net::IpAddr], theirs: &[std::net::IpAddr]) -> bool {
+    ours.iter().all(|addr| theirs.contains(addr)) && theirs.iter().all(|addr| ours.contains(addr))
+}
+
+fn gone(why: Gone) -> CliError {
+    CliError::new(Exit::Partly, why).hint("whether it still did what was asked is not known")
+}
+
+fn unexpected(reply: &Reply) -> CliError {
+    let words = serde_json::to_string(reply).unwrap_or_default();
+    CliError::new(Exit::Partly, format_args!("the node answered something else: {words}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_roll_call_waits_longer_where_more_peers_are() {
+        let window = |peers| window(peers).as_millis();
+        assert_eq!([0, 49, 50, 299, 300, 4096].map(window), [1200, 1200, 2200, 2200, 4300, 4300]);
+    }
+
+    #[test]
+    fn what_arrived_meanwhile_is_said_plainly() {
+        assert_eq!(arrival(1, true), "1 message arrived and was kept");
+        assert_eq!(arrival(2, false), "2 messages arrived; none was kept or confirmed");
+    }
+}

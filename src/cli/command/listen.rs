@@ -1,0 +1,227 @@
+//! `feige listen`: stays on the LAN and prints what happens.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use regex::Regex;
+use tokio::time::sleep;
+
+use crate::cli::client::{Client, Role, Wish};
+use crate::cli::error::{CliError, Exit};
+use crate::cli::output::Feed;
+use crate::cli::{Globals, duration, pick};
+use crate::io::Stamped;
+use crate::node::{Direction, Event, MessageEvent, PeerId, PeerView, UnixMillis};
+use crate::store::{Reader, StoreError};
+
+/// Print who comes and goes, and every message
+///
+/// Stays until Ctrl-C, or as --for and --count say. Marks in front of a line: < to us, > by us,
+/// << and >> to everybody, * what feige says, ! what went wrong, | more of the line above.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  feige listen
+  feige listen --from alice --count 1 --for 5m
+  feige listen --json --since 418 | jq -r 'select(.event == \"message\").text'")]
+pub(in crate::cli) struct Args {
+    /// Leave after this time: 30s, 5m, 2h
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    span: Option<Duration>,
+
+    /// Only messages and comings of this peer
+    #[arg(long, value_name = "WHO")]
+    from: Option<String>,
+
+    /// Only messages and comings of peers in this group
+    #[arg(long, value_name = "GROUP")]
+    group: Option<String>,
+
+    /// Only messages whose text matches
+    #[arg(long = "match", value_name = "REGEX")]
+    matching: Option<Regex>,
+
+    /// Leave after this many messages
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+
+    /// Print first what was stored after this event, then go on without a gap
+    #[arg(long, value_name = "SEQ")]
+    since: Option<u64>,
+
+    /// Hear only: announce nothing, answer nothing
+    #[arg(long)]
+    passive: bool,
+}
+
+impl Args {
+    pub(in crate::cli) fn wish(&self) -> Wish<'_> {
+        Wish { role: Role::Lasting, listens: true, passive: self.passive, ..Wish::default() }
+    }
+
+    pub(in crate::cli) async fn run(
+        &self,
+        globals: &Globals,
+        client: &mut Client,
+    ) -> Result<Exit, CliError> {
+        if globals.no_store && self.since.is_some() {
+            return Err(CliError::usage("--since reads the store, which --no-store leaves alone"));
+        }
+        let mut listen = Listen {
+            args: self,
+            feed: Feed::new(client.style())?,
+            present: HashSet::new(),
+            left: self.count,
+        };
+        let end = async {
+            match self.span {
+                Some(span) => sleep(span).await,
+                None => std::future::pending().await,
+            }
+        };
+        let done = tokio::select! {
+            done = listen.run(client) => done,
+            () = end => Ok(()),
+        };
+        done?;
+        listen.feed.finish().await?;
+        Ok(Exit::Done)
+    }
+}
+
+struct Listen<'a> {
+    args: &'a Args,
+    feed: Feed,
+    /// Peers that were said to be here.
+    present: HashSet<PeerId>,
+    /// Messages still to come before the end.
+    left: Option<u64>,
+}
+
+impl Listen<'_> {
+    async fn run(&mut self, client: &mut Client) -> Result<(), CliError> {
+        let mut last = self.args.since;
+        if let Some(since) = last {
+            last = Some(self.replay(client, since, u64::MAX).await?);
+        }
+        // Who joins a node that runs finds people there already.
+        let now = crate::io::wall_clock();
+        for peer in client.peers().await? {
+            let event = Stamped { seq: None, at: now, event: Event::PeerUp { peer } };
+            self.show(&event).await?;
+        }
+        while self.left != Some(0) {
+            let Some(event) = client.next_event().await? else { break };
+            // Missed while the replay took its time.
+            if let (Some(seq), Some(before)) = (event.seq, last)
+                && seq > before + 1
+            {
+                self.replay(client, before, seq - 1).await?;
+            }
+            last = last.max(event.seq.filter(|_| last.is_some()));
+            self.show(&event).await?;
+        }
+        Ok(())
+    }
+
+    /// Shows what was stored after `since` up to `until`, and returns how far it came.
+    async fn replay(
+        &mut self,
+        client: &mut Client,
+        since: u64,
+        until: u64,
+    ) -> Result<u64, CliError> {
+        const PAGE: usize = 256;
+        let reader = match Reader::open(client.paths()) {
+            Err(StoreError::Missing { .. }) => return Ok(since),
+            reader => reader?,
+        };
+        let mut last = since;
+        while self.left != Some(0) {
+            let page = reader.since(last, PAGE)?;
+            let full = page.len() == PAGE;
+            for stored in page {
+                if stored.seq > until || self.left == Some(0) {
+                    return Ok(last);
+                }
+                last = stored.seq;
+                client.heard(last);
+                self.print(Some(stored.seq), stored.at, &stored.event).await?;
+            }
+            if !full {
+                break;
+            }
+        }
+        Ok(last)
+    }
+
+    async fn show(&mut self, stamped: &Stamped) -> Result<(), CliError> {
+        let news = match &stamped.event {
+            Event::PeerUp { peer } => self.present.insert(peer.id.clone()),
+            Event::PeerDown { peer, .. } => {
+                self.present.remove(&peer.id);
+                true
+            }
+            _ => true,
+        };
+        if news { self.print(stamped.seq, stamped.at, &stamped.event).await } else { Ok(()) }
+    }
+
+    async fn print(
+        &mut self,
+        seq: Option<u64>,
+        at: UnixMillis,
+        event: &Event,
+    ) -> Result<(), CliError> {
+        let wanted = self.wants(event);
+        if wanted {
+            self.feed.event(seq, at, event).await?;
+        } else {
+            self.feed.human().remember(event);
+        }
+        if wanted && matches!(event, Event::Message(m) if m.direction == Direction::In) {
+            self.left = self.left.map(|left| left.saturating_sub(1));
+        }
+        Ok(())
+    }
+
+    fn wants(&mut self, event: &Event) -> bool {
+        match event {
+            Event::Message(message) => self.wants_message(message),
+            Event::PeerUp { peer } | Event::PeerChanged { peer } | Event::PeerDown { peer, .. } => {
+                self.args.matching.is_none() && self.wants_peer(peer)
+            }
+            // What became of our own messages is nothing from anybody.
+            Event::Receipt { peer, .. } | Event::Failed { peer, .. } => {
+                self.args.matching.is_none() && self.args.from.is_none() && self.wants_peer(peer)
+            }
+            Event::Notice { .. } | Event::Lagged { .. } => true,
+        }
+    }
+
+    fn wants_message(&mut self, message: &MessageEvent) -> bool {
+        let Args { from, group, matching, .. } = self.args;
+        if message.direction == Direction::Out && (from.is_some() || matching.is_some()) {
+            return false;
+        }
+        if matching.as_ref().is_some_and(|regex| !regex.is_match(&message.text)) {
+            return false;
+        }
+        match &message.peer {
+            Some(peer) => self.wants_peer(peer),
+            None => group.is_none(),
+        }
+    }
+
+    fn wants_peer(&mut self, peer: &PeerView) -> bool {
+        let Args { from, group, .. } = self.args;
+        if group.as_ref().is_some_and(|group| !pick::is_in_group(group, peer)) {
+            return false;
+        }
+        let Some(from) = from else { return true };
+        let mut known: Vec<_> =
+            self.feed.human().peers().filter(|other| other.id != peer.id).cloned().collect();
+        known.push(peer.clone());
+        pick::admits(from, peer, &known)
+    }
+}

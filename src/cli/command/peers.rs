@@ -1,0 +1,171 @@
+//! `feige peers`: who is there.
+
+use std::time::Duration;
+
+use comfy_table::{Table, presets};
+
+use crate::cli::client::{Client, Role, Wish};
+use crate::cli::error::{CliError, Exit};
+use crate::cli::output::{Feed, Human};
+use crate::cli::{duration, pick};
+use crate::node::{Event, PeerView, Sure};
+use crate::term;
+
+/// List who is here
+///
+/// Where a node runs its list is there at once; otherwise the LAN is asked, which takes 1.2 to 4.3
+/// seconds, by how many answer. Exit code 3 if nobody is found.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  feige peers
+  feige peers --group ops -v
+  feige peers --wait 3s --json | jq -r .peer.addr
+  feige peers --watch")]
+pub(in crate::cli) struct Args {
+    /// Ask the LAN again, and wait this long for answers
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    wait: Option<Duration>,
+
+    /// Stay, and print who comes, changes and goes
+    #[arg(long)]
+    watch: bool,
+
+    /// Only peers in this group
+    #[arg(long, value_name = "GROUP")]
+    group: Option<String>,
+}
+
+impl Args {
+    pub(in crate::cli) fn wish(&self) -> Wish<'_> {
+        let role = if self.watch { Role::Lasting } else { Role::Brief };
+        Wish { role, listens: self.watch, ..Wish::default() }
+    }
+
+    pub(in crate::cli) async fn run(&self, client: &mut Client) -> Result<Exit, CliError> {
+        let mut feed = Feed::new(client.style())?;
+        let mut peers = if client.is_owner() || self.wait.is_some() {
+            client.roll_call(self.wait).await?
+        } else {
+            client.peers().await?
+        };
+        peers.retain(|peer| self.wants(peer));
+        if feed.style().json {
+            for peer in &peers {
+                let event = Event::PeerUp { peer: peer.clone() };
+                feed.event(None, crate::io::wall_clock(), &event).await?;
+            }
+        } else if !peers.is_empty() {
+            for peer in &peers {
+                feed.human().know(peer);
+            }
+            let verbose = feed.style().verbose > 0;
+            let table = table(&peers, feed.human(), verbose);
+            feed.line(table).await?;
+        }
+        if self.watch {
+            self.watch(client, &mut feed, &peers).await?;
+        }
+        feed.finish().await?;
+        if peers.is_empty() && !self.watch {
+            return Err(self.nobody());
+        }
+        Ok(Exit::Done)
+    }
+
+    fn wants(&self, peer: &PeerView) -> bool {
+        self.group.as_ref().is_none_or(|group| pick::is_in_group(group, peer))
+    }
+
+    async fn watch(
+        &self,
+        client: &mut Client,
+        feed: &mut Feed,
+        listed: &[PeerView],
+    ) -> Result<(), CliError> {
+        while let Some(stamped) = client.next_event().await? {
+            let wanted = match &stamped.event {
+                // Came while the list was made, and is in it.
+                Event::PeerUp { peer } => self.wants(peer) && !listed.contains(peer),
+                Event::PeerChanged { peer } | Event::PeerDown { peer, .. } => self.wants(peer),
+                Event::Notice { .. } | Event::Lagged { .. } => true,
+                _ => false,
+            };
+            if wanted {
+                feed.event(stamped.seq, stamped.at, &stamped.event).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn nobody(&self) -> CliError {
+        let error = match &self.group {
+            Some(group) => format!("nobody found in the group {group}"),
+            None => "nobody found".to_owned(),
+        };
+        CliError::new(Exit::Nobody, error)
+            .hint("a firewall may drop UDP port 2425; --wait 5s asks again and waits longer")
+    }
+}
+
+/// The peers as a table; with `verbose` all that is known of each.
+fn table(peers: &[PeerView], human: &Human, verbose: bool) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    let mut head = vec!["NAME", "GROUP", "ADDRESS", "CLIENT"];
+    if verbose {
+        head.extend(["VERSION", "USER@HOST", "CHARSET", "KEY", "IDENTITY"]);
+    }
+    table.set_header(head);
+    for peer in peers {
+        table.add_row(row(peer, human, verbose));
+    }
+    // Blanks at the end of a line would make it wrap in a narrow terminal.
+    let lines: Vec<_> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    lines.join("\n")
+}
+
+fn row(peer: &PeerView, human: &Human, verbose: bool) -> Vec<String> {
+    let safe = |text: &str| term::safe(text).into_owned();
+    let away = if peer.absent { " (away)" } else { "" };
+    let mut addrs = vec![match peer.port {
+        crate::node::PORT => peer.addr.to_string(),
+        port => std::net::SocketAddr::new(peer.addr, port).to_string(),
+    }];
+    let mut row = vec![
+        format!("{}{away}", human.label(peer)),
+        safe(&peer.group),
+        String::new(),
+        safe(&peer.dialect),
+    ];
+    if verbose {
+        addrs.extend(peer.addrs.iter().skip(1).map(ToString::to_string));
+        row.extend([
+            peer.version.as_deref().map(safe).unwrap_or_default(),
+            safe(&format!("{}@{}", peer.user, peer.host)),
+            charset(peer),
+            peer.fingerprint.as_deref().map_or_else(|| "-".to_owned(), safe),
+            safe(&peer.id.0),
+        ]);
+    }
+    row[2] = addrs.join(" ");
+    row
+}
+
+/// The charset of a peer's texts, and how sure that is.
+fn charset(peer: &PeerView) -> String {
+    let sure = match peer.charset_sure {
+        None => return "not known yet".to_owned(),
+        Some(Sure::Ascii | Sure::Guessed) => "guessed",
+        Some(Sure::Assumed) => "assumed",
+        Some(Sure::Valid) => "valid",
+        Some(Sure::Dialect) => "by its dialect",
+        Some(Sure::Remembered) => "remembered",
+        Some(Sure::Declared) => "declared",
+        Some(Sure::Pinned) => "pinned",
+    };
+    match peer.charset {
+        Some(charset) => format!("{charset} ({sure})"),
+        None => "not known yet".to_owned(),
+    }
+}

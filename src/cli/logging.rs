@@ -1,0 +1,45 @@
+//! The log file: one for each day, a week of them, and `feige.log` for the newest.
+//!
+//! Only what the user wants to be logged is: the long-running node, and commands with `-v`. Texts
+//! of messages appear at the level of `-vv` only.
+
+use rustix::fs::Mode;
+use tracing::level_filters::LevelFilter;
+use tracing_appender::non_blocking::WorkerGuard;
+use tracing_appender::rolling::{Builder, Rotation};
+
+use super::error::{CliError, Exit};
+use crate::store::{Paths, create_private_folder};
+
+const DAYS_KEPT: usize = 7;
+
+/// Starts to log. What was logged last is written when the guard is dropped.
+pub(super) fn start(paths: &Paths, verbose: u8) -> Result<WorkerGuard, CliError> {
+    create_private_folder(&paths.log_dir)?;
+    // The appender makes its files by itself; they are nobody else's business.
+    rustix::process::umask(Mode::from_raw_mode(0o077));
+    let files = Builder::new()
+        .rotation(Rotation::DAILY)
+        .filename_prefix("feige")
+        .filename_suffix("log")
+        .latest_symlink("feige.log")
+        .max_log_files(DAYS_KEPT)
+        .build(&paths.log_dir)
+        .map_err(|error| {
+            let folder = paths.log_dir.display();
+            CliError::new(Exit::Store, format_args!("cannot log in {folder}")).because(&error)
+        })?;
+    let (writer, guard) = tracing_appender::non_blocking(files);
+    let level = match verbose {
+        0 => LevelFilter::INFO,
+        1 => LevelFilter::DEBUG,
+        _ => LevelFilter::TRACE,
+    };
+    tracing_subscriber::fmt()
+        .with_writer(writer)
+        .with_ansi(false)
+        .with_max_level(level)
+        .with_target(false)
+        .init();
+    Ok(guard)
+}

@@ -1,0 +1,106 @@
+//! Restarts of peers that number their packets from 1, so that their second run's numbers are not
+//! taken for repeats of the first (threats, rule 10; `iptux-dialect.md`, trap 9).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::api::PeerId;
+use super::config::Policy;
+use super::input::{Now, Tick};
+use super::peer::Sighting;
+use super::roster::Roster;
+use crate::wire::{Command, PacketNo};
+
+/// Where each such peer's numbers stand. Outlives the peer's place in the roster.
+#[derive(Debug, Default)]
+pub(crate) struct Epochs {
+    peers: BTreeMap<PeerId, Epoch>,
+}
+
+/// One run of a peer, by its numbers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Epoch {
+    /// Rises with each restart; never 0.
+    pub(crate) run: u32,
+    /// The highest number seen in it.
+    pub(crate) highest: PacketNo,
+    heard: Tick,
+    /// The last entry, and when it came.
+    entry: Option<(PacketNo, Tick)>,
+}
+
+impl Epochs {
+    /// What is known of an epoch from before: from the store, or from the process before this one.
+    pub(crate) fn restore(&mut self, id: PeerId, run: u32, highest: PacketNo, now: Tick) {
+        self.peers.insert(id, Epoch { run, highest, heard: now, entry: None });
+    }
+
+    /// All of them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&PeerId, &Epoch)> {
+        self.peers.iter()
+    }
+
+    /// An entry packet of `id`: a number below the highest begins a new epoch, unless it is the
+    /// same entry heard again on another link. An answer or absence packet, which may have been
+    /// overtaken by what was sent after it, does so only when the highest number is old.
+    pub(crate) fn entered(&mut self, now: Now, policy: &Policy, id: &PeerId, seen: &Sighting<'_>) {
+        if !seen.packet.dialect.habits.numbers_from_one {
+            return;
+        }
+        let number = seen.packet.number;
+        let span = policy.same_entry_span;
+        let Some(epoch) = self.peers.get_mut(id) else {
+            self.begin(now, id, number);
+            return;
+        };
+        let recent = |since: Tick, span: Duration| now.tick - since < span;
+        let again = epoch.entry.is_some_and(|(last, at)| last == number && recent(at, span));
+        let is_entry = seen.packet.command == Command::BR_ENTRY;
+        if number < epoch.highest && !again && (is_entry || !recent(epoch.heard, span)) {
+            // The wall clock keeps it above what an earlier run of ours may have stored.
+            epoch.run = epoch.run.saturating_add(1).max(base(now));
+            epoch.highest = number;
+        }
+        epoch.highest = epoch.highest.max(number);
+        epoch.heard = now.tick;
+        if is_entry {
+            epoch.entry = Some((number, now.tick));
+        }
+    }
+
+    /// The epoch a message of `id` belongs to; 0 for those who do not number from 1.
+    pub(crate) fn of(&mut self, now: Now, id: &PeerId, seen: &Sighting<'_>) -> u32 {
+        if !seen.packet.dialect.habits.numbers_from_one {
+            return 0;
+        }
+        let number = seen.packet.number;
+        match self.peers.get_mut(id) {
+            Some(epoch) => {
+                epoch.highest = epoch.highest.max(number);
+                epoch.heard = now.tick;
+                epoch.run
+            }
+            None => self.begin(now, id, number),
+        }
+    }
+
+    /// Forgets those who are not in the roster any more, when there are too many.
+    pub(crate) fn trim(&mut self, policy: &Policy, roster: &Roster) {
+        if self.peers.len() > policy.peers_max.saturating_mul(2) {
+            self.peers.retain(|id, _| roster.find(id).is_some());
+        }
+    }
+
+    fn begin(&mut self, now: Now, id: &PeerId, number: PacketNo) -> u32 {
+        let run = base(now);
+        let entry = Some((number, now.tick));
+        self.peers.insert(id.clone(), Epoch { run, highest: number, heard: now.tick, entry });
+        run
+    }
+}
+
+/// An epoch of which nothing is remembered: the minute it was met in. A counter would start low
+/// after our own restart, and take new messages for stored ones.
+fn base(now: Now) -> u32 {
+    u32::try_from(now.wall.0 / 60_000).unwrap_or(0).max(1)
+}

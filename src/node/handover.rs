@@ -1,0 +1,269 @@
+//! What one process passes on to the next with the port: nothing announced, nothing lost, nothing
+//! shown twice. Times travel as "so long ago", because clocks of two processes have two origins.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Parts;
+use super::api::{Counters, PeerId, PeerView};
+use super::inbox::Key;
+use super::input::{LinkId, Tick, UnixMillis};
+use super::outbox::{SendNo, Sending};
+use super::peer::{Charsets, Mac, Peer, Place};
+use super::turn::{Base, Turn};
+use crate::wire::{Dialect, Options, PacketNo, dialect};
+
+/// What a node passes on to the process that takes its port over: who is there, what still waits
+/// for receipts, what was received lately, and where the packet numbers stand.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Handover {
+    since: Option<UnixMillis>,
+    counters: Counters,
+    last_number: PacketNo,
+    generation: u32,
+    peers: Vec<PeerNote>,
+    sends: Vec<SendNote>,
+    /// Messages received, oldest first.
+    received: Vec<ReceivedNote>,
+    epochs: Vec<EpochNote>,
+}
+
+impl Handover {
+    /// The highest packet number used. The store keeps it before it is closed.
+    pub fn last_number(&self) -> PacketNo {
+        self.last_number
+    }
+
+    /// When the first node of this line started.
+    pub(crate) fn since(&self) -> Option<UnixMillis> {
+        self.since
+    }
+
+    /// Writes down what `parts` know.
+    pub(crate) fn write(base: &Base, parts: &Parts, now: Tick, since: Option<UnixMillis>) -> Self {
+        let mut received: Vec<(Tick, ReceivedNote)> = parts
+            .inbox
+            .kept()
+            .map(|(key, at)| {
+                let Key { peer, epoch, number } = key.clone();
+                (at, ReceivedNote { peer, epoch, number, ago: now - at })
+            })
+            .collect();
+        received.sort_by_key(|&(at, _)| at);
+        let epochs = parts.inbox.epochs.iter().map(|(peer, epoch)| EpochNote {
+            peer: peer.clone(),
+            epoch: epoch.run,
+            highest: epoch.highest,
+        });
+        Self {
+            since,
+            counters: base.counters,
+            last_number: base.numbers.last(),
+            generation: parts.presence.generation,
+            peers: parts.roster.iter().map(|(_, peer)| PeerNote::of(peer, now)).collect(),
+            sends: parts.outbox.iter().map(|(no, send)| SendNote::of(no, send, now)).collect(),
+            received: received.into_iter().map(|(_, note)| note).collect(),
+            epochs: epochs.collect(),
+        }
+    }
+
+    /// Puts it all back.
+    pub(crate) fn read(self, turn: &mut Turn<'_>, parts: &mut Parts) {
+        let now = turn.now.tick;
+        turn.base.counters = self.counters;
+        parts.presence.generation = self.generation;
+        for peer in self.peers {
+            parts.roster.restore(peer.into_peer(now), &turn.base.policy);
+        }
+        for EpochNote { peer, epoch, highest } in self.epochs {
+            parts.inbox.epochs.restore(peer, epoch, highest, now);
+        }
+        for ReceivedNote { peer, epoch, number, ago } in self.received {
+            parts.inbox.restore(Key { peer, epoch, number }, before(now, ago));
+        }
+        for send in self.sends {
+            let (no, sending) = send.into_sending(now);
+            parts.outbox.restore(turn, no, sending);
+        }
+    }
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct PeerNote {
+    id: PeerId,
+    key: Arc<str>,
+    nick: Box<str>,
+    user: Box<str>,
+    host: Box<str>,
+    group: Box<str>,
+    mac: Option<Mac>,
+    dialect: String,
+    version: Option<Box<str>>,
+    options: u32,
+    charsets: Charsets,
+    places: Vec<PlaceNote>,
+    heard_ago: Duration,
+    entered: bool,
+    written: bool,
+    greeted_ago: Option<Duration>,
+    answered_ago: Option<Duration>,
+    told: u32,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct PlaceNote {
+    addr: SocketAddr,
+    link: LinkId,
+    heard_ago: Duration,
+    entered: bool,
+    hears: bool,
+    far: bool,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct SendNote {
+    number: PacketNo,
+    index: u32,
+    peer: PeerView,
+    addr: Option<SocketAddr>,
+    options: u32,
+    /// The text of one that waits to know its recipient.
+    text: Option<Arc<str>>,
+    bytes: Option<Arc<[u8]>>,
+    left: Duration,
+    tries: u32,
+    turns: u32,
+    first_ago: Option<Duration>,
+    went_to: Vec<SocketAddr>,
+    stored: bool,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct ReceivedNote {
+    peer: PeerId,
+    epoch: u32,
+    number: PacketNo,
+    ago: Duration,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct EpochNote {
+    peer: PeerId,
+    epoch: u32,
+    highest: PacketNo,
+}
+
+impl PeerNote {
+    fn of(peer: &Peer, now: Tick) -> Self {
+        let place = |place: &Place| PlaceNote {
+            addr: place.addr,
+            link: place.link,
+            heard_ago: now - place.heard,
+            entered: place.entered,
+            hears: place.hears,
+            far: place.far,
+        };
+        Self {
+            id: peer.id.clone(),
+            key: Arc::clone(&peer.key),
+            nick: peer.nick.clone(),
+            user: peer.user.clone(),
+            host: peer.host.clone(),
+            group: peer.group.clone(),
+            mac: peer.mac,
+            dialect: peer.dialect.name.to_owned(),
+            version: peer.version.clone(),
+            options: peer.options.bits(),
+            charsets: peer.charsets,
+            places: peer.places.iter().map(place).collect(),
+            heard_ago: now - peer.heard,
+            entered: peer.entered,
+            written: peer.written,
+            greeted_ago: peer.greeted.map(|at| now - at),
+            answered_ago: peer.answered.map(|at| now - at),
+            told: peer.told,
+        }
+    }
+
+    fn into_peer(self, now: Tick) -> Peer {
+        let place = |note: PlaceNote| Place {
+            addr: note.addr,
+            link: note.link,
+            heard: before(now, note.heard_ago),
+            entered: note.entered,
+            hears: note.hears,
+            far: note.far,
+        };
+        Peer {
+            id: self.id,
+            key: self.key,
+            nick: self.nick,
+            user: self.user,
+            host: self.host,
+            group: self.group,
+            mac: self.mac,
+            dialect: Dialect::by_name(&self.dialect).unwrap_or(&dialect::IPMSG),
+            version: self.version,
+            options: Options::from_bits_retain(self.options),
+            charsets: self.charsets,
+            places: self.places.into_iter().map(place).collect(),
+            heard: before(now, self.heard_ago),
+            entered: self.entered,
+            written: self.written,
+            greeted: self.greeted_ago.map(|ago| before(now, ago)),
+            answered: self.answered_ago.map(|ago| before(now, ago)),
+            told: self.told,
+        }
+    }
+}
+
+impl SendNote {
+    fn of(no: SendNo, sending: &Sending, now: Tick) -> Self {
+        Self {
+            number: no.number,
+            index: no.index,
+            peer: (*sending.view).clone(),
+            addr: sending.addr,
+            options: sending.options.bits(),
+            text: sending.text.clone(),
+            bytes: sending.bytes.clone(),
+            left: sending.deadline - now,
+            // One whose record is on its way is on disk before the port changes hands.
+            tries: sending.tries,
+            turns: sending.turns,
+            first_ago: sending.first.map(|at| now - at),
+            went_to: sending.went_to.clone(),
+            stored: sending.stored,
+        }
+    }
+
+    fn into_sending(self, now: Tick) -> (SendNo, Sending) {
+        let no = SendNo { number: self.number, index: self.index };
+        let sending = Sending {
+            view: Box::new(self.peer),
+            addr: self.addr,
+            options: Options::from_bits_retain(self.options),
+            text: self.text,
+            bytes: self.bytes,
+            deadline: now + self.left,
+            tries: self.tries,
+            turns: self.turns,
+            first: self.first_ago.map(|ago| before(now, ago)),
+            went_to: self.went_to,
+            stored: self.stored,
+            saving: None,
+            queued: false,
+            gate: None,
+            launched: false,
+        };
+        (no, sending)
+    }
+}
+
+/// A tick so long before `now`; the origin of the clock is the earliest there is.
+fn before(now: Tick, ago: Duration) -> Tick {
+    Tick(now.0.saturating_sub(u64::try_from(ago.as_micros()).unwrap_or(u64::MAX)))
+}

@@ -1,0 +1,210 @@
+//! Messages received: each kept and shown once, and confirmed as often as it comes (threats, rules
+//! 6, 9, 10, 45).
+//!
+//! The memory here answers repeats at once; what it has forgotten the store still knows.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use super::api::{Delivery, Direction, NoticeCode, PeerId, PeerView};
+use super::effect::{MessageRecord, Record};
+use super::epochs::Epochs;
+use super::input::{SaveId, SaveResult, Tick};
+use super::links::Links;
+use super::peer::{Peer, Sighting};
+use super::trust::Allowance;
+use super::turn::Turn;
+use crate::wire::PacketNo;
+use crate::wire::body::Message;
+use crate::wire::command::message;
+
+/// What was received lately.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    pub(crate) epochs: Epochs,
+    seen: BTreeMap<Key, Seen>,
+    /// In the order they came; may name some that were forgotten already.
+    order: VecDeque<(Tick, Key)>,
+    saving: BTreeMap<SaveId, Key>,
+}
+
+/// What makes a message a repeat: the same number from the same identity in the same epoch.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Key {
+    pub(crate) peer: PeerId,
+    pub(crate) epoch: u32,
+    pub(crate) number: PacketNo,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    at: Tick,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    /// On its way to the disk.
+    Saving(SaveId),
+    /// On disk, or nothing is kept at all.
+    Kept,
+    /// It came encrypted; the user was told.
+    Unreadable,
+}
+
+impl Inbox {
+    /// Takes a message in.
+    pub(crate) fn take(
+        &mut self,
+        turn: &mut Turn<'_>,
+        links: &Links,
+        peer: &Peer,
+        seen: &Sighting<'_>,
+        body: &Message,
+        allowance: &mut Allowance,
+    ) {
+        let packet = seen.packet;
+        let epoch = self.epochs.of(turn.now, &peer.id, seen);
+        let key = Key { peer: peer.id.clone(), epoch, number: packet.number };
+        let state = match self.seen.get(&key) {
+            Some(known) => {
+                turn.base.counters.repeats += 1;
+                known.state
+            }
+            None if packet.options.contains(message::ENCRYPT) => {
+                let text = format!(
+                    "a message of {} ({}) is encrypted and cannot be read; it gets no receipt",
+                    peer.nick, seen.from
+                );
+                turn.notice(NoticeCode::Unreadable, text);
+                self.remember(turn, key, State::Unreadable);
+                State::Unreadable
+            }
+            None => {
+                let state = keep(turn, seen, &key, peer.view(), body);
+                if let State::Saving(id) = state {
+                    self.saving.insert(id, key.clone());
+                }
+                self.remember(turn, key, state);
+                state
+            }
+        };
+        if state != State::Unreadable {
+            confirm(turn, links, seen, state, allowance);
+        }
+    }
+
+    /// A record came back from the store. Whether it was a message received.
+    pub(crate) fn saved(&mut self, turn: &mut Turn<'_>, id: SaveId, result: &SaveResult) -> bool {
+        let Some(key) = self.saving.remove(&id) else { return false };
+        match result {
+            SaveResult::Kept { .. } => turn.base.counters.messages += 1,
+            SaveResult::Repeat => turn.base.counters.repeats += 1,
+            SaveResult::Failed(_) => {
+                // Its sender gets no receipt and tries again: then it is new.
+                self.seen.remove(&key);
+                return true;
+            }
+        }
+        if let Some(seen) = self.seen.get_mut(&key) {
+            seen.state = State::Kept;
+        }
+        true
+    }
+
+    /// The messages that are on disk, and when they came.
+    pub(crate) fn kept(&self) -> impl Iterator<Item = (&Key, Tick)> {
+        let kept = self.seen.iter().filter(|(_, seen)| seen.state == State::Kept);
+        kept.map(|(key, seen)| (key, seen.at))
+    }
+
+    /// Puts back what the process before this one had received, oldest first.
+    pub(crate) fn restore(&mut self, key: Key, at: Tick) {
+        self.order.push_back((at, key.clone()));
+        self.seen.insert(key, Seen { at, state: State::Kept });
+    }
+
+    fn remember(&mut self, turn: &Turn<'_>, key: Key, state: State) {
+        let now = turn.now.tick;
+        let policy = &turn.base.policy;
+        while let Some((at, _)) = self.order.front() {
+            if now - *at <= policy.duplicates_span && self.order.len() < policy.duplicates_max {
+                break;
+            }
+            let Some((at, old)) = self.order.pop_front() else { break };
+            if self.seen.get(&old).is_some_and(|seen| seen.at == at) {
+                self.seen.remove(&old);
+            }
+        }
+        self.order.push_back((now, key.clone()));
+        self.seen.insert(key, Seen { at: now, state });
+    }
+}
+
+/// Writes a new message down and tells faces.
+fn keep(
+    turn: &mut Turn<'_>,
+    seen: &Sighting<'_>,
+    key: &Key,
+    peer: PeerView,
+    body: &Message,
+) -> State {
+    let packet = seen.packet;
+    let broadcast = packet.options.contains(message::BROADCAST);
+    let delivery = if broadcast { Delivery::Broadcast } else { Delivery::Direct };
+    if body.files.skipped > 0 {
+        let text =
+            format!("{} of the files {} offers were left out", body.files.skipped, peer.nick);
+        turn.notice(NoticeCode::Cut, text);
+    }
+    let record = MessageRecord {
+        direction: Direction::In,
+        delivery,
+        at: turn.now.wall,
+        peer: Some(peer),
+        addr: Some(seen.from),
+        epoch: key.epoch,
+        number: packet.number,
+        options: packet.options,
+        text: body.text.clone(),
+        charset: body.charset,
+        cut: body.cut,
+        files: body.files.files.len(),
+        raw: Arc::from(seen.bytes),
+    };
+    let event = record.event();
+    if !turn.base.keeps {
+        turn.base.counters.messages += 1;
+        turn.emit(event, None);
+        return State::Kept;
+    }
+    let id = turn.save(Record::Message(record));
+    turn.emit(event, Some(id));
+    State::Saving(id)
+}
+
+/// Sends the receipt if one is asked for: never for what went to everybody or was written by a
+/// machine, and never for what is not on disk.
+fn confirm(
+    turn: &mut Turn<'_>,
+    links: &Links,
+    seen: &Sighting<'_>,
+    state: State,
+    allowance: &mut Allowance,
+) {
+    let options = seen.packet.options;
+    let asked = options.contains(message::SEND_CHECK)
+        && !options.intersects(message::BROADCAST | message::AUTO_RETURN);
+    if !asked || !turn.base.keeps || !turn.speaks() {
+        return;
+    }
+    let after = match state {
+        State::Saving(id) => Some(id),
+        State::Kept | State::Unreadable => None,
+    };
+    let number = turn.number();
+    let receipt = turn.base.own.receipt(number, seen.packet.number);
+    allowance.spend(receipt.len());
+    turn.base.counters.receipts += 1;
+    turn.transmit(links.route(seen.link), seen.from, receipt, after);
+}

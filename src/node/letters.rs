@@ -1,0 +1,283 @@
+//! Writing: what a request to send or broadcast means, whom it goes to, and in which form each
+//! recipient reads it (wire reference, 6.1).
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Parts;
+use super::api::{PeerView, Refusal, Reply, Target};
+use super::effect::Record;
+use super::input::RequestId;
+use super::links::targets;
+use super::numbers::Issued;
+use super::outbox::{SendNo, Sending, is_stranger, sent_record};
+use super::own::{canonical, is_host};
+use super::peer::{PeerNo, charset_of, view_of_stranger};
+use super::turn::{Turn, Voice};
+use super::unicasts::Job;
+use crate::wire::body::DATAGRAM_MAX;
+use crate::wire::command::message;
+use crate::wire::dialect::TextForm;
+use crate::wire::{Charset, Options, PacketNo};
+
+/// A message as a face wants it sent.
+#[derive(Debug)]
+pub(crate) struct Letter {
+    pub(crate) to: Vec<Target>,
+    pub(crate) text: String,
+    pub(crate) check: bool,
+    pub(crate) timeout: Duration,
+}
+
+/// One recipient, found.
+struct Recipient {
+    view: PeerView,
+    /// The peer; none for an address of which nothing is known.
+    peer: Option<PeerNo>,
+    addr: Option<SocketAddr>,
+    form: TextForm,
+}
+
+/// One text in the forms its recipients read: few forms, however many recipients.
+struct Sheets<'a> {
+    number: PacketNo,
+    options: Options,
+    text: &'a str,
+    written: Vec<(TextForm, Arc<[u8]>)>,
+}
+
+impl Parts {
+    /// Sends a message, or refuses it and sends nothing to anybody.
+    pub(crate) fn send(&mut self, turn: &mut Turn<'_>, id: RequestId, letter: &Letter) {
+        if let Err(refusal) = self.try_to_send(turn, id, letter) {
+            turn.reply(id, Reply::Refused(refusal));
+        }
+    }
+
+    fn try_to_send(
+        &mut self,
+        turn: &mut Turn<'_>,
+        id: RequestId,
+        letter: &Letter,
+    ) -> Result<(), Refusal> {
+        may_write(turn, &letter.text)?;
+        if letter.to.is_empty() {
+            return Err(Refusal::Nobody);
+        }
+        if self.links.is_empty() {
+            return Err(Refusal::NoLink);
+        }
+        let recipients = self.recipients(turn, &letter.to)?;
+        if self.outbox.len() + recipients.len() > turn.base.policy.waiting_max {
+            return Err(Refusal::Busy);
+        }
+        let mut options = Options::empty();
+        options.set(message::SEND_CHECK, letter.check);
+        options.set(message::MULTICAST, recipients.len() > 1);
+        let Issued { number, gate } = turn.message_number();
+        let mut sheets = Sheets { number, options, text: &letter.text, written: Vec::new() };
+        for recipient in &recipients {
+            let mut forms = vec![recipient.form];
+            // A stranger may turn out to read UTF-8, which may be longer.
+            forms.extend(recipient.peer.is_none().then_some(TextForm::Utf8));
+            for form in forms {
+                let size = sheets.write(turn, form).len();
+                if size > DATAGRAM_MAX {
+                    let peer = Box::new(recipient.view.clone());
+                    return Err(Refusal::TooLong { peer, size, limit: DATAGRAM_MAX });
+                }
+            }
+        }
+        let to = recipients.iter().map(|recipient| recipient.view.clone()).collect();
+        turn.reply(id, Reply::Sent { number, to, links: Vec::new() });
+        let text: Arc<str> = letter.text.as_str().into();
+        let deadline = turn.now.tick + letter.timeout;
+        for (index, recipient) in (0..).zip(recipients) {
+            let met = recipient.peer.map(|_| charset_of(recipient.form));
+            let bytes = met.map(|_| sheets.write(turn, recipient.form));
+            let sending = Sending {
+                view: Box::new(recipient.view),
+                addr: recipient.addr,
+                options,
+                text: Some(Arc::clone(&text)),
+                bytes,
+                deadline,
+                tries: 0,
+                turns: 0,
+                first: None,
+                went_to: Vec::new(),
+                stored: false,
+                saving: None,
+                queued: usize::try_from(index)
+                    .is_ok_and(|place: usize| place >= turn.base.policy.sends_at_once),
+                gate,
+                launched: false,
+            };
+            match (recipient.peer, recipient.addr) {
+                (Some(no), _) => self.roster.note_written(no),
+                (None, Some(addr)) => {
+                    self.presence.reach.expect(turn, addr);
+                    self.presence.send(turn, &mut self.roster, &self.links, Job::Enter(addr));
+                }
+                (None, None) => {}
+            }
+            let no = SendNo { number, index };
+            self.outbox.post(turn, &self.roster, &self.links, no, sending, met);
+        }
+        Ok(())
+    }
+
+    /// Writes the messages that waited for whoever is at `addr`; he showed himself.
+    pub(crate) fn write_to(&mut self, turn: &mut Turn<'_>, addr: SocketAddr) {
+        for no in self.outbox.meets(addr) {
+            self.write(turn, no);
+        }
+    }
+
+    /// Writes a message that waited for its recipient, by what is known of him now.
+    pub(crate) fn write(&mut self, turn: &mut Turn<'_>, no: SendNo) {
+        let Some(sending) = self.outbox.get_mut(no) else { return };
+        let (Some(addr), Some(text)) = (sending.addr, sending.text.clone()) else { return };
+        let mut form = turn.base.own.form_for_strangers();
+        if let Some(peer) = self.roster.at(addr).and_then(|no| self.roster.get(no)) {
+            form = peer.text_form(turn.base.own.office);
+            // Faces were told the address as its identity, and go on knowing it by that.
+            let view = PeerView {
+                id: sending.view.id.clone(),
+                addr: addr.ip(),
+                port: addr.port(),
+                ..peer.view()
+            };
+            *sending.view = view;
+        }
+        let bytes = turn.base.own.message(no.number, sending.options, &text, form);
+        if bytes.len() > DATAGRAM_MAX {
+            self.outbox.give_up(turn, &self.roster, no);
+            return;
+        }
+        if let Some(peer) = self.roster.at(addr) {
+            self.roster.note_written(peer);
+        }
+        let charset = charset_of(form);
+        self.outbox.write(turn, &self.roster, &self.links, no, bytes, charset);
+    }
+
+    /// Sends one datagram to everybody on every link, or refuses.
+    pub(crate) fn broadcast(&mut self, turn: &mut Turn<'_>, id: RequestId, text: &str) {
+        if let Err(refusal) = self.try_to_broadcast(turn, id, text) {
+            turn.reply(id, Reply::Refused(refusal));
+        }
+    }
+
+    fn try_to_broadcast(
+        &mut self,
+        turn: &mut Turn<'_>,
+        id: RequestId,
+        text: &str,
+    ) -> Result<(), Refusal> {
+        may_write(turn, text)?;
+        let port = turn.base.own.port;
+        let through = self.links.iter().filter_map(|link| {
+            let targets = targets(link, port);
+            (!targets.is_empty()).then(|| (link.id, link.name.clone(), targets))
+        });
+        let through: Vec<_> = through.collect();
+        let networks = self.presence.networks().to_vec();
+        if through.is_empty() && (networks.is_empty() || self.links.is_empty()) {
+            return Err(Refusal::NoLink);
+        }
+        let Issued { number, gate } = turn.message_number();
+        // All clients tried read this one, and it has all of Unicode (`iptux-dialect.md`).
+        let form = TextForm::Legacy(Charset::GB18030);
+        let bytes = turn.base.own.message(number, message::BROADCAST, text, form);
+        if bytes.len() > DATAGRAM_MAX {
+            return Err(Refusal::BroadcastTooLong { size: bytes.len(), limit: DATAGRAM_MAX });
+        }
+        let links = through.iter().map(|(_, name, _)| name.clone()).collect();
+        turn.reply(id, Reply::Sent { number, to: Vec::new(), links });
+        let raw = Arc::clone(&bytes);
+        let record = sent_record(turn, number, message::BROADCAST, text, charset_of(form), raw);
+        let event = record.event();
+        let kept = turn.base.keeps.then(|| turn.save(Record::Message(record)));
+        turn.emit(event, kept);
+        let after = gate.or(kept);
+        for (link, _, targets) in through {
+            for target in targets {
+                turn.transmit(Some(link), target, Arc::clone(&bytes), after);
+            }
+        }
+        for network in networks {
+            turn.transmit(None, network, Arc::clone(&bytes), after);
+        }
+        Ok(())
+    }
+
+    /// Finds each recipient once.
+    fn recipients(&self, turn: &Turn<'_>, to: &[Target]) -> Result<Vec<Recipient>, Refusal> {
+        let mut named = BTreeSet::new();
+        let mut recipients = Vec::with_capacity(to.len());
+        for target in to {
+            let recipient = self.recipient(turn, target)?;
+            if named.insert(recipient.view.id.clone()) {
+                recipients.push(recipient);
+            }
+        }
+        Ok(recipients)
+    }
+
+    fn recipient(&self, turn: &Turn<'_>, target: &Target) -> Result<Recipient, Refusal> {
+        let (peer, addr) = match target {
+            Target::Peer(id) => {
+                let peer = self.roster.find(id);
+                (Some(peer.ok_or_else(|| Refusal::UnknownPeer { peer: id.clone() })?), None)
+            }
+            Target::Addr(addr) => {
+                let addr = canonical(*addr);
+                (self.roster.at(addr), Some(addr))
+            }
+        };
+        if let Some((no, peer)) = peer.and_then(|no| Some((no, self.roster.get(no)?))) {
+            let form = peer.text_form(turn.base.own.office);
+            return Ok(Recipient { view: peer.view(), peer: Some(no), addr, form });
+        }
+        let addr = addr.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
+        let form = turn.base.own.form_for_strangers();
+        let view = view_of_stranger(addr, form);
+        debug_assert!(is_stranger(&view), "a stranger's identity is its address");
+        if !is_host(addr) {
+            return Err(Refusal::UnknownPeer { peer: view.id });
+        }
+        Ok(Recipient { view, peer: None, addr: Some(addr), form })
+    }
+}
+
+impl Sheets<'_> {
+    fn write(&mut self, turn: &Turn<'_>, form: TextForm) -> Arc<[u8]> {
+        if let Some((_, bytes)) = self.written.iter().find(|(known, _)| same(*known, form)) {
+            return Arc::clone(bytes);
+        }
+        let bytes = turn.base.own.message(self.number, self.options, self.text, form);
+        self.written.push((form, Arc::clone(&bytes)));
+        bytes
+    }
+}
+
+/// Whether two forms give the same bytes: substitutes belong to one dialect.
+fn same(a: TextForm, b: TextForm) -> bool {
+    std::mem::discriminant(&a) == std::mem::discriminant(&b) && a.charset() == b.charset()
+}
+
+/// Whether a message with this text may be sent at all.
+fn may_write(turn: &Turn<'_>, text: &str) -> Result<(), Refusal> {
+    match turn.base.voice {
+        Voice::Speaks => {}
+        Voice::Passive => return Err(Refusal::Passive),
+        Voice::Left => return Err(Refusal::NoLink),
+    }
+    if text.chars().all(|c| matches!(c, '\r' | '\0')) {
+        return Err(Refusal::EmptyText);
+    }
+    Ok(())
+}

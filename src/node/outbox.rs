@@ -1,0 +1,518 @@
+//! Messages of ours: each recipient ends in exactly one of confirmed, not confirmed, not sent or
+//! cancelled (threats, rule 44; wire reference, 6.1).
+//!
+//! What a request means is decided in [`super::letters`]; this part keeps, sends, repeats, and
+//! settles.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::api::{Delivery, Direction, Event, PeerId, PeerView};
+use super::effect::{MessageRecord, Outcome, OutcomeRecord, Record};
+use super::input::{Bounce, SaveId, SaveResult, Tick};
+use super::links::Links;
+use super::roster::Roster;
+use super::timers::Timer;
+use super::turn::Turn;
+use crate::wire::command::message;
+use crate::wire::{Options, PacketNo, Verdict};
+
+/// Names a message to one recipient: the message's number, and which recipient.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct SendNo {
+    pub(crate) number: PacketNo,
+    pub(crate) index: u32,
+}
+
+/// What waits for receipts.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    sends: BTreeMap<SendNo, Sending>,
+    /// Where each number was sent to; a receipt counts only from there.
+    sent_to: BTreeMap<(SocketAddr, PacketNo), SendNo>,
+    /// First datagrams of large sends, in their turn.
+    queue: VecDeque<SendNo>,
+    /// Messages on their way to the disk.
+    saving: BTreeMap<SaveId, SendNo>,
+    /// Outcomes on their way to the disk: told even if the store does not take them.
+    closing: BTreeMap<SaveId, Event>,
+    /// Messages whose numbers are not reserved on disk yet.
+    gated: BTreeMap<SaveId, Vec<SendNo>>,
+    /// Messages that wait for a stranger's answer to our entry.
+    meetings: BTreeMap<SocketAddr, Vec<SendNo>>,
+    /// What the network said last of an address that something is on its way to.
+    bounces: BTreeMap<SocketAddr, Bounce>,
+}
+
+/// A message to one recipient.
+#[derive(Debug)]
+pub(crate) struct Sending {
+    /// The recipient as it was when the message was written.
+    pub(crate) view: Box<PeerView>,
+    /// The address the user named, tried first.
+    pub(crate) addr: Option<SocketAddr>,
+    pub(crate) options: Options,
+    /// The text; not needed once it is written down.
+    pub(crate) text: Option<Arc<str>>,
+    /// The datagram; none while it waits to know its recipient.
+    pub(crate) bytes: Option<Arc<[u8]>>,
+    pub(crate) deadline: Tick,
+    /// Datagrams sent.
+    pub(crate) tries: u32,
+    /// Times it was its turn, whether or not there was an address to send to.
+    pub(crate) turns: u32,
+    pub(crate) first: Option<Tick>,
+    /// Where it went.
+    pub(crate) went_to: Vec<SocketAddr>,
+    /// Its record is made.
+    pub(crate) stored: bool,
+    /// Its record is on its way to the disk.
+    pub(crate) saving: Option<SaveId>,
+    /// It has its place in the queue of a large send.
+    pub(crate) queued: bool,
+    /// Its number is not reserved on disk yet.
+    pub(crate) gate: Option<SaveId>,
+    /// Its first datagram left, or leaves with its record.
+    pub(crate) launched: bool,
+}
+
+/// A large send is dealt out this often.
+const WINDOW: Duration = Duration::from_millis(100);
+
+impl Outbox {
+    /// How many recipients are waited for.
+    pub(crate) fn len(&self) -> usize {
+        self.sends.len()
+    }
+
+    /// All of them, in the order of their numbers.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (SendNo, &Sending)> {
+        self.sends.iter().map(|(&no, sending)| (no, sending))
+    }
+
+    /// Takes a message on. One whose datagram is written is kept and sent; one without waits for
+    /// its recipient to show itself, at most `wait`.
+    pub(crate) fn post(
+        &mut self,
+        turn: &mut Turn<'_>,
+        roster: &Roster,
+        links: &Links,
+        no: SendNo,
+        sending: Sending,
+        charset: Option<Verdict>,
+    ) {
+        let deadline = sending.deadline;
+        if let Some(gate) = sending.gate {
+            self.gated.entry(gate).or_default().push(no);
+        }
+        if sending.queued {
+            self.queue.push_back(no);
+            turn.base.timers.arm_if_idle(Timer::FirstTries, turn.now.tick + WINDOW);
+        }
+        let meets = sending.addr.filter(|_| sending.bytes.is_none());
+        self.sends.insert(no, sending);
+        match (meets, charset) {
+            (Some(addr), _) => {
+                self.meetings.entry(addr).or_default().push(no);
+                let until = turn.now.tick + turn.base.policy.meeting_wait;
+                turn.base.timers.arm(Timer::Send(no), until.min(deadline));
+            }
+            (None, Some(charset)) => {
+                turn.base.timers.arm(Timer::Send(no), deadline);
+                self.keep(turn, no, charset);
+                self.launch(turn, roster, links, no);
+            }
+            (None, None) => {}
+        }
+    }
+
+    /// Whether a message waits for whoever is at `addr` to show itself.
+    pub(crate) fn meets(&self, addr: SocketAddr) -> Vec<SendNo> {
+        self.meetings.get(&addr).cloned().unwrap_or_default()
+    }
+
+    /// This one, while it is open.
+    pub(crate) fn get_mut(&mut self, no: SendNo) -> Option<&mut Sending> {
+        self.sends.get_mut(&no)
+    }
+
+    /// The datagram for a recipient that was waited for is written: keeps and sends it.
+    pub(crate) fn write(
+        &mut self,
+        turn: &mut Turn<'_>,
+        roster: &Roster,
+        links: &Links,
+        no: SendNo,
+        bytes: Arc<[u8]>,
+        charset: Verdict,
+    ) {
+        let Some(sending) = self.sends.get_mut(&no) else { return };
+        sending.bytes = Some(bytes);
+        let deadline = sending.deadline;
+        if let Some(addr) = sending.addr {
+            leave_meeting(&mut self.meetings, addr, no);
+        }
+        turn.base.timers.arm(Timer::Send(no), deadline);
+        self.keep(turn, no, charset);
+        self.launch(turn, roster, links, no);
+    }
+
+    /// The timer of a message fired. The one that must end now is given back.
+    pub(crate) fn due(
+        &mut self,
+        turn: &mut Turn<'_>,
+        roster: &Roster,
+        links: &Links,
+        no: SendNo,
+    ) -> Due {
+        let Some(sending) = self.sends.get(&no) else { return Due::Done };
+        if turn.now.tick >= sending.deadline {
+            return Due::Over;
+        }
+        if sending.bytes.is_none() {
+            return Due::Write;
+        }
+        self.transmit(turn, roster, links, no);
+        Due::Done
+    }
+
+    /// The next first datagrams of large sends.
+    pub(crate) fn send_next(&mut self, turn: &mut Turn<'_>, roster: &Roster, links: &Links) {
+        for _ in 0..(turn.base.policy.sends_per_second / 10).max(1) {
+            let Some(no) = self.queue.pop_front() else { return };
+            if let Some(sending) = self.sends.get_mut(&no) {
+                sending.queued = false;
+                self.launch(turn, roster, links, no);
+            }
+        }
+        if !self.queue.is_empty() {
+            turn.arm(Timer::FirstTries, WINDOW);
+        }
+    }
+
+    /// A receipt for `number` came from `from`.
+    pub(crate) fn settle(
+        &mut self,
+        turn: &mut Turn<'_>,
+        roster: &Roster,
+        from: SocketAddr,
+        number: PacketNo,
+    ) -> bool {
+        // Ours are below 2^31, and official clients print references signed.
+        let number = PacketNo(number.0 & 0xffff_ffff);
+        let Some(&no) = self.sent_to.get(&(from, number)) else { return false };
+        self.finish(turn, roster, no, Outcome::Confirmed);
+        true
+    }
+
+    /// Ends every recipient of `number` that is still open.
+    pub(crate) fn cancel(&mut self, turn: &mut Turn<'_>, roster: &Roster, number: PacketNo) {
+        for no in self.of(number) {
+            self.finish(turn, roster, no, Outcome::Cancelled);
+        }
+    }
+
+    /// Ends everything: the program does.
+    pub(crate) fn close(&mut self, turn: &mut Turn<'_>, roster: &Roster) {
+        let all: Vec<SendNo> = self.sends.keys().copied().collect();
+        for no in all {
+            self.give_up(turn, roster, no);
+        }
+    }
+
+    /// The time of this one is over, or nothing can be done for it.
+    pub(crate) fn give_up(
+        &mut self,
+        turn: &mut Turn<'_>,
+        roster: &Roster,
+        no: SendNo,
+    ) -> Option<PeerId> {
+        let sending = self.sends.get(&no)?;
+        let id = sending.view.id.clone();
+        let sent = sending.tries > 0 || !sending.went_to.is_empty();
+        let outcome = if sent { Outcome::NotConfirmed } else { Outcome::NotSent };
+        self.finish(turn, roster, no, outcome);
+        sent.then_some(id)
+    }
+
+    /// A datagram to `to` came back.
+    pub(crate) fn bounced(&mut self, to: SocketAddr, reason: Bounce) {
+        if self.awaits(to) || self.meetings.contains_key(&to) {
+            self.bounces.insert(to, reason);
+        }
+    }
+
+    /// A record came back from the store. Whether it was one of a message of ours.
+    pub(crate) fn saved(
+        &mut self,
+        turn: &mut Turn<'_>,
+        roster: &Roster,
+        id: SaveId,
+        result: &SaveResult,
+    ) -> bool {
+        let failed = matches!(result, SaveResult::Failed(_));
+        if let Some(event) = self.closing.remove(&id) {
+            if failed {
+                turn.emit(event, None);
+            }
+            return true;
+        }
+        let Some(no) = self.saving.remove(&id) else { return false };
+        if failed {
+            if let Some(sending) = self.sends.get_mut(&no) {
+                sending.stored = false;
+                self.finish(turn, roster, no, Outcome::NotSent);
+            }
+            return true;
+        }
+        if let Some(sending) = self.sends.get_mut(&no) {
+            sending.saving = None;
+            if sending.launched {
+                sending.first = Some(turn.now.tick);
+                sending.tries = u32::from(!sending.went_to.is_empty());
+                self.rearm(turn, no);
+            }
+        }
+        true
+    }
+
+    /// A reservation of numbers came back from the store.
+    pub(crate) fn reserved(
+        &mut self,
+        turn: &mut Turn<'_>,
+        roster: &Roster,
+        links: &Links,
+        id: SaveId,
+        kept: bool,
+    ) {
+        for no in self.gated.remove(&id).unwrap_or_default() {
+            let Some(sending) = self.sends.get_mut(&no) else { continue };
+            if kept {
+                sending.gate = None;
+                self.launch(turn, roster, links, no);
+            } else {
+                self.finish(turn, roster, no, Outcome::NotSent);
+            }
+        }
+    }
+
+    /// Puts back a message that the process before this one was sending.
+    pub(crate) fn restore(&mut self, turn: &mut Turn<'_>, no: SendNo, mut sending: Sending) {
+        for &addr in &sending.went_to {
+            self.sent_to.insert((addr, no.number), no);
+        }
+        let met = sending.bytes.is_some();
+        sending.launched = met && sending.tries > 0;
+        sending.queued = met && !sending.launched;
+        if sending.queued {
+            self.queue.push_back(no);
+            turn.base.timers.arm_if_idle(Timer::FirstTries, turn.now.tick);
+        }
+        if let Some(addr) = sending.addr.filter(|_| !met) {
+            self.meetings.entry(addr).or_default().push(no);
+        }
+        let wait = turn.base.policy.retry_waits.first().copied().unwrap_or_default();
+        let next = turn.now.tick + turn.jittered(wait);
+        turn.base.timers.arm(Timer::Send(no), next.min(sending.deadline));
+        self.sends.insert(no, sending);
+    }
+
+    fn of(&self, number: PacketNo) -> Vec<SendNo> {
+        let range = SendNo { number, index: 0 }..=SendNo { number, index: u32::MAX };
+        self.sends.range(range).map(|(&no, _)| no).collect()
+    }
+
+    fn awaits(&self, addr: SocketAddr) -> bool {
+        let range = (addr, PacketNo(0))..=(addr, PacketNo(u64::MAX));
+        self.sent_to.range(range).next().is_some()
+    }
+
+    /// Writes the message down and tells faces.
+    fn keep(&mut self, turn: &mut Turn<'_>, no: SendNo, charset: Verdict) {
+        let Some(sending) = self.sends.get_mut(&no) else { return };
+        let (Some(text), Some(raw)) = (sending.text.take(), sending.bytes.clone()) else { return };
+        let mut record = sent_record(turn, no.number, sending.options, &text, charset, raw);
+        record.peer = Some((*sending.view).clone());
+        let event = record.event();
+        if !turn.base.keeps {
+            turn.emit(event, None);
+            return;
+        }
+        let id = turn.save(Record::Message(record));
+        turn.emit(event, Some(id));
+        sending.stored = true;
+        sending.saving = Some(id);
+        self.saving.insert(id, no);
+    }
+
+    /// Sends the first datagram, unless something still holds it back.
+    fn launch(&mut self, turn: &mut Turn<'_>, roster: &Roster, links: &Links, no: SendNo) {
+        let Some(sending) = self.sends.get_mut(&no) else { return };
+        if sending.launched || sending.queued || sending.gate.is_some() || sending.bytes.is_none() {
+            return;
+        }
+        sending.launched = true;
+        self.transmit(turn, roster, links, no);
+    }
+
+    /// Sends a datagram, to the recipient's addresses in turn, and sets the time of the next one.
+    fn transmit(&mut self, turn: &mut Turn<'_>, roster: &Roster, links: &Links, no: SendNo) {
+        let Some(sending) = self.sends.get_mut(&no) else { return };
+        if !sending.launched {
+            turn.base.timers.arm(Timer::Send(no), sending.deadline);
+            return;
+        }
+        let addrs = addresses(roster, sending);
+        let turns = usize::try_from(sending.turns).unwrap_or(usize::MAX);
+        sending.turns += 1;
+        let Some(bytes) = sending.bytes.clone() else { return };
+        let to = turns.checked_rem(addrs.len()).and_then(|at| addrs.get(at)).copied();
+        if let Some(to) = to {
+            let link = roster.place(to).and_then(|(_, place)| links.route(place.link));
+            turn.transmit(link, to, bytes, sending.saving);
+            if !sending.went_to.contains(&to) {
+                sending.went_to.push(to);
+                self.sent_to.insert((to, no.number), no);
+            }
+            if sending.saving.is_none() {
+                sending.tries += 1;
+                sending.first.get_or_insert(turn.now.tick);
+            }
+        }
+        if sending.saving.is_none() {
+            self.rearm(turn, no);
+        }
+    }
+
+    /// Sets the time of the next datagram. One that earns no receipt is done with the first.
+    fn rearm(&mut self, turn: &mut Turn<'_>, no: SendNo) {
+        let Some(sending) = self.sends.get(&no) else { return };
+        if !sending.options.contains(message::SEND_CHECK) && sending.tries > 0 {
+            self.remove(turn, no);
+            return;
+        }
+        let waits = &turn.base.policy.retry_waits;
+        let before = usize::try_from(sending.turns).unwrap_or(usize::MAX).saturating_sub(1);
+        let wait = waits.get(before).or(waits.last()).copied().unwrap_or_default();
+        let deadline = sending.deadline;
+        let next = turn.now.tick + turn.jittered(wait);
+        turn.base.timers.arm(Timer::Send(no), next.min(deadline));
+    }
+
+    fn remove(&mut self, turn: &mut Turn<'_>, no: SendNo) -> Option<Sending> {
+        let sending = self.sends.remove(&no)?;
+        turn.base.timers.disarm(Timer::Send(no));
+        for &addr in &sending.went_to {
+            self.sent_to.remove(&(addr, no.number));
+            if !self.awaits(addr) {
+                self.bounces.remove(&addr);
+            }
+        }
+        if let Some(id) = sending.saving {
+            self.saving.remove(&id);
+        }
+        if let Some(addr) = sending.addr {
+            leave_meeting(&mut self.meetings, addr, no);
+        }
+        Some(sending)
+    }
+
+    /// Ends one: writes the outcome down and tells faces.
+    fn finish(&mut self, turn: &mut Turn<'_>, roster: &Roster, no: SendNo, outcome: Outcome) {
+        let hint = self.sends.get(&no).and_then(|sending| {
+            let asked = sending.addr.iter();
+            sending.went_to.iter().chain(asked).find_map(|addr| self.bounces.get(addr).copied())
+        });
+        let Some(sending) = self.remove(turn, no) else { return };
+        let peer = roster.view(&sending.view.id).unwrap_or(*sending.view);
+        let rtt = sending.first.filter(|_| outcome == Outcome::Confirmed);
+        let record = OutcomeRecord {
+            at: turn.now.wall,
+            number: no.number,
+            peer,
+            outcome,
+            tries: sending.tries,
+            rtt_ms: rtt.map(|first| (turn.now.tick - first).as_secs_f64() * 1_000.0),
+            hint,
+        };
+        let event = record.event();
+        if !turn.base.keeps || !sending.stored {
+            turn.emit(event, None);
+            return;
+        }
+        let id = turn.save(Record::Outcome(record));
+        turn.emit(event.clone(), Some(id));
+        self.closing.insert(id, event);
+    }
+}
+
+/// What the timer of a message found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Due {
+    /// Nothing more to do now.
+    Done,
+    /// Its datagram must be written: the recipient did not show itself in time.
+    Write,
+    /// Its time is over.
+    Over,
+}
+
+/// Where a message may go now, best first: the address the user named; else where its recipient
+/// is, or was last, but never where somebody else is by now.
+fn addresses(roster: &Roster, sending: &Sending) -> Vec<SocketAddr> {
+    let known = roster.find(&sending.view.id);
+    let stranger = is_stranger(&sending.view);
+    let may = |addr: &SocketAddr| {
+        let occupant = roster.at(*addr);
+        stranger || occupant.is_none() || occupant == known
+    };
+    let named = sending.addr.filter(may);
+    let places = known.and_then(|no| roster.get(no)).map(|peer| &peer.places);
+    let current = places.into_iter().flatten().map(|place| place.addr);
+    let last = sending.view.addrs.iter().copied().filter(|addr| known.is_none() && may(addr));
+    let others = current.chain(last).filter(|&addr| Some(addr) != named);
+    named.into_iter().chain(others).collect()
+}
+
+/// Whether the message was written to an address and not to a peer of the roster.
+pub(crate) fn is_stranger(view: &PeerView) -> bool {
+    *view.id.0 == *SocketAddr::new(view.addr, view.port).to_string()
+}
+
+fn leave_meeting(meetings: &mut BTreeMap<SocketAddr, Vec<SendNo>>, addr: SocketAddr, no: SendNo) {
+    if let Some(waiting) = meetings.get_mut(&addr) {
+        waiting.retain(|&other| other != no);
+        if waiting.is_empty() {
+            meetings.remove(&addr);
+        }
+    }
+}
+
+/// The record of a message of ours.
+pub(crate) fn sent_record(
+    turn: &Turn<'_>,
+    number: PacketNo,
+    options: Options,
+    text: &str,
+    charset: Verdict,
+    raw: Arc<[u8]>,
+) -> MessageRecord {
+    let broadcast = options.contains(message::BROADCAST);
+    MessageRecord {
+        direction: Direction::Out,
+        delivery: if broadcast { Delivery::Broadcast } else { Delivery::Direct },
+        at: turn.now.wall,
+        peer: None,
+        addr: None,
+        epoch: 0,
+        number,
+        options,
+        text: text.to_owned(),
+        charset,
+        cut: false,
+        files: 0,
+        raw,
+    }
+}

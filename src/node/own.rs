@@ -1,0 +1,141 @@
+//! Who we are on the wire: the packets that speak of ourselves, as bytes.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::config::{Config, Identity};
+use super::peer::Mac;
+use crate::wire::command::entry;
+use crate::wire::dialect::{TextForm, own_version_field};
+use crate::wire::entry::{Announcement, Form};
+use crate::wire::{Charset, Command, Head, Office, Options, PacketNo, body};
+
+/// Ourselves.
+#[derive(Debug)]
+pub(crate) struct Own {
+    /// Our names.
+    pub(crate) identity: Identity,
+    /// Charset of the office.
+    pub(crate) office: Office,
+    /// Our port, and that of our broadcasts.
+    pub(crate) port: u16,
+    version: [u32; 3],
+    version_field: String,
+    mac: Option<Mac>,
+}
+
+/// How a presence packet of ours is written (wire reference, 4.3 and the rule at its end).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Sheet {
+    /// Safe for everybody.
+    Plain,
+    /// With all names again in UTF-8 lines.
+    Full,
+    /// All of it in UTF-8 and marked so; only an answer may be.
+    Utf8,
+}
+
+impl Own {
+    /// Takes what it needs from `config`.
+    pub(crate) fn new(config: &Config) -> Self {
+        Self {
+            identity: config.identity.clone(),
+            office: config.office,
+            port: config.port,
+            version: config.version,
+            version_field: own_version_field(&config.identity.mac),
+            mac: Mac::read(config.identity.mac.as_bytes()),
+        }
+    }
+
+    /// Whether a version field with this identity is ours.
+    pub(crate) fn is_mac(&self, mac: Option<Mac>) -> bool {
+        mac.is_some() && mac == self.mac
+    }
+
+    /// Version of this program: `0.1.0`.
+    pub(crate) fn version(&self) -> String {
+        let [major, minor, patch] = self.version;
+        format!("{major}.{minor}.{patch}")
+    }
+
+    /// How a text is written to somebody of whom nothing is known: the office's charset, else the
+    /// one that has all of Unicode and that GBK readers read.
+    pub(crate) fn form_for_strangers(&self) -> TextForm {
+        TextForm::Legacy(match self.office {
+            Office::Auto => Charset::GB18030,
+            Office::Fixed(charset) => charset,
+        })
+    }
+
+    /// An entry, answer, absence or exit packet.
+    pub(crate) fn presence(&self, number: PacketNo, command: Command, sheet: Sheet) -> Arc<[u8]> {
+        let options = entry::FILE_ATTACH | entry::CAP_UTF8;
+        let (office, options, form) = match sheet {
+            Sheet::Plain => (self.office, options, Form::Plain),
+            Sheet::Full => (self.office, options, Form::Full),
+            Sheet::Utf8 => (Office::Fixed(Charset::UTF_8), options | entry::UTF8, Form::Full),
+        };
+        Announcement {
+            head: self.head(number),
+            nick: &self.identity.nick,
+            group: &self.identity.group,
+            office,
+            version: self.version,
+        }
+        .emit(command, options, form)
+        .into()
+    }
+
+    /// A receipt for `of`.
+    pub(crate) fn receipt(&self, number: PacketNo, of: PacketNo) -> Arc<[u8]> {
+        body::emit_reference(&self.head(number), Command::RECVMSG, Options::empty(), of).into()
+    }
+
+    /// A packet with an ASCII body.
+    pub(crate) fn ascii(&self, number: PacketNo, command: Command, text: &str) -> Arc<[u8]> {
+        body::emit_ascii(&self.head(number), command, Options::empty(), text).into()
+    }
+
+    /// A message.
+    pub(crate) fn message(
+        &self,
+        number: PacketNo,
+        options: Options,
+        text: &str,
+        form: TextForm,
+    ) -> Arc<[u8]> {
+        body::emit_message(&self.head(number), options, text, form).into()
+    }
+
+    fn head(&self, number: PacketNo) -> Head<'_> {
+        Head {
+            version: &self.version_field,
+            number,
+            user: &self.identity.user,
+            host: &self.identity.host,
+        }
+    }
+}
+
+/// An address as it is compared and kept: IPv4 inside IPv6 unwrapped, the flow label dropped.
+pub(crate) fn canonical(addr: SocketAddr) -> SocketAddr {
+    match addr {
+        SocketAddr::V6(mut v6) => match v6.ip().to_canonical() {
+            std::net::IpAddr::V4(v4) => SocketAddr::new(v4.into(), v6.port()),
+            std::net::IpAddr::V6(_) => {
+                v6.set_flowinfo(0);
+                SocketAddr::V6(v6)
+            }
+        },
+        v4 @ SocketAddr::V4(_) => v4,
+    }
+}
+
+/// Whether a datagram may be sent to `addr` because somebody else named it: one host's address,
+/// with a port (wire reference, 14.11).
+pub(crate) fn is_host(addr: SocketAddr) -> bool {
+    let ip = addr.ip();
+    let limited = matches!(ip, std::net::IpAddr::V4(v4) if v4.is_broadcast());
+    addr.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !limited
+}

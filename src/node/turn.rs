@@ -1,0 +1,172 @@
+//! One call of [`super::Node::handle`]: the time it happens at, the effects it leaves behind, and
+//! what every part shares ([`Base`]).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::Rng;
+use rand::rngs::StdRng;
+
+use super::api::{Counters, Event, NoticeCode, Reply};
+use super::config::Policy;
+use super::effect::{Effect, Record, Transmit};
+use super::input::{LinkId, Now, RequestId, SaveId, SaveResult};
+use super::numbers::{Issued, Numbers};
+use super::own::Own;
+use super::timers::{Timer, Timers};
+use crate::wire::PacketNo;
+
+/// What every part shares.
+#[derive(Debug)]
+pub(crate) struct Base {
+    pub(crate) own: Own,
+    pub(crate) policy: Policy,
+    pub(crate) voice: Voice,
+    pub(crate) keeps: bool,
+    pub(crate) rng: StdRng,
+    pub(crate) timers: Timers,
+    pub(crate) numbers: Numbers,
+    pub(crate) counters: Counters,
+    /// The id of the next record.
+    pub(crate) next_save: u64,
+    /// The store refused a record, and has taken none since.
+    pub(crate) store_fails: bool,
+}
+
+/// Whether anything may be sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Voice {
+    /// It may.
+    Speaks,
+    /// This node only listens.
+    Passive,
+    /// We said goodbye.
+    Left,
+}
+
+/// One call, from its input to its effects.
+#[derive(Debug)]
+pub(crate) struct Turn<'a> {
+    pub(crate) now: Now,
+    pub(crate) base: &'a mut Base,
+    effects: Vec<Effect>,
+}
+
+impl<'a> Turn<'a> {
+    pub(crate) fn new(now: Now, base: &'a mut Base) -> Self {
+        Self { now, base, effects: Vec::new() }
+    }
+
+    /// What is to be done, in order.
+    pub(crate) fn finish(self) -> Vec<Effect> {
+        self.effects
+    }
+
+    /// Whether this node may send anything.
+    pub(crate) fn speaks(&self) -> bool {
+        self.base.voice == Voice::Speaks
+    }
+
+    /// Sends a datagram; a node that does not speak sends none.
+    pub(crate) fn transmit(
+        &mut self,
+        link: Option<LinkId>,
+        to: SocketAddr,
+        bytes: Arc<[u8]>,
+        after: Option<SaveId>,
+    ) {
+        if self.speaks() {
+            self.base.counters.sent += 1;
+            self.effects.push(Effect::Transmit(Transmit { link, to, bytes, after }));
+        }
+    }
+
+    /// Tells everybody who listens; with `after`, once that record is kept.
+    pub(crate) fn emit(&mut self, event: Event, after: Option<SaveId>) {
+        self.effects.push(Effect::Emit { event, after });
+    }
+
+    /// Tells the user something.
+    pub(crate) fn notice(&mut self, code: NoticeCode, text: String) {
+        self.emit(Event::Notice { code, text }, None);
+    }
+
+    /// Answers a request.
+    pub(crate) fn reply(&mut self, to: RequestId, reply: Reply) {
+        self.effects.push(Effect::Reply(to, reply));
+    }
+
+    /// Keeps a record. Only for a node that keeps.
+    pub(crate) fn save(&mut self, record: Record) -> SaveId {
+        let id = SaveId(self.base.next_save);
+        self.base.next_save += 1;
+        self.effects.push(Effect::Save(id, record));
+        id
+    }
+
+    /// Notes how the store does, and tells the user when that changes.
+    pub(crate) fn note_store(&mut self, result: &SaveResult) {
+        match result {
+            SaveResult::Failed(reason) if !self.base.store_fails => {
+                self.base.store_fails = true;
+                let text = format!("the store takes no messages, receipts are withheld: {reason}");
+                self.notice(NoticeCode::StoreFailed, text);
+            }
+            SaveResult::Kept { .. } if self.base.store_fails => {
+                self.base.store_fails = false;
+                let text = "the store takes messages again".to_owned();
+                self.notice(NoticeCode::StoreRecovered, text);
+            }
+            _ => {}
+        }
+    }
+
+    /// A number for a packet that is no message.
+    pub(crate) fn number(&mut self) -> PacketNo {
+        self.draw(1)
+    }
+
+    /// A number for a message.
+    pub(crate) fn message_number(&mut self) -> Issued {
+        let number = self.draw(16);
+        Issued { number, gate: self.base.numbers.gate() }
+    }
+
+    fn draw(&mut self, step: u64) -> PacketNo {
+        let Base { numbers, rng, .. } = &mut *self.base;
+        let number = numbers.next(rng, self.now.wall, step);
+        if let Some(upto) = self.base.numbers.wants().filter(|_| self.base.keeps) {
+            let id = self.save(Record::Numbers(PacketNo(upto)));
+            self.base.numbers.asked(id, upto);
+        }
+        number
+    }
+
+    /// Sets a deadline this long from now.
+    pub(crate) fn arm(&mut self, timer: Timer, after: Duration) {
+        self.base.timers.arm(timer, self.now.tick + after);
+    }
+
+    /// `wait`, shorter or longer by at most the policy's jitter.
+    pub(crate) fn jittered(&mut self, wait: Duration) -> Duration {
+        let percent = self.base.policy.retry_jitter_percent.min(100);
+        let share = self.base.rng.gen_range(100 - percent..=100 + percent);
+        wait * share / 100
+    }
+
+    /// A random time up to `most`.
+    pub(crate) fn random(&mut self, most: Duration) -> Duration {
+        let most = u64::try_from(most.as_micros()).unwrap_or(u64::MAX);
+        Duration::from_micros(self.base.rng.gen_range(0..=most))
+    }
+}
+
+/// The time that goes with `count` in a table of "below this count, this long".
+pub(crate) fn by_count(table: &[(usize, Duration)], count: usize) -> Duration {
+    table
+        .iter()
+        .find(|&&(below, _)| count < below)
+        .or(table.last())
+        .map_or(Duration::ZERO, |&(_, time)| time)
+}

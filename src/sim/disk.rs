@@ -1,0 +1,127 @@
+//! The store of a simulated node: records in memory, committed after a while, or refused.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::Committed;
+use crate::node::{
+    Direction, Event, MessageRecord, NumberStart, PacketNo, PeerId, Record, SaveId, SaveResult,
+    Transmit, UnixMillis,
+};
+
+/// What survives a restart of a simulated node.
+#[derive(Debug, Default)]
+pub struct Disk {
+    /// How long a commit takes.
+    pub delay: Duration,
+    /// Nothing is taken.
+    pub full: bool,
+    records: Vec<Record>,
+    received: BTreeSet<(PeerId, u32, PacketNo)>,
+    last_number: PacketNo,
+    seq: u64,
+    waiting: BTreeMap<SaveId, Waiting>,
+}
+
+/// A record on its way, and what waits for it.
+#[derive(Debug)]
+struct Waiting {
+    record: Record,
+    transmits: Vec<Transmit>,
+    events: Vec<Event>,
+}
+
+impl Disk {
+    /// What was kept, in order.
+    pub fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    /// The messages kept, in order.
+    pub fn messages(&self) -> impl Iterator<Item = &MessageRecord> {
+        self.records.iter().filter_map(|record| match record {
+            Record::Message(message) => Some(message),
+            _ => None,
+        })
+    }
+
+    /// Where the numbers of the next run go on.
+    pub(super) fn numbers(&self, wall: UnixMillis) -> NumberStart {
+        let seconds = u64::try_from(wall.0 / 1_000).unwrap_or(0);
+        let last = self.last_number.0.max(seconds);
+        NumberStart { last: PacketNo(last), reserved: PacketNo(last + 131_072) }
+    }
+
+    /// The highest epoch of each peer that numbers from 1, and the highest number in it.
+    pub(super) fn epochs(&self) -> Vec<(PeerId, u32, PacketNo)> {
+        let mut highest: BTreeMap<PeerId, (u32, PacketNo)> = BTreeMap::new();
+        for (peer, epoch, number) in self.received.iter().filter(|(_, epoch, _)| *epoch > 0) {
+            let best = highest.entry(peer.clone()).or_default();
+            *best = (*best).max((*epoch, *number));
+        }
+        highest.into_iter().map(|(peer, (epoch, number))| (peer, epoch, number)).collect()
+    }
+
+    pub(super) fn take(&mut self, id: SaveId, record: Record) {
+        let (transmits, events) = (Vec::new(), Vec::new());
+        self.waiting.insert(id, Waiting { record, transmits, events });
+    }
+
+    /// Gives a datagram back that need not wait.
+    pub(super) fn hold(&mut self, transmit: Transmit) -> Option<Transmit> {
+        match transmit.after.and_then(|after| self.waiting.get_mut(&after)) {
+            Some(waiting) => {
+                waiting.transmits.push(transmit);
+                None
+            }
+            None => Some(transmit),
+        }
+    }
+
+    /// Gives an event back that need not wait.
+    pub(super) fn hold_event(&mut self, event: Event, after: Option<SaveId>) -> Option<Event> {
+        match after.and_then(|after| self.waiting.get_mut(&after)) {
+            Some(waiting) => {
+                waiting.events.push(event);
+                None
+            }
+            None => Some(event),
+        }
+    }
+
+    pub(super) fn waiting(&self) -> Vec<SaveId> {
+        self.waiting.keys().copied().collect()
+    }
+
+    /// The power went: what was on its way is lost.
+    pub(super) fn forget_what_waits(&mut self) {
+        self.waiting.clear();
+    }
+
+    pub(super) fn close(&mut self, last: PacketNo) {
+        self.last_number = last;
+    }
+
+    /// Writes a record, or refuses it; and what may go now because of that.
+    pub(super) fn commit(&mut self, id: SaveId) -> Option<Committed> {
+        let Waiting { record, transmits, events } = self.waiting.remove(&id)?;
+        if self.full {
+            return Some((SaveResult::Failed("disk full".into()), Vec::new(), Vec::new()));
+        }
+        match &record {
+            Record::Message(message) if message.direction == Direction::In => {
+                let id = message.peer.as_ref().map(|peer| peer.id.clone());
+                let id = id.unwrap_or_else(|| PeerId("".into()));
+                if !self.received.insert((id, message.epoch, message.number)) {
+                    return Some((SaveResult::Repeat, transmits, Vec::new()));
+                }
+            }
+            Record::Numbers(upto) => self.last_number = *upto,
+            _ => {}
+        }
+        let is_event = !matches!(record, Record::Numbers(_));
+        self.seq += u64::from(is_event);
+        self.records.push(record);
+        Some((SaveResult::Kept { seq: is_event.then_some(self.seq) }, transmits, events))
+    }
+}

@@ -1,0 +1,58 @@
+//! `feige config`.
+
+use std::os::unix::fs::PermissionsExt;
+
+use crate::support::home::Lan;
+
+#[test]
+fn settings_are_printed_with_where_they_came_from() {
+    let home = Lan::new().home("张三");
+    home.write("config/feige/config.toml", "group = '研发部' # ours\n".as_bytes());
+    let done = home.run(&["config", "--json", "--host", "pc"]).code(0);
+    let lines = done.lines();
+    let setting = |key: &str| {
+        let line = lines.iter().find(|line| line["key"] == key).expect(key);
+        (line["value"].clone(), line["source"].clone())
+    };
+    assert_eq!(setting("nick"), ("张三".into(), "env".into()));
+    assert_eq!(setting("group"), ("研发部".into(), "user".into()));
+    assert_eq!(setting("host"), ("pc".into(), "flag".into()));
+    assert_eq!(setting("charset"), ("auto".into(), "default".into()));
+    let page = crate::json::Page::read();
+    for line in &lines {
+        page.describes("object", "setting", line.as_object().expect("an object"));
+    }
+    let words = home.run(&["config"]).code(0).out;
+    assert!(words.lines().any(|line| line.contains("研发部") && line.contains("config.toml")));
+    assert!(words.lines().any(|line| line.contains("张三") && line.contains("FEIGE_NICK")));
+}
+
+#[test]
+fn setting_a_key_keeps_comments_and_order() {
+    let home = Lan::new().home("a");
+    home.write("config/feige/config.toml", b"# mine\nport = 2426 # odd\nnick = 'old'\n");
+    home.run(&["config", "set", "nick", "李四"]).code(0);
+    let text = home.read("config/feige/config.toml");
+    assert_eq!(text, "# mine\nport = 2426 # odd\nnick = \"李四\"\n");
+    let done = home.run(&["config", "set", "nick", "a\nb"]).code(2);
+    assert!(done.err.contains("nick"), "{done:?}");
+    home.run(&["config", "set", "nonsense", "1"]).code(2);
+    assert_eq!(home.read("config/feige/config.toml"), text);
+}
+
+#[test]
+fn the_path_is_printed_and_the_editor_opened_on_it() {
+    let home = Lan::new().home("a");
+    let path = home.run(&["config", "path"]).code(0).out;
+    assert!(path.ends_with("config/feige/config.toml\n"), "{path}");
+    let editor = home.write("editor", b"#!/bin/sh\nprintf 'nick = \"%s\"\\n' \"$1\" > \"$2\"\n");
+    std::fs::set_permissions(&editor, PermissionsExt::from_mode(0o755)).expect("it is ours");
+    let edit = |name: &str| {
+        let mut command = home.feige(&["config", "edit"]);
+        command.env("EDITOR", format!("{} {name}", editor.display()));
+        command.output().expect("it runs").status.code()
+    };
+    assert_eq!(edit("edited"), Some(0));
+    assert!(home.read("config/feige/config.toml").contains("nick = \"edited\""));
+    assert_eq!(edit("''"), Some(2), "an empty nickname is refused");
+}
