@@ -309,7 +309,7 @@ impl Task {
         after: Option<u64>,
         answer: oneshot::Sender<Result<Subscription, Gone>>,
     ) {
-        let mut subscription = self.listeners.add();
+        let mut subscription = self.listeners.add(self.disk.last_seq());
         for news in self.news.drain(..) {
             self.listeners.tell(&news);
         }

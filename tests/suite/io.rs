@@ -354,6 +354,8 @@ async fn what_is_stored_is_told_again_to_those_who_come_late() {
     }
     let joined = join(&host.paths(), false).await.unwrap().unwrap();
     let mut events = joined.handle.subscribe_after(Some(2)).await.unwrap();
+    assert_eq!(events.last_seq(), Some(5));
+    assert_eq!(node.handle().subscribe().await.unwrap().last_seq(), Some(5));
     peer.send(&checked(6, "message 6"), host.addr).await.unwrap();
     for seq in 3..=6 {
         assert_eq!(message(&mut events, &format!("message {seq}")).await.seq, Some(seq));

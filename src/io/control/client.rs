@@ -155,7 +155,10 @@ struct Waiting {
     /// Subscribers until the owner has confirmed the first of them.
     subscribers: Vec<oneshot::Sender<Result<Subscription, Gone>>>,
     listeners: Listeners,
+    /// The owner has confirmed the first subscription.
     subscribed: bool,
+    /// The newest stored event told until now.
+    last_seq: Option<u64>,
     /// Set when the connection ended; nobody is let in any more.
     ended: Option<Gone>,
 }
@@ -178,7 +181,7 @@ impl Waiting {
                 Some(ToNode::Ask { id: self.next, request })
             }
             Ask::Subscribe(_, answer) if self.subscribed => {
-                let _ = answer.send(Ok(self.listeners.add()));
+                let _ = answer.send(Ok(self.listeners.add(self.last_seq)));
                 None
             }
             Ask::Subscribe(after, answer) => {
@@ -285,14 +288,18 @@ impl Reader {
                     let _ = answer.send(Ok(reply));
                 }
             }
-            ToClient::Subscribed => {
+            ToClient::Subscribed { last_seq } => {
                 waiting.subscribed = true;
+                waiting.last_seq = last_seq;
                 for subscriber in std::mem::take(&mut waiting.subscribers) {
-                    let subscription = waiting.listeners.add();
+                    let subscription = waiting.listeners.add(last_seq);
                     let _ = subscriber.send(Ok(subscription));
                 }
             }
-            ToClient::Event(event) => waiting.listeners.tell(&Arc::new(*event)),
+            ToClient::Event(event) => {
+                waiting.last_seq = waiting.last_seq.max(event.seq);
+                waiting.listeners.tell(&Arc::new(*event));
+            }
             ToClient::HandOver(bundle) => {
                 let fds = self.lines.take_fds();
                 let handed = Handed::new(Arc::unwrap_or_clone(bundle), fds)

@@ -81,8 +81,8 @@ enum ToClient {
     Hello(Box<Hello>),
     /// Answer to a request.
     Answer { id: u64, reply: Reply },
-    /// From here on every event comes.
-    Subscribed,
+    /// From here on every event comes; the newest one told before.
+    Subscribed { last_seq: Option<u64> },
     /// Something happened.
     Event(Box<Stamped>),
     /// The client's turn to be the owner, if it wants; the sockets came just before.

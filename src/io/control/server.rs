@@ -338,8 +338,9 @@ async fn answer_one(
     let line = match answer {
         ToWrite::Line(line) => line,
         ToWrite::Subscription(subscription) => {
+            let last_seq = subscription.last_seq();
             *events = Some(subscription);
-            ToClient::Subscribed
+            ToClient::Subscribed { last_seq }
         }
     };
     write.write_all(&encode(&line)?).await
