@@ -22,6 +22,19 @@ pub(super) fn up_by_status(home: &TestHome) {
     }
 }
 
+/// Waits until this many commands that stay have joined the node of this home.
+pub(super) fn joined_by(home: &TestHome, commands: u64) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let status = home.run(&["node", "status", "--json"]).code(0).lines().remove(0);
+        // Who asks has joined too.
+        if status["shell"]["clients"].as_u64() > Some(commands) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "nobody joined: {status}");
+    }
+}
+
 #[test]
 fn what_one_sends_the_other_prints_and_both_count_the_same() {
     let lan = Lan::new();
@@ -160,8 +173,8 @@ fn texts_that_cannot_be_sent_are_not_half_sent() {
     let lan = Lan::new();
     let (alice, bob) = (lan.home("alice"), lan.home("bob"));
     let listens = bob.start(&["listen", "--json"]);
-    let _node = alice.start(&["listen"]);
-    listens.out.event("peer_up", |_| true);
+    let node = alice.start(&["listen", "--json"]);
+    node.out.event("peer_up", |_| true);
     let long = "好".repeat(12_000);
     let done = alice.run(&["send", "bob", &long]).code(2);
     for words in ["too long for bob (127.8.0.2)", "32767"] {
@@ -272,8 +285,7 @@ fn filters_let_only_what_is_wanted_through() {
     let from_carol = alice.start(&["listen", "--json", "--from", "carol"]);
     let matching = alice.start(&["listen", "--json", "--match", "^deploy"]);
     let group = alice.start(&["listen", "--json", "--group", "ops"]);
-    let clients = |status: Value| status["shell"]["clients"].as_u64();
-    while clients(alice.run(&["node", "status", "--json"]).lines().remove(0)) < Some(4) {}
+    joined_by(&alice, 3);
     bob.run(&["send", "alice", "deploy by bob"]).code(0);
     for text in ["lunch", "deploy by carol"] {
         carol.run(&["send", "--group", "ops", "alice", text]).code(0);
