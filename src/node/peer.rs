@@ -237,7 +237,7 @@ impl Peer {
 
     /// Whether it says that its user is away.
     pub(crate) fn is_absent(&self) -> bool {
-        self.options.contains(command::entry::ABSENCE)
+        self.dialect.habits.tells_absence && self.options.contains(command::entry::ABSENCE)
     }
 
     /// Whether it asked to be told by unicast too (`DIALUPOPT`), or our broadcasts end before it.
