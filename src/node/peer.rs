@@ -126,6 +126,8 @@ pub(crate) struct Peer {
     pub(crate) answered: Option<Tick>,
     /// The announcement of ours that it was told in full.
     pub(crate) told: u32,
+    /// It lost an address of which no face was told yet.
+    pub(crate) untold: bool,
 }
 
 /// One address of a peer.
@@ -174,6 +176,7 @@ impl Peer {
             greeted: None,
             answered: None,
             told: 0,
+            untold: false,
         }
     }
 
