@@ -18,9 +18,9 @@
 //! ```
 
 mod disk;
+mod machine;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,9 +29,12 @@ use rand::rngs::StdRng;
 use rand::{Rng, RngCore, SeedableRng};
 
 pub use disk::Disk;
+pub use machine::{Heard, Script};
+
+use machine::{Host, Port, Program, Running, broadcast_of, is_broadcast};
 
 use crate::node::{
-    Bounce, Config, Effect, Event, Identity, Input, Ipv4Net, Link, LinkId, Node, Now, PORT, PeerId,
+    Bounce, Config, Effect, Event, Identity, Input, Link, LinkId, Node, Now, PORT, PeerId,
     PeerView, Policy, Reply, Request, RequestId, SaveId, SaveResult, Target, Tick, Transmit,
     UnixMillis,
 };
@@ -96,53 +99,6 @@ pub struct Traffic {
 /// Names a host of the LAN.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct HostId(usize);
-
-/// A datagram as a scripted peer gets it.
-#[derive(Clone, Copy, Debug)]
-pub struct Heard<'a> {
-    /// When.
-    pub at: Tick,
-    /// Who sent it.
-    pub from: SocketAddr,
-    /// Its bytes.
-    pub bytes: &'a [u8],
-}
-
-/// A scripted peer: what it says to what it hears, and to whom.
-pub type Script = Box<dyn FnMut(Heard<'_>) -> Vec<(SocketAddr, Vec<u8>)>>;
-
-/// One machine.
-struct Host {
-    ports: Vec<Port>,
-    program: Program,
-}
-
-/// One network card of a machine.
-#[derive(Clone, Copy, Debug)]
-struct Port {
-    link: LinkId,
-    subnet: u8,
-    addr: SocketAddr,
-    plugged: bool,
-}
-
-enum Program {
-    Node(Box<Running>),
-    Script(Script),
-    Stopped,
-}
-
-/// A node and what stands around it.
-struct Running {
-    node: Node,
-    config: Config,
-    disk: Disk,
-    /// When it is woken next.
-    wake: Option<Tick>,
-    events: Vec<(Tick, Event)>,
-    replies: BTreeMap<RequestId, Reply>,
-    next_request: u64,
-}
 
 #[derive(Debug)]
 enum Happening {
@@ -614,57 +570,6 @@ impl Lan {
     fn time(&self) -> Now {
         Now { tick: self.now, wall: self.wall() }
     }
-}
-
-impl Host {
-    /// The card a datagram leaves through: the one asked for, else the one that is nearest.
-    fn port_for(&self, link: Option<LinkId>, to: SocketAddr) -> Option<Port> {
-        let mut plugged = self.ports.iter().filter(|port| port.plugged);
-        match link {
-            Some(link) => plugged.find(|port| port.link == link).copied(),
-            None => plugged.clone().find(|port| port.is_near(to)).or(plugged.next()).copied(),
-        }
-    }
-}
-
-impl Port {
-    fn is_near(&self, to: SocketAddr) -> bool {
-        matches!(to.ip(), IpAddr::V4(ip) if ip.octets()[..2] == [10, self.subnet])
-    }
-
-    fn as_link(&self) -> Link {
-        let addr = match self.addr.ip() {
-            IpAddr::V4(addr) => addr,
-            IpAddr::V6(_) => Ipv4Addr::UNSPECIFIED,
-        };
-        let broadcast = Some(Ipv4Addr::new(10, self.subnet, 255, 255));
-        Link {
-            id: self.link,
-            name: format!("eth{}", self.link.0),
-            v4: vec![Ipv4Net { addr, broadcast, limited: true }],
-            v6: Vec::new(),
-            multicast: false,
-        }
-    }
-}
-
-impl fmt::Debug for Host {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let program = match self.program {
-            Program::Node(_) => "node",
-            Program::Script(_) => "script",
-            Program::Stopped => "stopped",
-        };
-        f.debug_struct("Host").field("ports", &self.ports).field("program", &program).finish()
-    }
-}
-
-fn broadcast_of(subnet: u8, port: u16) -> SocketAddr {
-    SocketAddr::from(([10, subnet, 255, 255], port))
-}
-
-fn is_broadcast(addr: SocketAddr) -> bool {
-    matches!(addr.ip(), IpAddr::V4(ip) if ip.is_broadcast() || ip.octets()[2..] == [255, 255])
 }
 
 /// What a node gets back from its disk.

@@ -144,6 +144,7 @@ enum Command {
     Send(command::send::Args),
     Node(command::node::Args),
     Decode(command::decode::Args),
+    Demo(command::demo::Args),
     Config(command::config::Args),
     Completions(command::completions::Args),
     Man(command::man::Args),
@@ -197,6 +198,7 @@ impl Cli {
         };
         match command {
             Command::Decode(args) => command::decode::run(globals, args),
+            Command::Demo(args) => in_runtime(args.run(globals)),
             Command::Config(args) => args.run(globals),
             Command::Completions(args) => command::completions::run(globals, args),
             Command::Man(args) => command::man::run(globals, args),

@@ -308,6 +308,7 @@ pub enum Delivery {
 
 /// A message.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a mark of its own in the JSON")]
 pub struct MessageEvent {
     /// The other side; none for a broadcast of ours.
     pub peer: Option<PeerView>,

@@ -53,19 +53,28 @@ enum State {
 }
 
 impl Inbox {
+    /// What tells a message from others.
+    pub(crate) fn key(&mut self, turn: &Turn<'_>, peer: &Peer, seen: &Sighting<'_>) -> Key {
+        let epoch = self.epochs.of(turn.now, &peer.id, seen);
+        Key { peer: peer.id.clone(), epoch, number: seen.packet.number }
+    }
+
+    /// Whether this message came before.
+    pub(crate) fn has(&self, key: &Key) -> bool {
+        self.seen.contains_key(key)
+    }
+
     /// Takes a message in.
     pub(crate) fn take(
         &mut self,
         turn: &mut Turn<'_>,
         links: &Links,
         peer: &Peer,
-        seen: &Sighting<'_>,
-        body: &Message,
+        (seen, body): (&Sighting<'_>, &Message),
+        key: Key,
         allowance: &mut Allowance,
     ) {
         let packet = seen.packet;
-        let epoch = self.epochs.of(turn.now, &peer.id, seen);
-        let key = Key { peer: peer.id.clone(), epoch, number: packet.number };
         let state = match self.seen.get(&key) {
             Some(known) => {
                 turn.base.counters.repeats += 1;

@@ -217,7 +217,7 @@ impl Parts {
             turn.base.counters.dropped += 1;
             return;
         }
-        let packet = Packet::read(&raw, &self.roster.hint(from, turn.base.own.office));
+        let packet = Packet::read(&raw, &self.roster.hint(from, &raw, turn.base.own.office));
         self.packet(turn, &Sighting::new(link, from, &raw, &packet, bytes));
     }
 
@@ -292,9 +292,14 @@ impl Parts {
             return;
         }
         let met = roster.meet(turn, seen);
-        roster.learn_text(met.peer, body.charset);
+        let Some(key) = roster.get(met.peer).map(|peer| inbox.key(turn, peer, seen)) else {
+            return;
+        };
+        if !inbox.has(&key) {
+            roster.learn_text(met.peer, body.charset);
+        }
         let Some(peer) = roster.get(met.peer) else { return };
-        inbox.take(turn, links, peer, seen, body, allowance);
+        inbox.take(turn, links, peer, (seen, body), key, allowance);
         inbox.epochs.trim(&turn.base.policy, roster);
         let silent = message::NO_ADD_LIST | message::BROADCAST | message::AUTO_RETURN;
         if !options.intersects(silent) {

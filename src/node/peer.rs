@@ -111,7 +111,8 @@ pub(crate) struct Peer {
     /// Option bits of its last entry.
     pub(crate) options: Options,
     pub(crate) charsets: Charsets,
-    /// Where it is, the place heard last first. Never empty while it is in the roster.
+    /// Where it is, the place to write to first: IPv4 before IPv6, which not all clients speak, and
+    /// of those the one heard last. Never empty while it is in the roster.
     pub(crate) places: Vec<Place>,
     /// When it was heard last.
     pub(crate) heard: Tick,
@@ -191,6 +192,14 @@ impl Peer {
         same && self.mac == seen.mac
     }
 
+    /// Whether a packet may be this peer's, as far as its bytes say before they are decoded.
+    pub(crate) fn may_have_sent(&self, raw: &RawPacket<'_>) -> bool {
+        let may = |known: &str, name: &[u8]| {
+            !known.is_ascii() || !name.is_ascii() || known.as_bytes().eq_ignore_ascii_case(name)
+        };
+        self.mac == mac_of(raw.version) && may(&self.user, raw.user) && may(&self.host, raw.host)
+    }
+
     /// Whether `nick` may be this peer's nickname.
     pub(crate) fn is_called(&self, nick: &str) -> bool {
         !self.entered || *self.nick == *nick || fits_with_gaps(&self.nick, nick)
@@ -228,7 +237,7 @@ impl Peer {
 
     /// Whether it says that its user is away.
     pub(crate) fn is_absent(&self) -> bool {
-        self.options.contains(command::entry::ABSENCE)
+        self.dialect.habits.tells_absence && self.options.contains(command::entry::ABSENCE)
     }
 
     /// Whether it asked to be told by unicast too (`DIALUPOPT`), or our broadcasts end before it.
@@ -254,6 +263,16 @@ impl Peer {
         self.dialect.habits.text_form(self.options, charset)
     }
 
+    /// Puts a place that was just heard where it belongs. Whether that is first.
+    pub(crate) fn settle(&mut self, place: Place) -> bool {
+        let at = match place.addr {
+            SocketAddr::V4(_) => 0,
+            SocketAddr::V6(_) => self.places.iter().take_while(|p| p.addr.is_ipv4()).count(),
+        };
+        self.places.insert(at, place);
+        at == 0
+    }
+
     /// The place at `addr`.
     pub(crate) fn place(&self, addr: SocketAddr) -> Option<&Place> {
         self.places.iter().find(|place| place.addr == addr)
@@ -268,7 +287,10 @@ impl Peer {
     pub(crate) fn view(&self) -> PeerView {
         let addrs: Vec<SocketAddr> = self.places.iter().map(|place| place.addr).collect();
         let first = addrs.first().copied().unwrap_or_else(nowhere);
-        let charset = self.charsets.text.verdict().or(self.charsets.names.verdict());
+        let of_dialect = self.dialect.text_charset();
+        let of_dialect = of_dialect.map(|charset| Verdict { charset, sure: Sure::Dialect });
+        let texts = self.charsets.text.verdict().or(of_dialect);
+        let charset = texts.or(self.charsets.names.verdict());
         PeerView {
             id: self.id.clone(),
             nick: self.nick.to_string(),

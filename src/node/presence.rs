@@ -177,7 +177,11 @@ impl Presence {
             return;
         }
         let first = self.answers.is_empty();
-        self.answers.insert(met.peer, (seen.link, seen.from));
+        let to = self.answers.entry(met.peer).or_insert((seen.link, seen.from));
+        // An entry that came on both families is answered where everybody can be written to.
+        if seen.from.is_ipv4() || to.1.is_ipv6() {
+            *to = (seen.link, seen.from);
+        }
         if first {
             let most = by_count(&turn.base.policy.answer_delays, roster.len());
             let delay = turn.base.policy.answer_delay_floor + turn.random(most);

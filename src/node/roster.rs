@@ -15,7 +15,7 @@ use super::input::Tick;
 use super::peer::{Charsets, Peer, PeerNo, Place, Sighting};
 use super::turn::Turn;
 use crate::wire::entry::Presence;
-use crate::wire::{Hint, Office, Verdict, command};
+use crate::wire::{Hint, Office, RawPacket, Verdict, command};
 
 /// Every peer known now.
 #[derive(Debug, Default)]
@@ -86,9 +86,10 @@ impl Roster {
         views
     }
 
-    /// What is known beforehand of a packet from `addr`.
-    pub(crate) fn hint(&self, addr: SocketAddr, office: Office) -> Hint {
-        match self.at(addr).and_then(|no| self.get(no)) {
+    /// What is known beforehand of a packet from `addr`: nothing, if it is clearly from somebody
+    /// else than the peer there.
+    pub(crate) fn hint(&self, addr: SocketAddr, raw: &RawPacket<'_>, office: Office) -> Hint {
+        match self.at(addr).and_then(|no| self.get(no)).filter(|peer| peer.may_have_sent(raw)) {
             Some(peer) => Hint {
                 dialect: Some(peer.dialect),
                 names: peer.charsets.names.verdict(),
@@ -175,8 +176,12 @@ impl Roster {
         let Some(no) = self.by_addr.remove(&addr) else { return };
         let Some(peer) = self.peers.get_mut(&no) else { return };
         if peer.places.len() > 1 {
+            let was_first = peer.places.first().is_some_and(|place| place.addr == addr);
             peer.places.retain(|place| place.addr != addr);
-            tell(turn, peer, News::Changed);
+            // A peer that says goodbye says it on each of its links: more will follow.
+            if was_first && reason != DownReason::Exit {
+                tell(turn, peer, News::Changed);
+            }
         } else {
             self.remove(turn, no, reason);
         }
@@ -217,8 +222,8 @@ impl Roster {
         }
         let key = seen.key();
         if let Some(no) = self.namesake(&key, nick) {
-            self.add_place(no, seen, turn);
-            return (Met { peer: no, moved: true }, News::Changed);
+            let news = if self.add_place(no, seen, turn) { News::Changed } else { News::None };
+            return (Met { peer: no, moved: true }, news);
         }
         self.make_room(turn);
         let (id, key) = self.new_id(&key, seen.from);
@@ -309,18 +314,18 @@ impl Roster {
     fn touch(&mut self, no: PeerNo, seen: &Sighting<'_>, now: Tick) {
         let Some(peer) = self.peers.get_mut(&no) else { return };
         if let Some(at) = peer.places.iter().position(|place| place.addr == seen.from) {
-            peer.places.get_mut(..=at).into_iter().for_each(|head| head.rotate_right(1));
-        }
-        if let Some(place) = peer.places.first_mut() {
+            let mut place = peer.places.remove(at);
             place.heard = now;
             place.link = seen.link;
+            peer.settle(place);
         }
         self.note_heard(no, now);
     }
 
-    fn add_place(&mut self, no: PeerNo, seen: &Sighting<'_>, turn: &Turn<'_>) {
-        let Some(peer) = self.peers.get_mut(&no) else { return };
-        peer.places.insert(0, Place::new(seen, turn.now.tick));
+    /// Whether the peer is now written to at another address than before.
+    fn add_place(&mut self, no: PeerNo, seen: &Sighting<'_>, turn: &Turn<'_>) -> bool {
+        let Some(peer) = self.peers.get_mut(&no) else { return false };
+        let first = peer.settle(Place::new(seen, turn.now.tick));
         while peer.places.len() > turn.base.policy.addresses_per_peer_max.max(1) {
             if let Some(place) = peer.places.pop() {
                 self.by_addr.remove(&place.addr);
@@ -328,6 +333,7 @@ impl Roster {
         }
         self.by_addr.insert(seen.from, no);
         self.note_heard(no, turn.now.tick);
+        first
     }
 
     fn note_heard(&mut self, no: PeerNo, now: Tick) {

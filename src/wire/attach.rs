@@ -10,8 +10,6 @@
 
 use std::borrow::Cow;
 
-use memchr::memchr;
-
 use super::body::bracketed;
 use super::scan::{self, BEL};
 use super::text::Charset;
@@ -75,7 +73,7 @@ impl FileList {
     pub fn read(list: &[u8], charset: Charset) -> Self {
         let mut read = Self::default();
         let mut refused = false;
-        for piece in scan::trim_nuls(list).split(|&byte| byte == BEL) {
+        for piece in scan::split(scan::trim_nuls(list), BEL) {
             let Some(start) = piece.iter().position(|&byte| byte != b':') else { continue };
             if refused || read.files.len() == FILES_MAX || read.skipped >= FILES_MAX {
                 read.skipped += 1;
@@ -123,30 +121,36 @@ enum Refused {
 
 impl FileEntry {
     fn read(entry: &[u8], charset: Charset) -> Result<Self, Refused> {
-        let (id, rest) = scan::split_once(entry, b':');
+        let (id, rest) = scan::field(entry);
         let id = scan::decimal(id).ok_or(Refused::Entry)?;
         let (name, rest) = take_name(rest.ok_or(Refused::Entry)?).ok_or(Refused::Entry)?;
-        let name = charset.decode(&name);
-        if name.contains(['/', '\\']) {
+        let name = charset.decode_owned(&name);
+        if name.bytes().any(|byte| matches!(byte, b'/' | b'\\')) {
             return Err(Refused::List);
         }
-        if name.trim().is_empty() || matches!(&*name, "." | "..") || name.len() > FILE_NAME_MAX {
+        let blank = name.chars().all(char::is_whitespace);
+        if blank || name == "." || name == ".." || name.len() > FILE_NAME_MAX {
             return Err(Refused::Entry);
         }
-        let name = name.into_owned();
-        let mut fields = rest.split(|&byte| byte == b':');
-        let mut number = || fields.next().and_then(scan::hex).ok_or(Refused::Entry);
-        let (size, mtime) = (number()?, number()?);
-        let attr = match fields.next() {
-            None | Some(b"") => u32::from(REGULAR),
-            Some(attr) => narrow(attr)?,
+        let (size, rest) = scan::hex_field(rest).ok_or(Refused::Entry)?;
+        let (mtime, rest) = rest.and_then(scan::hex_field).ok_or(Refused::Entry)?;
+        let (attr, rest) = match rest {
+            None | Some(b"") => (REGULAR.into(), None),
+            Some([b':', rest @ ..]) => (REGULAR.into(), Some(rest)),
+            Some(rest) => scan::hex_field(rest).ok_or(Refused::Entry)?,
         };
+        let attr = u32::try_from(attr).map_err(|_| Refused::Entry)?;
         let mut entry = Self { id, name, size, mtime, attr, extended: Vec::new() };
         if ![REGULAR, FOLDER, CLIPBOARD].contains(&entry.kind()) {
             return Err(Refused::Entry);
         }
-        for field in fields.filter(|field| !field.is_empty()) {
-            entry.read_extended(field)?;
+        let mut rest = rest;
+        while let Some(fields) = rest {
+            let field;
+            (field, rest) = scan::field(fields);
+            if !field.is_empty() {
+                entry.read_extended(field)?;
+            }
         }
         Ok(entry)
     }
@@ -157,7 +161,8 @@ impl FileEntry {
         const KEYS_MAX: usize = 32;
         const VALUES_MAX: usize = 16;
         let (key, values) = scan::split_once(field, b'=');
-        let (key, values) = (narrow(key)?, values.ok_or(Refused::Entry)?);
+        let key = scan::hex(key).and_then(|key| u32::try_from(key).ok()).ok_or(Refused::Entry)?;
+        let values = values.ok_or(Refused::Entry)?;
         if self.extended.len() < KEYS_MAX {
             let values = values.split(|&byte| byte == b',').take(VALUES_MAX);
             if let Some(values) = values.map(scan::hex).collect() {
@@ -191,17 +196,14 @@ fn is_unsafe(character: char) -> bool {
     character.is_control() || matches!(character, '/' | '\\')
 }
 
-fn narrow(digits: &[u8]) -> Result<u32, Refused> {
-    scan::hex(digits).and_then(|value| u32::try_from(value).ok()).ok_or(Refused::Entry)
-}
-
 /// The name at the head of an entry, and what follows its colon. Read left to right: two colons are
 /// one of the name, a single one ends it (wire reference, 7).
 fn take_name(bytes: &[u8]) -> Option<(Cow<'_, [u8]>, &[u8])> {
     let mut name = Cow::Borrowed(&b""[..]);
     let mut rest = bytes;
     loop {
-        let (part, tail) = rest.split_at_checked(memchr(b':', rest)?)?;
+        let colon = rest.iter().position(|&byte| byte == b':')?;
+        let (part, tail) = rest.split_at(colon);
         match tail {
             [b':', b':', tail @ ..] => {
                 let name = name.to_mut();

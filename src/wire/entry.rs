@@ -3,9 +3,12 @@
 //! The body is `nick NUL group`, and for newer clients UTF-8 lines behind it (wire reference,
 //! 4.3 and 5).
 
+use std::borrow::Cow;
+
 use super::command::{Command, CommandWord, Options, entry};
-use super::packet::{Head, RawPacket, name};
-use super::text::{Charset, Ladder, Office, Sure, Verdict};
+use super::packet::{FIELD_MAX, Head, NAME_MAX, RawPacket, name, name_bytes};
+use super::scan;
+use super::text::{self, Charset, Ladder, Office, Sure, Verdict};
 
 /// A sender's account of itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -19,19 +22,24 @@ pub struct Presence {
     pub charset: Verdict,
     /// Version of the client, the `VS` line: `type:major:minor:revision`.
     pub version: Option<String>,
-    /// Log-on name from the `UN` line; taken out by [`super::Packet::read`].
+}
+
+/// What the UTF-8 lines of an entry packet say about its header.
+#[derive(Default)]
+pub(super) struct Renamed {
+    /// Log-on name from the `UN` line.
     pub(super) user: Option<String>,
-    /// Computer name from the `HN` line; taken out by [`super::Packet::read`].
+    /// Computer name from the `HN` line.
     pub(super) host: Option<String>,
-    /// Whether the lines proved the charset.
-    pub(super) proved: bool,
+    /// The charset of the header, if the lines prove it.
+    pub(super) proof: Option<Verdict>,
 }
 
 impl Presence {
     /// Reads the body of an entry packet. The UTF-8 lines count only with `CAPUTF8OPT`; nickname
     /// and group are not taken from the lines of an `ANSENTRY` (wire reference, 5; vector
     /// `ansentry-trailer-nn`).
-    pub(super) fn read(raw: &RawPacket<'_>, ladder: &Ladder) -> Self {
+    pub(super) fn read(raw: &RawPacket<'_>, ladder: &Ladder) -> (Self, Renamed) {
         let mut sections = raw.sections();
         let (first, second) = (sections.next(), sections.next());
         let early = first.is_some_and(|first| first.starts_with(b"\n"));
@@ -40,48 +48,53 @@ impl Presence {
         let lines = lines.filter(|_| raw.options().contains(entry::CAP_UTF8));
         let lines = Lines::read(lines.unwrap_or_default());
 
-        let mut charset = ladder.judge(&[raw.main(), group]);
-        let proof = if ladder.declared_utf8 {
-            None
-        } else {
-            lines.prove([raw.user, raw.host, raw.main(), group], charset.charset)
+        let judged = ladder.judge(&[raw.main(), group]);
+        let proof = lines
+            .prove([raw.user, raw.host, raw.main(), group], judged.charset)
+            .filter(|_| !ladder.declared_utf8)
+            .map(|charset| Verdict { charset, sure: Sure::Declared });
+        let charset = proof.unwrap_or(judged);
+        let kept = |line: Option<Cow<'_, str>>| {
+            let mut line = line?.into_owned();
+            text::cut(&mut line, NAME_MAX);
+            Some(line)
         };
-        if let Some(proof) = proof {
-            charset = Verdict { charset: proof, sure: Sure::Declared };
-        }
         let (nick, group_line) = match raw.command() {
             Command::ANSENTRY => (None, None),
             _ => (lines.nick, lines.group),
         };
-        Self {
-            nick: nick.unwrap_or_else(|| name(raw.main(), charset.charset)),
-            group: group_line.unwrap_or_else(|| name(group, charset.charset)),
+        let presence = Self {
+            nick: kept(nick).unwrap_or_else(|| name(raw.main(), charset.charset)),
+            group: kept(group_line).unwrap_or_else(|| name(group, charset.charset)),
             charset,
-            version: lines.version,
-            user: lines.user.filter(|user| !user.is_empty()),
-            host: lines.host.filter(|host| !host.is_empty()),
-            proved: proof.is_some(),
-        }
+            version: kept(lines.version),
+        };
+        let renamed = Renamed {
+            user: kept(lines.user.filter(|user| !user.is_empty())),
+            host: kept(lines.host.filter(|host| !host.is_empty())),
+            proof,
+        };
+        (presence, renamed)
     }
 }
 
 /// The UTF-8 lines of an entry packet; keys of three bytes, in any order, unknown ones skipped.
 #[derive(Default)]
-struct Lines {
-    user: Option<String>,
-    host: Option<String>,
-    nick: Option<String>,
-    group: Option<String>,
-    version: Option<String>,
+struct Lines<'a> {
+    user: Option<Cow<'a, str>>,
+    host: Option<Cow<'a, str>>,
+    nick: Option<Cow<'a, str>>,
+    group: Option<Cow<'a, str>>,
+    version: Option<Cow<'a, str>>,
 }
 
-impl Lines {
-    fn read(section: &[u8]) -> Self {
+impl<'a> Lines<'a> {
+    fn read(section: &'a [u8]) -> Self {
         let mut lines = Self::default();
         if !section.starts_with(b"\n") {
             return lines;
         }
-        for line in section.split(|&byte| byte == b'\n') {
+        for line in scan::split(section, b'\n') {
             let Some((key, value)) = line.split_at_checked(3) else { continue };
             let place = match key {
                 b"UN:" => &mut lines.user,
@@ -91,7 +104,7 @@ impl Lines {
                 b"VS:" => &mut lines.version,
                 _ => continue,
             };
-            *place = Some(name(value, Charset::UTF_8));
+            *place = Some(Charset::UTF_8.decode(name_bytes(value)));
         }
         lines
     }
@@ -108,7 +121,7 @@ impl Lines {
         let pairs = || {
             head.into_iter()
                 .zip(said)
-                .filter_map(|(head, line)| Some((head, line.as_deref()?)))
+                .filter_map(|(head, line)| Some((name_bytes(head), line.as_deref()?)))
                 .filter(|(head, _)| !head.is_ascii())
         };
         pairs().next()?;
@@ -123,7 +136,13 @@ impl Lines {
 /// Whether `head` is `line` in this charset. What the code page lacked is one `?` in the head, or
 /// two for a character beyond U+FFFF (wire reference, 2.5).
 fn repeats(head: &[u8], line: &str, charset: Charset) -> bool {
-    let Some(head) = charset.decode_strictly(head) else { return false };
+    // Names of official clients have at most 79 bytes; those of others are decoded elsewhere.
+    let mut buffer = [0; 3 * FIELD_MAX + 16];
+    let head = match head.len() {
+        ..=FIELD_MAX => charset.decode_into(head, &mut buffer),
+        _ => None,
+    };
+    let Some(head) = head else { return false };
     let mut head = head.chars();
     for said in line.chars() {
         match head.next() {
@@ -288,7 +307,8 @@ mod tests {
             assert_eq!((presence.nick.as_str(), presence.group.as_str()), ("小王", "研发部"));
             assert_eq!(presence.version.as_deref(), Some("00F10001:0:1:0"));
             assert_eq!(packet.user, "王");
-            assert_eq!(presence.proved, form == Form::Full);
+            let proved = presence.charset.sure == Sure::Declared;
+            assert_eq!(proved, form == Form::Full);
         }
     }
 }

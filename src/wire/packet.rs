@@ -3,11 +3,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use memchr::memchr2;
-
 use super::body::Body;
 use super::command::{Command, CommandWord, Options, PacketNo, message};
 use super::dialect::Dialect;
+use super::entry::Renamed;
 use super::scan;
 use super::text::{self, Charset, Ladder, Office, Sure, Verdict};
 
@@ -66,7 +65,7 @@ impl<'a> RawPacket<'a> {
         let (number_text, bytes) = field(bytes)?;
         let (user, bytes) = field(bytes)?;
         let (host, bytes) = field(bytes)?;
-        let (word_text, rest, (main, after)) = match memchr2(b':', 0, bytes) {
+        let (word_text, rest, (main, after)) = match scan::end_of_field(bytes) {
             Some(end) => {
                 let (word_text, tail) = bytes.split_at(end);
                 match tail.split_first() {
@@ -76,7 +75,12 @@ impl<'a> RawPacket<'a> {
             }
             None => (bytes, None, (&b""[..], None)),
         };
-        if scan::decimal(scan::leading_digits(version).0) != Some(1) {
+        let is_one = match version {
+            [b'1'] => true,
+            [b'1', second, ..] if !second.is_ascii_digit() => true,
+            _ => scan::decimal(scan::leading_digits(version).0) == Some(1),
+        };
+        if !is_one {
             return Err(ParseError::Version);
         }
         let number = scan::decimal(number_text).ok_or(ParseError::PacketNo)?;
@@ -116,7 +120,7 @@ impl<'a> RawPacket<'a> {
     /// the end.
     pub fn sections(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let sections = self.after.map(scan::trim_nuls).filter(|sections| !sections.is_empty());
-        sections.into_iter().flat_map(|sections| sections.split(|&byte| byte == 0))
+        sections.into_iter().flat_map(|sections| scan::split(sections, 0))
     }
 
     /// The bytes this was split from.
@@ -137,8 +141,9 @@ impl<'a> RawPacket<'a> {
 }
 
 /// A field of the header, and what follows its colon. A NUL ends the header early.
+#[inline]
 fn field(bytes: &[u8]) -> Result<(&[u8], &[u8]), ParseError> {
-    let end = memchr2(b':', 0, bytes).ok_or(ParseError::Fields)?;
+    let end = scan::end_of_field(bytes).ok_or(ParseError::Fields)?;
     let (field, tail) = bytes.split_at(end);
     match tail.split_first() {
         Some((b':', tail)) => Ok((field, tail)),
@@ -210,22 +215,20 @@ impl Packet {
             dialect: dialect.charset,
             office: hint.office,
         };
-        let mut body = Body::read(raw, dialect, hint.text.or(hint.names), &ladder);
+        // Only entry packets may rename their sender (wire reference, 14.10).
+        let mut renamed = Renamed::default();
+        let remembered = hint.text.or(hint.names);
+        let body = Body::read(raw, dialect, remembered, &ladder, &mut renamed);
         let mut names = ladder.judge(&[raw.user, raw.host]);
-        let (mut user, mut host) = (None, None);
-        if let Body::Presence(presence) = &mut body {
-            // Only entry packets may rename their sender (wire reference, 14.10).
-            (user, host) = (presence.user.take(), presence.host.take());
+        if let Some(proof) = renamed.proof.filter(|_| names.sure != Sure::Ascii) {
             // What the lines proved holds for the header as well: one writer, one code page.
-            if presence.proved && names.sure != Sure::Ascii {
-                names = presence.charset;
-            }
+            names = proof;
         }
         Self {
             dialect,
             number: raw.number,
-            user: user.unwrap_or_else(|| name(raw.user, names.charset)),
-            host: host.unwrap_or_else(|| name(raw.host, names.charset)),
+            user: renamed.user.unwrap_or_else(|| name(raw.user, names.charset)),
+            host: renamed.host.unwrap_or_else(|| name(raw.host, names.charset)),
             names,
             command: raw.command(),
             options,
@@ -270,11 +273,14 @@ pub fn split_fingerprint(user: &str) -> (Cow<'_, str>, Option<&str>) {
 
 /// Decodes a name and cuts it to [`NAME_MAX`] at a character boundary.
 pub(super) fn name(bytes: &[u8], charset: Charset) -> String {
-    // A byte decodes to half a byte of UTF-8 at the least, so no more input than this counts.
-    let bytes = bytes.get(..4 * NAME_MAX).unwrap_or(bytes);
-    let mut name = charset.decode(bytes).into_owned();
+    let mut name = charset.decode_owned(name_bytes(bytes));
     text::cut(&mut name, NAME_MAX);
     name
+}
+
+/// The bytes that count for a name: one decodes to half a byte of UTF-8 at the least.
+pub(super) fn name_bytes(bytes: &[u8]) -> &[u8] {
+    bytes.get(..4 * NAME_MAX).unwrap_or(bytes)
 }
 
 /// The first four fields of every packet of ours.

@@ -10,23 +10,65 @@ use memchr::memchr;
 pub(crate) const BEL: u8 = 0x07;
 
 /// Reads `digits` as an unsigned decimal number. Digits only: no sign, no blank, no overflow.
+#[inline]
 pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
-    number::<10>(digits)
+    whole::<10>(digits)
 }
 
 /// Reads `digits` as an unsigned hexadecimal number of either case. Digits only.
 pub(crate) fn hex(digits: &[u8]) -> Option<u64> {
-    number::<16>(digits)
+    whole::<16>(digits)
 }
 
-fn number<const BASE: u32>(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() {
-        return None;
+/// Reads a hexadecimal field and splits it off: its number, and what follows its colon if there is
+/// one. None if the field is no such number.
+pub(crate) fn hex_field(bytes: &[u8]) -> Option<(u64, Option<&[u8]>)> {
+    match leading_number::<16>(bytes)? {
+        (value, [b':', rest @ ..]) => Some((value, Some(rest))),
+        (value, []) => Some((value, None)),
+        _ => None,
     }
-    digits.iter().try_fold(0u64, |value, &byte| {
-        let digit = char::from(byte).to_digit(BASE)?;
-        value.checked_mul(u64::from(BASE))?.checked_add(u64::from(digit))
-    })
+}
+
+fn whole<const BASE: u8>(digits: &[u8]) -> Option<u64> {
+    leading_number::<BASE>(digits).filter(|(_, rest)| rest.is_empty()).map(|(value, _)| value)
+}
+
+/// The number at the head of `bytes` and what follows it; none if there is no digit or it exceeds
+/// 64 bits.
+#[inline]
+fn leading_number<const BASE: u8>(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    // So many digits cannot overflow in any base up to 16.
+    const SAFE: usize = 16;
+    let (mut value, mut rest) = (0_u64, bytes);
+    while let [byte, tail @ ..] = rest {
+        let digit = if BASE == 10 { byte.wrapping_sub(b'0') } else { digit(*byte) };
+        if digit >= BASE {
+            break;
+        }
+        value = if bytes.len() - rest.len() < SAFE {
+            value.wrapping_mul(BASE.into()).wrapping_add(digit.into())
+        } else {
+            value.checked_mul(BASE.into())?.checked_add(digit.into())?
+        };
+        rest = tail;
+    }
+    (rest.len() < bytes.len()).then_some((value, rest))
+}
+
+/// The value of a digit of base 16 or less; 255 for anything else.
+fn digit(byte: u8) -> u8 {
+    const VALUES: [u8; 256] = {
+        let mut values = [u8::MAX; 256];
+        let (mut rest, mut value): (&[u8], u8) = (b"00112233445566778899aAbBcCdDeEfF", 0);
+        while let [lower, upper, tail @ ..] = rest {
+            values[*lower as usize] = value;
+            values[*upper as usize] = value;
+            (rest, value) = (tail, value + 1);
+        }
+        values
+    };
+    VALUES.get(usize::from(byte)).copied().unwrap_or(u8::MAX)
 }
 
 /// The decimal digits at the head of `bytes`, and what follows them.
@@ -35,12 +77,53 @@ pub(crate) fn leading_digits(bytes: &[u8]) -> (&[u8], &[u8]) {
     bytes.split_at(end)
 }
 
+/// Where the first colon or NUL is. Fields are short, so this looks at eight bytes at a time and
+/// has no start-up cost, unlike a search made for long texts.
+#[inline]
+pub(crate) fn end_of_field(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+    const COLONS: u64 = u64::from_ne_bytes([b':'; 8]);
+    // The high bit of the lowest byte that is zero is set, and of no byte below it.
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
+    let mut rest = bytes;
+    while let Some((word, tail)) = rest.split_first_chunk() {
+        let word = u64::from_le_bytes(*word);
+        let hits = zeros(word ^ COLONS) | zeros(word);
+        if hits != 0 {
+            return Some(bytes.len() - rest.len() + hits.trailing_zeros() as usize / 8);
+        }
+        rest = tail;
+    }
+    let last = rest.iter().position(|byte| matches!(byte, b':' | 0))?;
+    Some(bytes.len() - rest.len() + last)
+}
+
 /// Splits at the first `separator`: what stands before it, and what follows it if it is there.
+/// For long pieces; [`field`] is quicker for short ones.
 pub(crate) fn split_once(bytes: &[u8], separator: u8) -> (&[u8], Option<&[u8]>) {
     match memchr(separator, bytes) {
         Some(at) => (bytes.get(..at).unwrap_or_default(), bytes.get(at + 1..)),
         None => (bytes, None),
     }
+}
+
+/// Splits at the first colon, like [`split_once`].
+pub(crate) fn field(bytes: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match bytes.iter().position(|&byte| byte == b':') {
+        Some(at) => (bytes.get(..at).unwrap_or_default(), bytes.get(at + 1..)),
+        None => (bytes, None),
+    }
+}
+
+/// The pieces of `bytes` between separators, empty ones included; one if there is no separator.
+pub(crate) fn split(bytes: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(bytes);
+    std::iter::from_fn(move || {
+        let piece;
+        (piece, rest) = split_once(rest?, separator);
+        Some(piece)
+    })
 }
 
 /// `bytes` without the NULs at its end.
@@ -57,11 +140,43 @@ mod tests {
     fn numbers_are_digits_of_their_base_only() {
         assert_eq!(decimal(b"0123"), Some(123));
         assert_eq!(decimal(b"18446744073709551615"), Some(u64::MAX));
+        assert_eq!(decimal(b"000000000000000000000000000001"), Some(1));
         assert_eq!(hex(b"65a0C3f0"), Some(0x65a0_c3f0));
+        assert_eq!(hex(b"ffffFFFFffffFFFF"), Some(u64::MAX));
+        assert_eq!(hex(b"1ffffFFFFffffFFFF"), None);
         for bad in [&b""[..], b"-1", b"+1", b" 1", b"1 ", b"1a", b"18446744073709551616"] {
             assert_eq!(decimal(bad), None, "{bad:?}");
         }
-        assert_eq!(hex(b"0x1"), None);
+        for byte in 0..=u8::MAX {
+            let expected = char::from(byte).to_digit(16).map(u64::from);
+            assert_eq!(hex(&[byte]), expected, "{byte}");
+            assert_eq!(decimal(&[byte]), expected.filter(|_| byte.is_ascii_digit()), "{byte}");
+        }
+    }
+
+    #[test]
+    fn hexadecimal_fields_are_split_off() {
+        assert_eq!(hex_field(b"1f:2"), Some((0x1f, Some(&b"2"[..]))));
+        assert_eq!(hex_field(b"1F"), Some((0x1f, None)));
+        for bad in [&b""[..], b":1", b"-1:", b"1g:", b"10000000000000000:"] {
+            assert_eq!(hex_field(bad), None);
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_field_is_found_wherever_it_is() {
+        for length in 0..40 {
+            for filler in [b'a', b';', 0x01, 0x80, 0xba, 0xff] {
+                let mut bytes = vec![filler; length];
+                assert_eq!(end_of_field(&bytes), None);
+                for end in *b":\0" {
+                    bytes.push(end);
+                    bytes.extend_from_slice(b"\0:tail");
+                    assert_eq!(end_of_field(&bytes), Some(length));
+                    bytes.truncate(length);
+                }
+            }
+        }
     }
 
     #[test]

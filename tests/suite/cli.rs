@@ -2,6 +2,8 @@
 
 mod config;
 mod decode;
+mod lan;
+mod ports;
 
 use crate::support::home::Lan;
 

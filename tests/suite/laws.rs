@@ -1,1 +1,415 @@
-//! Tests of laws.
+//! Laws of the engine, on inputs nobody thought of.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use feige::node::{
+    Config, Effect, Event, Identity, Input, Ipv4Net, Link, LinkId, Node, Now, NumberStart, Office,
+    Outcome, PORT, PacketNo, PeerView, Policy, Reply, Request, RequestId, SaveResult, Tick,
+    UnixMillis,
+};
+use feige::sim::{Lan, Weather};
+use feige::wire::{Command, RawPacket};
+use proptest::prelude::*;
+
+/// A node on 10.0.0.1 that announced itself a while ago, and its clock.
+struct Subject {
+    node: Node,
+    now: Now,
+    effects: Vec<Effect>,
+}
+
+impl Subject {
+    fn new(seed: u8) -> Self {
+        let config = Config {
+            identity: Identity {
+                nick: "fei".into(),
+                group: String::new(),
+                user: "fei".into(),
+                host: "desk".into(),
+                mac: "02AABBCCDDEE".into(),
+            },
+            office: Office::Auto,
+            port: PORT,
+            networks: vec![],
+            seeds: vec![],
+            passive: false,
+            keeps: true,
+            numbers: NumberStart { last: PacketNo(1_000), reserved: PacketNo(150_000) },
+            version: [0, 1, 0],
+            policy: Policy::default(),
+        };
+        let now = Now { tick: Tick(0), wall: UnixMillis(1_800_000_000_000) };
+        let mut subject = Self { node: Node::new(config, [seed; 32]), now, effects: Vec::new() };
+        let net = Ipv4Net {
+            addr: [10, 0, 0, 1].into(),
+            broadcast: Some([10, 0, 0, 255].into()),
+            limited: true,
+        };
+        subject.input(Input::Links(vec![Link {
+            id: LinkId(1),
+            name: "eth0".into(),
+            v4: vec![net],
+            v6: vec![],
+            multicast: false,
+        }]));
+        subject.pass(Duration::from_secs(20));
+        subject.effects.clear();
+        subject
+    }
+
+    /// One input; every record is kept at once.
+    fn input(&mut self, input: Input<'_>) {
+        let mut waiting = self.node.handle(self.now, input);
+        while !waiting.is_empty() {
+            let mut next = Vec::new();
+            for effect in &waiting {
+                if let Effect::Save(id, _) = effect {
+                    let kept = SaveResult::Kept { seq: None };
+                    next.extend(self.node.handle(self.now, Input::Saved(*id, kept)));
+                }
+            }
+            self.effects.append(&mut waiting);
+            waiting = next;
+        }
+    }
+
+    fn hear(&mut self, (from, bytes): &(SocketAddr, Vec<u8>)) {
+        self.input(Input::Datagram { link: LinkId(1), from: *from, bytes });
+    }
+
+    fn pass(&mut self, span: Duration) {
+        let until = self.now.tick + span;
+        while let Some(deadline) = self.node.next_deadline().filter(|&at| at <= until) {
+            self.now.tick = self.now.tick.max(deadline);
+            self.input(Input::Wake);
+        }
+        self.now.tick = until;
+    }
+
+    fn peers(&mut self) -> Vec<PeerView> {
+        let effects = self.node.handle(self.now, Input::Request(RequestId(1), Request::Peers));
+        match effects.into_iter().next() {
+            Some(Effect::Reply(_, Reply::Peers { peers })) => peers,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// How often each command went to each address.
+    fn sent(&self) -> BTreeMap<(SocketAddr, u8), usize> {
+        let mut sent = BTreeMap::new();
+        for effect in &self.effects {
+            if let Effect::Transmit(transmit) = effect {
+                let raw = RawPacket::parse(&transmit.bytes).expect("we write packets");
+                *sent.entry((transmit.to, raw.command().0)).or_default() += 1;
+            }
+        }
+        sent
+    }
+
+    fn events(&self) -> Vec<&Event> {
+        let event = |effect| match effect {
+            &Effect::Emit { ref event, .. } => Some(event),
+            _ => None,
+        };
+        self.effects.iter().filter_map(event).collect()
+    }
+}
+
+/// A datagram of one of a few people with a few habits, from one of a few addresses.
+fn datagram() -> impl Strategy<Value = (SocketAddr, Vec<u8>)> {
+    (2..6u8, person()).prop_map(|(host, bytes)| (SocketAddr::from(([10, 0, 0, host], PORT)), bytes))
+}
+
+fn person() -> impl Strategy<Value = Vec<u8>> {
+    (0..4usize, packet()).prop_map(|(who, packet)| packet.of(who))
+}
+
+/// What a packet says, whoever says it.
+#[derive(Clone, Debug)]
+struct Said {
+    version: &'static str,
+    number: u64,
+    word: u32,
+    main: String,
+}
+
+impl Said {
+    fn of(&self, who: usize) -> Vec<u8> {
+        let Self { version, number, word, main } = self;
+        let user = ["ann", "bob", "王五", "d?n"][who % 4];
+        format!("{version}:{number}:{user}:pc{who}:{word}:{main}").into_bytes()
+    }
+}
+
+fn packet() -> impl Strategy<Value = Said> {
+    let version = prop_oneof![
+        Just("1"),
+        Just("1_lbt6_0#128#00AABBCCDDEE#0#0#0#4001#9"),
+        Just("1_iptux 0.8.3"),
+    ];
+    let command = prop_oneof![
+        4 => Just(0x01u32), 2 => Just(0x02), 4 => Just(0x03), 2 => Just(0x04), 8 => Just(0x20),
+        2 => Just(0x21), 1 => Just(0x40), 1 => Just(0x50), 1 => Just(0x13), 1 => Just(0x11),
+        1 => 0..=0xffu32,
+    ];
+    let option = prop_oneof![
+        4 => Just(0u32), 4 => Just(0x100), 1 => Just(0x400), 1 => Just(0x2000), 1 => Just(0x200),
+        1 => Just(0x20_0000), 1 => Just(0x40_0000), 1 => Just(0x180_0000), 1 => any::<u32>(),
+    ];
+    let main =
+        prop_oneof!["[a-z]{0,8}", "[a-z]{1,4}\0[A-Z]{0,4}\0", "[0-9]{1,6}", "[a-z谢目录]{0,6}"];
+    (version, 1..30u64, command, option, main).prop_map(
+        |(version, number, command, option, main)| Said {
+            version,
+            number,
+            word: (option & 0x7fff_ff00) | command,
+            main,
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_same_seed_gives_the_same_trace(
+        seed in any::<u8>(),
+        heard in prop::collection::vec((datagram(), 0..3_000u64), 0..40),
+    ) {
+        let run = || {
+            let mut subject = Subject::new(seed);
+            for (datagram, wait) in &heard {
+                subject.hear(datagram);
+                subject.pass(Duration::from_millis(*wait));
+            }
+            format!("{:?}", subject.effects)
+        };
+        prop_assert_eq!(run(), run());
+    }
+
+    #[test]
+    fn a_repeated_datagram_changes_nothing_but_repeats_the_receipt(
+        heard in prop::collection::vec(datagram(), 1..25),
+        repeated in any::<prop::sample::Index>(),
+    ) {
+        let repeated = repeated.index(heard.len());
+        let (mut once, mut twice) = (Subject::new(1), Subject::new(1));
+        for (place, datagram) in heard.iter().enumerate() {
+            once.hear(datagram);
+            twice.hear(datagram);
+            if place == repeated {
+                twice.hear(datagram);
+            }
+            for subject in [&mut once, &mut twice] {
+                subject.pass(Duration::from_millis(40));
+            }
+        }
+        once.pass(Duration::from_secs(60));
+        twice.pass(Duration::from_secs(60));
+        prop_assert_eq!(once.peers(), twice.peers());
+        prop_assert_eq!(once.events(), twice.events());
+        let (expected, mut sent) = (once.sent(), twice.sent());
+        let answers = [Command::RECVMSG, Command::SENDINFO, Command::SENDABSENCEINFO];
+        for command in answers {
+            if let Some(count) = sent.get_mut(&(heard[repeated].0, command.0)) {
+                *count -= usize::from(Some(&*count) != expected.get(&(heard[repeated].0, command.0)));
+            }
+        }
+        prop_assert_eq!(expected, sent);
+    }
+
+    #[test]
+    fn the_order_of_two_peers_datagrams_does_not_matter(
+        anns in prop::collection::vec(packet(), 1..8),
+        bobs in prop::collection::vec(packet(), 1..8),
+        turns in prop::collection::vec(any::<bool>(), 16),
+    ) {
+        let ann = |said: &Said| (SocketAddr::from(([10, 0, 0, 2], PORT)), said.of(0));
+        let bob = |said: &Said| (SocketAddr::from(([10, 0, 0, 3], PORT)), said.of(1));
+        let (mut apart, mut mixed) = (Subject::new(1), Subject::new(1));
+        for datagram in anns.iter().map(ann).chain(bobs.iter().map(bob)) {
+            apart.hear(&datagram);
+        }
+        let (mut anns, mut bobs) = (anns.iter().map(ann).peekable(), bobs.iter().map(bob).peekable());
+        let mut turns = turns.into_iter().cycle();
+        while anns.peek().is_some() || bobs.peek().is_some() {
+            let next = if turns.next() == Some(true) { anns.next() } else { bobs.next() };
+            if let Some(datagram) = next {
+                mixed.hear(&datagram);
+            }
+        }
+        prop_assert_eq!(apart.peers(), mixed.peers());
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic_and_cause_nothing(
+        noise in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 1..20),
+    ) {
+        let mut subject = Subject::new(1);
+        let from = SocketAddr::from(([10, 0, 0, 9], PORT));
+        for bytes in noise {
+            let packet = RawPacket::parse(&bytes).is_ok();
+            subject.effects.clear();
+            subject.hear(&(from, bytes));
+            prop_assert!(packet || subject.effects.is_empty());
+        }
+    }
+
+    #[test]
+    fn damaged_packets_never_panic(
+        heard in prop::collection::vec((datagram(), any::<prop::sample::Index>(), any::<u8>()), 1..40),
+    ) {
+        let mut subject = Subject::new(1);
+        for ((from, mut bytes), place, byte) in heard {
+            let place = place.index(bytes.len());
+            bytes[place] = byte;
+            subject.hear(&(from, bytes));
+            subject.pass(Duration::from_millis(700));
+        }
+        for effect in &subject.effects {
+            if let Effect::Transmit(transmit) = effect {
+                prop_assert!(RawPacket::parse(&transmit.bytes).is_ok());
+            }
+        }
+    }
+
+    #[test]
+    fn answers_are_never_answered(
+        answers in prop::collection::vec((2..40u8, packet(), answer()), 1..30),
+    ) {
+        let mut subject = Subject::new(1);
+        for (host, said, command) in answers {
+            let said = Said { word: said.word & 0x7fff_ff00 | u32::from(command.0), ..said };
+            let from = SocketAddr::from(([10, 0, 0, host], PORT));
+            // One name for each address, so that nobody moves.
+            subject.hear(&(from, said.of(usize::from(host))));
+        }
+        subject.pass(Duration::from_secs(60));
+        prop_assert_eq!(subject.sent(), BTreeMap::new());
+    }
+}
+
+fn answer() -> impl Strategy<Value = Command> {
+    prop::sample::select(vec![
+        Command::BR_EXIT,
+        Command::ANSENTRY,
+        Command::BR_ABSENCE,
+        Command::OKGETLIST,
+        Command::ANSLIST,
+        Command::RECVMSG,
+        Command::READMSG,
+        Command::ANSREADMSG,
+        Command::SENDINFO,
+        Command::SENDABSENCEINFO,
+        Command::RELEASEFILES,
+        Command::ANSPUBKEY,
+        Command::FEIQ_KNOCK_ANSWER,
+    ])
+}
+
+/// What a face or fate does on a LAN.
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    Send { from: usize, to: usize, timeout_ms: u64 },
+    Cancel { from: usize },
+    Fill { host: usize, full: bool },
+    HandOver { host: usize },
+    Leave { host: usize },
+    Stop { host: usize },
+    Wait { ms: u64 },
+}
+
+const HOSTS: usize = 4;
+
+fn act() -> impl Strategy<Value = Act> {
+    let host = 0..HOSTS;
+    prop_oneof![
+        8 => (host.clone(), host.clone(), 0..8_000u64)
+            .prop_map(|(from, to, timeout_ms)| Act::Send { from, to, timeout_ms }),
+        2 => host.clone().prop_map(|from| Act::Cancel { from }),
+        2 => (host.clone(), any::<bool>()).prop_map(|(host, full)| Act::Fill { host, full }),
+        2 => host.clone().prop_map(|host| Act::HandOver { host }),
+        1 => host.clone().prop_map(|host| Act::Leave { host }),
+        1 => host.prop_map(|host| Act::Stop { host }),
+        6 => (0..3_000u64).prop_map(|ms| Act::Wait { ms }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_message_ends_in_exactly_one_outcome(
+        seed in any::<u64>(),
+        loss in 0..60u32,
+        acts in prop::collection::vec(act(), 1..40),
+    ) {
+        let mut lan = Lan::new(seed);
+        lan.weather = Weather { loss, repeats: 20, ..Weather::default() };
+        let hosts: Vec<_> = (0..HOSTS).map(|n| lan.host(&format!("n{n}"))).collect();
+        let mut last = BTreeMap::new();
+        let mut alive = [true; HOSTS];
+        let mut sent = vec![Vec::new(); HOSTS];
+        lan.run_for(Duration::from_secs(20));
+        for act in acts {
+            match act {
+                Act::Send { from, to, timeout_ms } if alive[from] => {
+                    let nick = format!("n{to}");
+                    let timeout = Duration::from_millis(timeout_ms);
+                    let reply = lan.send(hosts[from], &[&nick], "text", timeout);
+                    if let Reply::Sent { number, to, .. } = reply {
+                        last.insert(from, number);
+                        sent[from].extend(to.into_iter().map(|peer| (number, peer.id)));
+                    }
+                }
+                Act::Cancel { from } => {
+                    if let Some(&number) = last.get(&from) {
+                        lan.request(hosts[from], Request::Cancel { number });
+                    }
+                }
+                Act::Fill { host, full } => {
+                    if let Some(disk) = lan.disk(hosts[host]) {
+                        disk.full = full;
+                        disk.delay = Duration::from_millis(3);
+                    }
+                }
+                Act::HandOver { host } => lan.hand_over(hosts[host]),
+                // Its events are looked at before it is gone.
+                Act::Leave { host } | Act::Stop { host } if host == HOSTS - 1 => {
+                    alive[host] = false;
+                    sent[host].clear();
+                    if matches!(act, Act::Leave { .. }) {
+                        lan.leave(hosts[host]);
+                    } else {
+                        lan.stop(hosts[host]);
+                    }
+                }
+                Act::Wait { ms } => lan.run_for(Duration::from_millis(ms)),
+                _ => {}
+            }
+        }
+        for &host in &hosts {
+            if let Some(disk) = lan.disk(host) {
+                disk.full = false;
+            }
+        }
+        prop_assert!(lan.run_to_quiet(lan.now() + Duration::from_secs(60)));
+        for (host, sent) in hosts.iter().zip(sent) {
+            let mut ends = BTreeMap::new();
+            for (_, event) in lan.events(*host) {
+                let (number, peer, outcome) = match event {
+                    Event::Receipt { number, peer, .. } => (*number, peer, Outcome::Confirmed),
+                    Event::Failed { number, peer, outcome, .. } => (*number, peer, *outcome),
+                    _ => continue,
+                };
+                let again = ends.insert((number, peer.id.clone()), outcome);
+                prop_assert_eq!(again, None, "ended twice");
+            }
+            for recipient in sent {
+                prop_assert!(ends.contains_key(&recipient), "{:?} never ended", recipient);
+            }
+        }
+    }
+}

@@ -12,6 +12,8 @@ mod wire;
 #[cfg(feature = "cli")]
 mod cli;
 #[cfg(feature = "cli")]
+mod demo;
+#[cfg(feature = "cli")]
 mod io;
 #[cfg(feature = "cli")]
 mod json;

@@ -1,4 +1,8 @@
 //! The engine, one rule a test: a node, hand-made datagrams, and a clock that is an argument.
 
 mod desk;
+mod inbox;
+mod outbox;
 mod presence;
+mod roster;
+mod running;

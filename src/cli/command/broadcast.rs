@@ -46,12 +46,23 @@ impl Args {
         left(client, &mut feed, number).await?;
         if !feed.style().json {
             feed.line(format!("sent to everybody on {}", links.join(", "))).await?;
-            let peers = client.peers().await?.len();
-            feed.style().say(&format!("{peers} peers are known; broadcasts earn no receipts"));
+            feed.style().say(&heard_by(client).await?);
         }
         feed.finish().await?;
         Ok(Exit::Done)
     }
+}
+
+/// What can be said of who got it. A node that just started knows nobody, which says nothing.
+async fn heard_by(client: &mut Client) -> Result<String, CliError> {
+    let receipts = "broadcasts earn no receipts";
+    if client.is_owner() {
+        return Ok(receipts.to_owned());
+    }
+    Ok(match client.peers().await?.len() {
+        1 => format!("1 peer is here to hear it; {receipts}"),
+        peers => format!("{peers} peers are here to hear it; {receipts}"),
+    })
 }
 
 /// Waits until the message is stored, which is when it leaves.

@@ -4,6 +4,7 @@ pub(super) mod broadcast;
 pub(super) mod completions;
 pub(super) mod config;
 pub(super) mod decode;
+pub(super) mod demo;
 pub(super) mod listen;
 pub(super) mod man;
 pub(super) mod node;

@@ -120,6 +120,9 @@ fn table(peers: &[PeerView], human: &Human, verbose: bool) -> String {
     for peer in peers {
         table.add_row(row(peer, human, verbose));
     }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
     // Blanks at the end of a line would make it wrap in a narrow terminal.
     let lines: Vec<_> = table.lines().map(|line| line.trim_end().to_owned()).collect();
     lines.join("\n")

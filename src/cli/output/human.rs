@@ -105,11 +105,14 @@ impl Human {
             .namesakes
             .get(&folded(&peer.nick))
             .is_some_and(|ids| ids.len() > 1 || ids.first().is_some_and(|only| *only != peer.id));
-        if shared || self.style.verbose > 0 {
-            format!("{nick} ({})", peer.addr)
-        } else {
-            nick.into_owned()
-        }
+        if shared { format!("{nick} ({})", peer.addr) } else { nick.into_owned() }
+    }
+
+    /// As [`Human::label`], with the address in any case where more words are wanted.
+    fn name(&self, peer: &PeerView) -> String {
+        let label = self.label(peer);
+        let at = format!(" ({})", peer.addr);
+        if self.style.verbose > 0 && !label.ends_with(&at) { label + &at } else { label }
     }
 
     /// The words for an event.
@@ -118,26 +121,26 @@ impl Human {
             Event::Message(message) => return Rendered::Data(self.message(at, message)),
             Event::PeerUp { peer } => {
                 self.know(peer);
-                (Mark::System, peer, self.label(peer), format!("is here ({})", about(peer)))
+                (Mark::System, peer, self.name(peer), format!("is here ({})", about(peer)))
             }
             Event::PeerChanged { peer } => {
                 let before = self.peers.get(&peer.id).cloned();
                 self.know(peer);
-                (Mark::System, peer, self.label(peer), change(before.as_ref(), peer))
+                (Mark::System, peer, self.name(peer), change(before.as_ref(), peer))
             }
             Event::PeerDown { peer, reason } => {
-                let label = self.label(peer);
+                let label = self.name(peer);
                 self.forget(&peer.id);
                 (Mark::System, peer, label, gone(*reason).to_owned())
             }
             Event::Receipt { peer, number, tries, rtt_ms } => {
                 let again = if *tries > 1 { format!(", {tries} tries") } else { String::new() };
                 let words = format!("confirmed {number} after {}{again}", milliseconds(*rtt_ms));
-                (Mark::System, peer, self.label(peer), words)
+                (Mark::System, peer, self.name(peer), words)
             }
             Event::Failed { peer, number, outcome, tries, hint } => {
                 let words = format!("{number}: {}", failed(*outcome, *tries, *hint));
-                (Mark::Trouble, peer, self.label(peer), words)
+                (Mark::Trouble, peer, self.name(peer), words)
             }
             Event::Notice { text, .. } => return Rendered::Talk(text.clone()),
             Event::Lagged { missed } => {
@@ -156,7 +159,7 @@ impl Human {
             (Direction::Out, Delivery::Broadcast) => Mark::OutToAll,
         };
         let (label, colour) = match &message.peer {
-            Some(peer) => (self.label(peer), Some(peer_colour(&peer.id))),
+            Some(peer) => (self.name(peer), Some(peer_colour(&peer.id))),
             None => ("everybody".to_owned(), None),
         };
         let label = term::pad(&label, NAME);

@@ -5,6 +5,7 @@ use super::{Dialect, Habits, IdBase, Reads, feiq, whole};
 use crate::wire::command::entry;
 use crate::wire::entry::VERSION_TYPE;
 use crate::wire::packet::RawPacket;
+use crate::wire::scan;
 
 /// Another feige.
 pub const FEIGE: Dialect = Dialect {
@@ -14,6 +15,7 @@ pub const FEIGE: Dialect = Dialect {
     habits: Habits {
         text: Reads::Utf8,
         reads_full_entry: true,
+        tells_absence: true,
         numbers_from_one: false,
         list_joint: "\x07",
         list_nul: false,
@@ -28,8 +30,8 @@ pub const FEIGE: Dialect = Dialect {
 fn recognises(raw: &RawPacket<'_>) -> bool {
     (feiq::FEIQ.recognises)(raw)
         && raw.options().contains(entry::CAP_UTF8)
-        && raw.sections().any(|section| {
-            section.split(|&byte| byte == b'\n').any(|line| {
+        && raw.sections().filter(|section| section.starts_with(b"\n")).any(|lines| {
+            scan::split(lines, b'\n').any(|line| {
                 line.strip_prefix(b"VS:").is_some_and(|v| v.starts_with(VERSION_TYPE.as_bytes()))
             })
         })

@@ -115,17 +115,46 @@ pub(super) fn is_gb2312(parts: &[&[u8]]) -> bool {
 }
 
 fn part_is_gb2312(part: &[u8]) -> bool {
-    let mut bytes = part.iter();
-    while let Some(&lead) = bytes.next() {
-        if lead.is_ascii() {
-            continue;
+    let mut rest = part;
+    loop {
+        while let Some((word, tail)) = rest.split_first_chunk::<8>()
+            && word.is_ascii()
+        {
+            rest = tail;
         }
-        let Some(&trail) = bytes.next() else { return false };
-        if !matches!(lead, 0xa1..=0xa3 | 0xb0..=0xf7) || !(0xa1..=0xfe).contains(&trail) {
-            return false;
+        while let [byte, tail @ ..] = rest
+            && byte.is_ascii()
+        {
+            rest = tail;
+        }
+        // Long texts are runs of hanzi: many at a time, without a branch between them.
+        while let Some((chunk, tail)) = rest.split_first_chunk::<32>() {
+            let mut odd = 0;
+            for &pair in chunk.as_chunks().0 {
+                odd |= u8::from(!is_gb2312_pair(pair));
+            }
+            if odd != 0 {
+                break;
+            }
+            rest = tail;
+        }
+        while let [lead, trail, tail @ ..] = rest
+            && is_gb2312_pair([*lead, *trail])
+        {
+            rest = tail;
+        }
+        match rest.first() {
+            None => return true,
+            Some(byte) if byte.is_ascii() => {}
+            Some(_) => return false,
         }
     }
-    true
+}
+
+fn is_gb2312_pair([lead, trail]: [u8; 2]) -> bool {
+    // Without short circuits: this is evaluated for many pairs at once.
+    let place = lead.wrapping_sub(0xa1);
+    ((place < 3) | (place.wrapping_sub(0x0f) < 0x48)) & (trail.wrapping_sub(0xa1) < 0x5e)
 }
 
 fn is_level_1(pair: [u8; 2]) -> bool {
@@ -236,6 +265,25 @@ mod tests {
         {
             let bytes = charset.encode(name, |c| panic!("{c}"));
             assert_eq!(guess(&[&bytes]), charset, "{name}");
+        }
+    }
+
+    #[test]
+    fn gb2312_is_the_same_at_any_length() {
+        for length in 0..80 {
+            let mut text = "a汉".repeat(length % 3) + &"字".repeat(length);
+            let bytes = Charset::GBK.encode(&text, |_| String::new());
+            assert!(is_gb2312(&[&bytes]), "{text}");
+            text.push('喆');
+            let bytes = Charset::GBK.encode(&text, |_| String::new());
+            assert!(!is_gb2312(&[&bytes]), "{text}");
+        }
+        for lead in 0..=u8::MAX {
+            for trail in 0..=u8::MAX {
+                let expected =
+                    matches!(lead, 0xa1..=0xa3 | 0xb0..=0xf7) && (0xa1..=0xfe).contains(&trail);
+                assert_eq!(is_gb2312_pair([lead, trail]), expected);
+            }
         }
     }
 

@@ -57,8 +57,9 @@ impl Ladder {
             return verdict(certain.charset, Sure::Remembered);
         }
         if let Some(charset) = self.dialect {
-            // One bad byte or half a character at the end is normal (vector entry-lbt2).
-            return if !reads(charset) && reads(Charset::UTF_8) {
+            // One bad byte or half a character at the end is normal (vector entry-lbt2). What is no
+            // UTF-8 shows it soon, so that is asked first.
+            return if reads(Charset::UTF_8) && !reads(charset) {
                 verdict(Charset::UTF_8, Sure::Valid)
             } else {
                 verdict(charset, Sure::Dialect)

@@ -12,30 +12,30 @@ use feige::node::{
 use feige::wire::{Body, Command, Hint, Packet, RawPacket};
 
 /// Our mac.
-pub const MAC: &str = "02AABBCCDDEE";
+pub(crate) const MAC: &str = "02AABBCCDDEE";
 
 /// The node and its clock.
-pub struct Desk {
-    pub node: Node,
-    pub now: Now,
+pub(crate) struct Desk {
+    pub(crate) node: Node,
+    pub(crate) now: Now,
     next_request: u64,
 }
 
 /// What one call left behind.
 #[derive(Debug, Default)]
-pub struct Outcome {
-    pub effects: Vec<(Tick, Effect)>,
+pub(crate) struct Outcome {
+    pub(crate) effects: Vec<(Tick, Effect)>,
 }
 
-pub fn ms(millis: u64) -> Duration {
+pub(crate) fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-pub fn addr(text: &str) -> SocketAddr {
+pub(crate) fn addr(text: &str) -> SocketAddr {
     if text.contains(':') { text.parse().unwrap() } else { format!("{text}:2425").parse().unwrap() }
 }
 
-pub fn link(id: u32, addr: [u8; 4]) -> Link {
+pub(crate) fn link(id: u32, addr: [u8; 4]) -> Link {
     let [a, b, c, _] = addr;
     let broadcast = Some([a, b, c, 255].into());
     Link {
@@ -47,7 +47,7 @@ pub fn link(id: u32, addr: [u8; 4]) -> Link {
     }
 }
 
-pub fn config() -> Config {
+pub(crate) fn config() -> Config {
     Config {
         identity: Identity {
             nick: "小飞".into(),
@@ -70,45 +70,45 @@ pub fn config() -> Config {
 
 impl Desk {
     /// A node that was never told of a link.
-    pub fn bare(adjust: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) fn bare(adjust: impl FnOnce(&mut Config)) -> Self {
         let mut config = config();
         adjust(&mut config);
         Self::of(Node::new(config, [7; 32]))
     }
 
-    pub fn of(node: Node) -> Self {
+    pub(crate) fn of(node: Node) -> Self {
         let now = Now { tick: Tick(1_000_000), wall: UnixMillis(1_800_000_000_000) };
         Self { node, now, next_request: 0 }
     }
 
     /// A node that announced itself on 10.0.0.1 and is quiet again.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(|_| {})
     }
 
-    pub fn with(adjust: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) fn with(adjust: impl FnOnce(&mut Config)) -> Self {
         let mut desk = Self::bare(adjust);
         desk.input(Input::Links(vec![link(1, [10, 0, 0, 1])]));
         desk.pass(ms(20_000));
         desk
     }
 
-    pub fn input(&mut self, input: Input<'_>) -> Outcome {
+    pub(crate) fn input(&mut self, input: Input<'_>) -> Outcome {
         let effects = self.node.handle(self.now, input);
         Outcome { effects: effects.into_iter().map(|effect| (self.now.tick, effect)).collect() }
     }
 
     /// A datagram on link 1.
-    pub fn hear(&mut self, from: &str, bytes: impl AsRef<[u8]>) -> Outcome {
+    pub(crate) fn hear(&mut self, from: &str, bytes: impl AsRef<[u8]>) -> Outcome {
         self.hear_on(1, from, bytes)
     }
 
-    pub fn hear_on(&mut self, link: u32, from: &str, bytes: impl AsRef<[u8]>) -> Outcome {
+    pub(crate) fn hear_on(&mut self, link: u32, from: &str, bytes: impl AsRef<[u8]>) -> Outcome {
         let (link, from) = (LinkId(link), addr(from));
         self.input(Input::Datagram { link, from, bytes: bytes.as_ref() })
     }
 
-    pub fn ask(&mut self, request: Request) -> (Reply, Outcome) {
+    pub(crate) fn ask(&mut self, request: Request) -> (Reply, Outcome) {
         self.next_request += 1;
         let id = RequestId(self.next_request);
         let mut outcome = self.input(Input::Request(id, request));
@@ -122,7 +122,7 @@ impl Desk {
     }
 
     /// Lets time pass and wakes the node whenever it asked for that.
-    pub fn pass(&mut self, span: Duration) -> Outcome {
+    pub(crate) fn pass(&mut self, span: Duration) -> Outcome {
         let until = self.now.tick + span;
         let mut all = Outcome::default();
         while let Some(deadline) = self.node.next_deadline().filter(|&at| at <= until) {
@@ -140,11 +140,11 @@ impl Desk {
     }
 
     /// Answers every record of `outcome` as kept, and gives what that leads to.
-    pub fn keep(&mut self, outcome: &Outcome) -> Outcome {
+    pub(crate) fn keep(&mut self, outcome: &Outcome) -> Outcome {
         self.answer(outcome, &SaveResult::Kept { seq: Some(1) })
     }
 
-    pub fn answer(&mut self, outcome: &Outcome, result: &SaveResult) -> Outcome {
+    pub(crate) fn answer(&mut self, outcome: &Outcome, result: &SaveResult) -> Outcome {
         let mut all = Outcome::default();
         for (id, _) in outcome.saves() {
             all.effects.extend(self.input(Input::Saved(id, result.clone())).effects);
@@ -152,32 +152,32 @@ impl Desk {
         all
     }
 
-    pub fn peers(&mut self) -> Vec<PeerView> {
+    pub(crate) fn peers(&mut self) -> Vec<PeerView> {
         let (Reply::Peers { peers }, _) = self.ask(Request::Peers) else { unreachable!() };
         peers
     }
 
-    pub fn nicks(&mut self) -> Vec<String> {
+    pub(crate) fn nicks(&mut self) -> Vec<String> {
         self.peers().into_iter().map(|peer| peer.nick).collect()
     }
 
-    pub fn peer(&mut self, nick: &str) -> PeerView {
+    pub(crate) fn peer(&mut self, nick: &str) -> PeerView {
         let peers = self.peers();
         peers.into_iter().find(|peer| peer.nick == nick).unwrap_or_else(|| panic!("no {nick}"))
     }
 
-    pub fn counters(&mut self) -> feige::node::Counters {
+    pub(crate) fn counters(&mut self) -> feige::node::Counters {
         let (Reply::Status(status), _) = self.ask(Request::Status) else { unreachable!() };
         status.counters
     }
 
     /// Sends to the peer of this nickname, with receipts, 30 s.
-    pub fn send(&mut self, nick: &str, text: &str) -> (PacketNo, Outcome) {
+    pub(crate) fn send(&mut self, nick: &str, text: &str) -> (PacketNo, Outcome) {
         let to = vec![Target::Peer(self.peer(nick).id)];
         self.send_to(to, text)
     }
 
-    pub fn send_to(&mut self, to: Vec<Target>, text: &str) -> (PacketNo, Outcome) {
+    pub(crate) fn send_to(&mut self, to: Vec<Target>, text: &str) -> (PacketNo, Outcome) {
         let text = text.to_owned();
         let request = Request::Send { to, text, check: true, timeout_ms: 30_000 };
         match self.ask(request) {
@@ -188,7 +188,7 @@ impl Desk {
 }
 
 impl Outcome {
-    pub fn transmits(&self) -> Vec<&Transmit> {
+    pub(crate) fn transmits(&self) -> Vec<&Transmit> {
         self.pick(|effect| match effect {
             Effect::Transmit(transmit) => Some(transmit),
             _ => None,
@@ -200,7 +200,7 @@ impl Outcome {
     }
 
     /// What was sent: when, to whom, and what it means.
-    pub fn sent(&self) -> Vec<(Tick, SocketAddr, Packet)> {
+    pub(crate) fn sent(&self) -> Vec<(Tick, SocketAddr, Packet)> {
         let read = |(at, effect): &(Tick, Effect)| match effect {
             Effect::Transmit(transmit) => Some((*at, transmit.to, read(&transmit.bytes))),
             _ => None,
@@ -209,27 +209,27 @@ impl Outcome {
     }
 
     /// Commands sent to `to`.
-    pub fn commands_to(&self, to: &str) -> Vec<Command> {
+    pub(crate) fn commands_to(&self, to: &str) -> Vec<Command> {
         let to = addr(to);
         let sent = self.sent().into_iter();
         sent.filter(|(_, whom, _)| *whom == to).map(|(_, _, packet)| packet.command).collect()
     }
 
-    pub fn events(&self) -> Vec<&Event> {
+    pub(crate) fn events(&self) -> Vec<&Event> {
         self.pick(|effect| match effect {
             Effect::Emit { event, .. } => Some(event),
             _ => None,
         })
     }
 
-    pub fn messages(&self) -> Vec<&MessageEvent> {
+    pub(crate) fn messages(&self) -> Vec<&MessageEvent> {
         self.pick(|effect| match effect {
             Effect::Emit { event: Event::Message(message), .. } => Some(&**message),
             _ => None,
         })
     }
 
-    pub fn saves(&self) -> Vec<(SaveId, &Record)> {
+    pub(crate) fn saves(&self) -> Vec<(SaveId, &Record)> {
         self.pick(|effect| match effect {
             Effect::Save(id, record) => Some((*id, record)),
             _ => None,
@@ -238,23 +238,23 @@ impl Outcome {
 }
 
 /// A datagram of ours as another client reads it.
-pub fn read(bytes: &[u8]) -> Packet {
+pub(crate) fn read(bytes: &[u8]) -> Packet {
     Packet::read(&RawPacket::parse(bytes).unwrap(), &Hint::default())
 }
 
-pub fn presence(packet: &Packet) -> &feige::wire::entry::Presence {
+pub(crate) fn presence(packet: &Packet) -> &feige::wire::entry::Presence {
     match &packet.body {
         Body::Presence(presence) => presence,
         other => panic!("{other:?}"),
     }
 }
 
-pub const FILE_ATTACH: u32 = 0x20_0000;
-pub const CAP_UTF8: u32 = 0x100_0000;
-pub const SEND_CHECK: u32 = 0x100;
+pub(crate) const FILE_ATTACH: u32 = 0x20_0000;
+pub(crate) const CAP_UTF8: u32 = 0x100_0000;
+pub(crate) const SEND_CHECK: u32 = 0x100;
 
 /// A packet of the official client that reads UTF-8: entry, answer, absence, exit.
-pub fn official(command: u32, number: u64, who: &str, nick: &str) -> Vec<u8> {
+pub(crate) fn official(command: u32, number: u64, who: &str, nick: &str) -> Vec<u8> {
     let (user, host) = who.split_once('@').unwrap();
     let word = command | FILE_ATTACH | CAP_UTF8;
     format!(
@@ -264,33 +264,33 @@ pub fn official(command: u32, number: u64, who: &str, nick: &str) -> Vec<u8> {
 }
 
 /// A packet of an old plain client.
-pub fn plain(word: u32, number: u64, who: &str, main: &str) -> Vec<u8> {
+pub(crate) fn plain(word: u32, number: u64, who: &str, main: &str) -> Vec<u8> {
     let (user, host) = who.split_once('@').unwrap();
     format!("1:{number}:{user}:{host}:{word}:{main}\0").into_bytes()
 }
 
 /// A packet of FeiQ with these 12 digits.
-pub fn feiq(word: u32, number: u64, who: &str, mac: &str, main: &str) -> Vec<u8> {
+pub(crate) fn feiq(word: u32, number: u64, who: &str, mac: &str, main: &str) -> Vec<u8> {
     let (user, host) = who.split_once('@').unwrap();
     format!("1_lbt6_0#128#{mac}#0#0#0#4001#9:{number}:{user}:{host}:{word}:{main}\0").into_bytes()
 }
 
 /// A packet of iptux.
-pub fn iptux(word: u32, number: u64, who: &str, main: &str) -> Vec<u8> {
+pub(crate) fn iptux(word: u32, number: u64, who: &str, main: &str) -> Vec<u8> {
     let (user, host) = who.split_once('@').unwrap();
     let tail = if matches!(word & 0xff, 1 | 3 | 4) { "\0\0icon.png\0utf-8\0" } else { "\0" };
     format!("1_iptux 0.8.3:{number}:{user}:{host}:{word}:{main}{tail}").into_bytes()
 }
 
 /// A message that wants a receipt.
-pub fn message(number: u64, who: &str, text: &str) -> Vec<u8> {
+pub(crate) fn message(number: u64, who: &str, text: &str) -> Vec<u8> {
     plain(0x20 | SEND_CHECK, number, who, text)
 }
 
-pub fn receipt(number: PacketNo, who: &str) -> Vec<u8> {
+pub(crate) fn receipt(number: PacketNo, who: &str) -> Vec<u8> {
     plain(0x21, 9_000_000 + number.0 % 1_000, who, &number.to_string())
 }
 
-pub fn peer_id(text: &str) -> PeerId {
+pub(crate) fn peer_id(text: &str) -> PeerId {
     PeerId(Arc::from(text))
 }

@@ -463,10 +463,11 @@ fn a_range_is_scanned_slowly_once() {
 
 /// A host list as the official client writes it.
 fn list(number: u64, next: u32, hosts: &[(&str, &str)]) -> Vec<u8> {
-    let mut main = format!("{next:5}\x07{:5}\x07", hosts.len());
-    for (name, ip) in hosts {
-        main += &format!("{name}\x07pc-{name}\x0719136512\x07{ip}\x0730985\x07{name}\x07\x08\x07");
-    }
+    let entry = |(name, ip): &(&str, &str)| {
+        format!("{name}\x07pc-{name}\x0719136512\x07{ip}\x0730985\x07{name}\x07\x08\x07")
+    };
+    let entries: String = hosts.iter().map(entry).collect();
+    let main = format!("{next:5}\x07{:5}\x07{entries}", hosts.len());
     plain(0x13, number, "seed@pc", &main)
 }
 
@@ -546,8 +547,8 @@ fn what_a_small_datagram_causes_is_small() {
 #[test]
 fn malformed_datagrams_are_counted_and_nothing_more() {
     let mut desk = Desk::new();
-    for bytes in [&b""[..], b"hello", b"2:1:a:b:1:", b"1:x:a:b:1:", b"1:1:a:b:-1:", &[0xff; 65_507]]
-    {
+    let noise = vec![0xff; 65_507];
+    for bytes in [&b""[..], b"hello", b"2:1:a:b:1:", b"1:x:a:b:1:", b"1:1:a:b:-1:", &noise] {
         let out = desk.hear("10.0.0.2", bytes);
         assert!(out.effects.is_empty());
     }

@@ -2,15 +2,17 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use feige::io::lab::free_port;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::process::Process;
+use super::stranger::Stranger;
 
 /// A subnet on loopback: whoever has its port hears its broadcasts.
 pub(crate) struct Lan {
@@ -21,9 +23,14 @@ pub(crate) struct Lan {
 impl Lan {
     /// One that nobody else uses.
     pub(crate) fn new() -> Self {
-        let free = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("a port is free");
-        let port = free.local_addr().expect("it has an address").port();
+        let port = free_port().expect("a port is free");
         Self { port, homes: AtomicU8::new(1) }
+    }
+
+    /// Somebody with a messenger of another kind.
+    pub(crate) fn stranger(&self) -> Stranger {
+        let host = self.homes.fetch_add(1, Ordering::Relaxed);
+        Stranger::new(Ipv4Addr::new(127, 8, 0, host), self.port)
     }
 
     /// The home of a user with this nickname, on a host of its own.
@@ -126,6 +133,16 @@ impl TestHome {
         }
         fs::write(&path, bytes).expect("a file can be written");
         path
+    }
+
+    /// The whole path of a file of this home.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Whether there is such a file.
+    pub(crate) fn exists(&self, name: &str) -> bool {
+        self.path(name).exists()
     }
 
     /// Reads a file of this home.

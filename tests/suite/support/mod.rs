@@ -4,3 +4,5 @@
 pub(crate) mod home;
 #[cfg(feature = "cli")]
 pub(crate) mod process;
+#[cfg(feature = "cli")]
+pub(crate) mod stranger;

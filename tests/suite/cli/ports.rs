@@ -1,0 +1,276 @@
+//! One port, many commands: joining, taking over, signals, and what stands in the way.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use socket2::{Domain, Socket, Type};
+
+use super::lan::{joined_by, up};
+use crate::json::Page;
+use crate::support::home::Lan;
+use crate::support::process::now;
+
+#[test]
+fn a_port_that_another_program_holds_is_named_with_its_holder() {
+    let home = Lan::new().home("a");
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).expect("a socket");
+    let addr = SocketAddr::from((home.addr, home.port));
+    socket.bind(&addr.into()).expect("the port is free");
+    let started = now();
+    for command in [&["listen"][..], &["peers"], &["send", "bob", "x"], &["node"]] {
+        let done = home.run(command).code(4);
+        let holder = format!("process {}", std::process::id());
+        for words in [&home.port.to_string(), &holder, "--port"] {
+            assert!(done.err.contains(words), "{words}: {}", done.err);
+        }
+        assert_eq!(done.out, "");
+    }
+    assert!(now() - started < Duration::from_secs(5));
+}
+
+#[test]
+fn an_address_that_is_not_ours_is_exit_code_4() {
+    let home = Lan::new().home("a");
+    let done = home.run(&["listen", "--bind", "203.0.113.7"]).code(4);
+    assert!(done.err.contains("203.0.113.7"), "{}", done.err);
+}
+
+#[test]
+fn the_node_says_how_it_is_and_ends_when_asked() {
+    let lan = Lan::new();
+    let home = lan.home("张三");
+    home.run(&["node", "status"]).code(3);
+    home.run(&["node", "stop"]).code(3);
+    let mut node = home.start(&["node"]);
+    up(&home, &node);
+    let status = home.run(&["node", "status", "--json"]).code(0).lines().remove(0);
+    assert_eq!((&status["v"], &status["reply"]), (&1.into(), &"status".into()));
+    assert_eq!((&status["nick"], &status["port"]), (&"张三".into(), &lan.port.into()));
+    assert_eq!(status["shell"]["pid"], node.pid().as_raw_nonzero().get());
+    let words = home.run(&["node", "status"]).code(0).out;
+    assert!(words.contains("张三") && words.contains("feige.db"), "{words}");
+    let mut joined = home.start(&["listen"]);
+    joined_by(&home, 1);
+    home.run(&["node", "stop"]).code(0);
+    assert_eq!(node.exit(), Some(0));
+    assert_eq!(joined.exit(), Some(0), "who had joined ends too");
+}
+
+#[test]
+fn options_that_would_change_a_running_node_are_wrong_usage() {
+    let lan = Lan::new();
+    let home = lan.home("a");
+    let node = home.start(&["node"]);
+    up(&home, &node);
+    let other_port = (lan.port - 1).to_string();
+    for option in [
+        ["--nick", "b"],
+        ["--port", &other_port],
+        ["--bind", "127.8.0.77"],
+        ["--user", "b"],
+        ["--host", "b"],
+    ] {
+        let done = home.run(&[&["peers"], &option[..]].concat()).code(2);
+        assert!(done.err.contains(option[0]), "{}", done.err);
+    }
+    let done = home.run(&["send", "--group", "b", "127.8.0.9", "x"]).code(2);
+    assert!(done.err.contains("--group"), "{}", done.err);
+    home.run(&["peers", "--no-store"]).code(2);
+    home.run(&["listen", "--passive"]).code(2);
+    // What does not differ changes nothing.
+    home.run(&["peers", "--nick", "a", "--port", &lan.port.to_string()]).code(3);
+}
+
+#[test]
+fn alone_never_joins() {
+    let lan = Lan::new();
+    let home = lan.home("a");
+    let node = home.start(&["node"]);
+    up(&home, &node);
+    let done = home.run(&["peers", "--alone"]).code(4);
+    assert!(done.err.contains(&format!("process {}", node.pid().as_raw_nonzero())), "{}", done.err);
+    home.run(&["node", "status"]).code(0);
+}
+
+#[test]
+fn signals_end_with_a_goodbye() {
+    let lan = Lan::new();
+    let (alice, bob) = (lan.home("alice"), lan.home("bob"));
+    let watches = alice.start(&["listen", "--json"]);
+    let count = |lines: &[String], name: &str| {
+        let events = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        events.filter(|event| event["event"] == name).count()
+    };
+    let ends = [(Signal::TERM, 143), (Signal::INT, 130), (Signal::HUP, 143)];
+    for (round, (signal, code)) in (1..).zip(ends) {
+        let mut leaves = bob.start(&["listen"]);
+        watches.out.wait("bob", |lines| (count(lines, "peer_up") == round).then_some(()));
+        leaves.signal(signal);
+        assert_eq!(leaves.exit(), Some(code));
+        watches.out.wait("goodbye", |lines| (count(lines, "peer_down") == round).then_some(()));
+    }
+    let all = watches.out.all().concat();
+    assert_eq!(all.matches(r#""reason":"exit""#).count(), ends.len());
+}
+
+#[test]
+fn an_interrupted_send_says_that_it_was_not_confirmed() {
+    let lan = Lan::new();
+    let alice = lan.home("alice");
+    let mut stranger = lan.stranger();
+    let mut sends = alice.start(&["send", &stranger.addr().to_string(), "hello"]);
+    assert_eq!(stranger.expect(0x20), "hello");
+    sends.signal(Signal::INT);
+    assert_eq!(sends.exit(), Some(130));
+    assert!(sends.err.all().concat().contains("not confirmed"), "{:?}", sends.err.all());
+}
+
+#[test]
+fn a_listener_takes_over_when_the_owner_ends() {
+    for signal in [Signal::TERM, Signal::KILL] {
+        let lan = Lan::new();
+        let (alice, bob) = (lan.home("alice"), lan.home("bob"));
+        let mut owner = bob.start(&["listen", "--json"]);
+        let watches = alice.start(&["listen", "--json"]);
+        watches.out.event("peer_up", |_| true);
+        let heirs = [bob.start(&["listen", "--json"]), bob.start(&["listen", "--json"])];
+        for heir in &heirs {
+            // It has joined when it was told who is there.
+            heir.out.event("peer_up", |_| true);
+        }
+        alice.run(&["send", "bob", "before"]).code(0);
+        owner.out.event("message", |_| true);
+        owner.signal(signal);
+        owner.exit();
+        alice.run(&["send", "bob", "after"]).code(0);
+        for heir in &heirs {
+            heir.out.event("message", |event| event["text"] == "after");
+            let seqs: Vec<_> = heir
+                .out
+                .all()
+                .iter()
+                .filter_map(|line| serde_json::from_str::<Value>(line).ok()?["seq"].as_u64())
+                .collect();
+            assert_eq!(seqs, [1, 2], "{signal:?}");
+        }
+        assert!(!watches.out.all().concat().contains("peer_down"), "no goodbye on the LAN");
+    }
+}
+
+#[test]
+fn who_took_over_says_so() {
+    let lan = Lan::new();
+    let bob = lan.home("bob");
+    let mut owner = bob.start(&["node"]);
+    up(&bob, &owner);
+    let heir = bob.start(&["node"]);
+    heir.err.line("waiting to take over");
+    owner.signal(Signal::TERM);
+    owner.exit();
+    heir.err.line("took the port over");
+    bob.run(&["node", "status"]).code(0);
+}
+
+#[test]
+fn without_a_store_nothing_is_confirmed() {
+    let lan = Lan::new();
+    let (alice, bob) = (lan.home("alice"), lan.home("bob"));
+    let forgets = bob.start(&["listen", "--json", "--no-store"]);
+    let node = alice.start(&["listen", "--json"]);
+    node.out.event("peer_up", |_| true);
+    alice.run(&["send", "--timeout", "1s", "bob", "hello"]).code(1);
+    let heard = forgets.out.event("message", |_| true);
+    assert!(heard.get("seq").is_none(), "{heard}");
+    assert!(!bob.exists("data/feige/feige.db"));
+}
+
+#[test]
+fn a_passive_listener_hears_and_is_not_seen() {
+    let lan = Lan::new();
+    let (alice, bob) = (lan.home("alice"), lan.home("bob"));
+    let hears = bob.start(&["listen", "--json", "--passive"]);
+    super::lan::up_by_status(&bob);
+    alice.run(&["broadcast", "hello"]).code(0);
+    hears.out.event("message", |event| event["text"] == "hello");
+    alice.run(&["peers"]).code(3);
+    let done = bob.run(&["send", "127.8.0.1", "x"]).code(2);
+    assert!(done.err.contains("only listens"), "{}", done.err);
+}
+
+#[test]
+fn a_new_nickname_is_announced_at_once() {
+    let lan = Lan::new();
+    let (alice, bob) = (lan.home("alice"), lan.home("bob"));
+    let watches = alice.start(&["listen", "--json"]);
+    let mut command = bob.feige(&["node"]);
+    command.env_remove("FEIGE_NICK");
+    let _node = crate::support::process::Process::start(command);
+    watches.out.event("peer_up", |_| true);
+    let mut command = bob.feige(&["config", "set", "nick", "罗伯特"]);
+    let done = command.env_remove("FEIGE_NICK").output().expect("it runs");
+    assert!(done.status.success(), "{done:?}");
+    watches.out.event("peer_changed", |event| event["peer"]["nick"] == "罗伯特");
+}
+
+#[test]
+fn a_closed_pipe_ends_a_listener_with_success() {
+    let lan = Lan::new();
+    let (alice, bob) = (lan.home("alice"), lan.home("bob"));
+    let mut command = bob.feige(&["listen", "--json"]);
+    let mut child =
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    drop(child.stdout.take());
+    super::lan::up_by_status(&bob);
+    alice.run(&["send", "bob", "hello"]).code(0);
+    let done = child.wait_with_output().expect("it ends");
+    assert_eq!(done.status.code(), Some(0), "{done:?}");
+    assert!(done.stderr.is_empty(), "{done:?}");
+}
+
+#[test]
+fn a_reader_that_stops_reading_does_not_stop_the_node() {
+    let lan = Lan::new();
+    let (alice, bob) = (lan.home("alice"), lan.home("bob"));
+    let mut command = bob.feige(&["listen", "--json"]);
+    // Nobody reads this pipe, which holds 64 KiB.
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("it starts");
+    super::lan::up_by_status(&bob);
+    let node = alice.start(&["listen", "--json"]);
+    node.out.event("peer_up", |_| true);
+    let text = "x".repeat(20_000);
+    for _ in 0..8 {
+        alice.run(&["send", "--timeout", "5s", "bob", &text]).code(0);
+    }
+    child.kill().expect("it runs");
+    child.wait().expect("it ends");
+}
+
+#[test]
+fn the_control_socket_speaks_as_described() {
+    let lan = Lan::new();
+    let home = lan.home("a");
+    let node = home.start(&["node"]);
+    up(&home, &node);
+    let stream = UnixStream::connect(home.path("run/feige/control")).expect("it listens");
+    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("it can wait");
+    let mut lines = BufReader::new(stream.try_clone().expect("a second end")).lines();
+    let mut ask = |line: &str| {
+        writeln!(&stream, "{line}").expect("it reads");
+        let answer = lines.next().expect("it answers").expect("in time");
+        serde_json::from_str::<Value>(&answer).expect("in JSON")
+    };
+    let hello = ask(r#"{"hello":{"version":"0.0.0","pid":1,"lasting":true}}"#);
+    let page = Page::read();
+    page.describes("object", "hello", hello["hello"].as_object().expect("an object"));
+    let peers = ask(r#"{"ask":{"id":7,"request":{"request":"peers"}}}"#);
+    let expected = serde_json::json!({"answer":{"id":7,"reply":{"reply":"peers","peers":[]}}});
+    assert_eq!(peers, expected);
+    assert_eq!(ask(r#"{"subscribe":{"after":null}}"#), "subscribed");
+    let done = ask(r#"{"ask":{"id":8,"request":{"request":"rename","nick":"b","group":""}}}"#);
+    assert_eq!(done["answer"]["reply"]["reply"], "done");
+}

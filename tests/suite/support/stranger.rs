@@ -1,0 +1,56 @@
+//! Somebody on the test LAN who says exactly the bytes a test wants.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use feige::io::lab::Peer;
+use tokio::runtime::Runtime;
+
+use super::process::PATIENCE;
+
+/// A peer without a program; blocking, for tests without a runtime of their own.
+pub(crate) struct Stranger {
+    runtime: Runtime,
+    peer: Peer,
+}
+
+impl Stranger {
+    pub(super) fn new(addr: Ipv4Addr, port: u16) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime can be made");
+        let peer = runtime.block_on(async { Peer::new(addr, port) }).expect("the address is free");
+        Self { runtime, peer }
+    }
+
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.peer.addr()
+    }
+
+    /// Sends to one address.
+    pub(crate) fn send(&self, bytes: &[u8], to: Ipv4Addr) {
+        let to = (to, self.addr().port()).into();
+        self.runtime.block_on(self.peer.send(bytes, to)).expect("it can be sent");
+    }
+
+    /// Sends to everybody.
+    pub(crate) fn broadcast(&self, bytes: &[u8]) {
+        self.runtime.block_on(self.peer.broadcast(bytes)).expect("it can be sent");
+    }
+
+    /// Waits for a datagram with this command: its main text.
+    #[track_caller]
+    pub(crate) fn expect(&mut self, command: u8) -> String {
+        let fields = |bytes: &[u8]| {
+            let text = String::from_utf8_lossy(bytes).into_owned();
+            let mut fields = text.splitn(6, ':').map(str::to_owned).skip(4);
+            let word = fields.next()?.parse::<u32>().ok()?;
+            let main = fields.next()?.split('\0').next()?.to_owned();
+            Some((word.to_le_bytes()[0], main))
+        };
+        let wanted = |bytes: &[u8]| fields(bytes).filter(|(got, _)| *got == command);
+        let heard = self.peer.expect(PATIENCE, |heard| wanted(&heard.bytes).is_some());
+        let heard = self.runtime.block_on(heard).unwrap_or_else(|missing| panic!("{missing}"));
+        wanted(&heard.bytes).expect("it was wanted").1
+    }
+}
