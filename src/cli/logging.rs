@@ -5,13 +5,15 @@
 
 use rustix::fs::Mode;
 use tracing::level_filters::LevelFilter;
-use tracing_appender::non_blocking::WorkerGuard;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_appender::rolling::{Builder, Rotation};
 
 use super::error::{CliError, Exit};
 use crate::store::{Paths, create_private_folder};
 
 const DAYS_KEPT: usize = 7;
+/// Lines that may wait for the disk; more are dropped: the log never keeps the node waiting.
+const LINES_WAITING: usize = 1024;
 
 /// Starts to log. What was logged last is written when the guard is dropped.
 pub(super) fn start(paths: &Paths, verbose: u8) -> Result<WorkerGuard, CliError> {
@@ -29,7 +31,9 @@ pub(super) fn start(paths: &Paths, verbose: u8) -> Result<WorkerGuard, CliError>
             let folder = paths.log_dir.display();
             CliError::new(Exit::Store, format_args!("cannot log in {folder}")).because(&error)
         })?;
-    let (writer, guard) = tracing_appender::non_blocking(files);
+    // The default holds 128,000 lines, whose places alone take 5 MB.
+    let queue = NonBlockingBuilder::default().buffered_lines_limit(LINES_WAITING);
+    let (writer, guard) = queue.finish(files);
     let level = match verbose {
         0 => LevelFilter::INFO,
         1 => LevelFilter::DEBUG,

@@ -99,6 +99,11 @@ impl Disk {
         self.last_seq = self.last_seq.max(seq);
     }
 
+    /// The newest event that was told; none where nothing is kept.
+    pub(crate) fn last_seq(&self) -> Option<u64> {
+        self.writer.as_ref().map(|_| self.last_seq)
+    }
+
     /// Reads the stored events after `seq` that were told already, off the node's task. What is
     /// told from now on is not among them.
     pub(crate) fn replay(&self, seq: u64) -> impl FnOnce() -> Vec<Stamped> + Send + use<> {

@@ -35,7 +35,8 @@ impl Handle {
 
     /// Listens, and hears first what was stored after `seq`: whoever changes over to the next owner
     /// of the port misses nothing that was stored meanwhile. Of more than 16,384 events the oldest
-    /// are left out, which [`Event::Lagged`] tells.
+    /// are left out, which [`Event::Lagged`] tells. Over one control socket only the first
+    /// subscription is told anything again.
     pub async fn subscribe_after(&self, seq: Option<u64>) -> Result<Subscription, Gone> {
         let (reply, answer) = oneshot::channel();
         self.to.send(Ask::Subscribe(seq, reply)).await.map_err(|_| Gone::Vanished)?;
@@ -83,10 +84,18 @@ pub struct Stamped {
 pub struct Subscription {
     /// Heard before everything else.
     replay: VecDeque<Stamped>,
+    last_seq: Option<u64>,
     shared: Arc<Shared>,
 }
 
 impl Subscription {
+    /// The newest event that was stored and told before this subscription began, what
+    /// [`Handle::subscribe_after`] tells again included; none where nothing is kept. Whoever has
+    /// heard nothing yet can go on after it with the next owner of the port.
+    pub fn last_seq(&self) -> Option<u64> {
+        self.last_seq
+    }
+
     /// The next event; none when the node is gone and everything was heard. May be dropped and
     /// called again at any time.
     pub async fn next(&mut self) -> Option<Stamped> {
@@ -138,10 +147,11 @@ impl Listeners {
         self.feeds.is_empty()
     }
 
-    pub(crate) fn add(&mut self) -> Subscription {
+    /// `last_seq`: the newest event that was told.
+    pub(crate) fn add(&mut self, last_seq: Option<u64>) -> Subscription {
         let shared = Arc::new(Shared::default());
         self.feeds.push(Feed { shared: shared.clone() });
-        Subscription { replay: VecDeque::new(), shared }
+        Subscription { replay: VecDeque::new(), last_seq, shared }
     }
 
     /// Tells everybody; never waits.
@@ -254,7 +264,7 @@ mod tests {
     #[tokio::test]
     async fn a_listener_hears_everything_in_order_and_then_the_end() {
         let mut listeners = Listeners::default();
-        let mut subscription = listeners.add();
+        let mut subscription = listeners.add(None);
         for seq in 1..=3 {
             listeners.tell(&event(seq));
         }
@@ -268,7 +278,7 @@ mod tests {
     #[tokio::test]
     async fn a_slow_listener_is_told_what_it_missed_where_it_missed_it() {
         let mut listeners = Listeners::default();
-        let (mut slow, mut quick) = (listeners.add(), listeners.add());
+        let (mut slow, mut quick) = (listeners.add(None), listeners.add(None));
         let first = BACKLOG_EVENTS.min(BACKLOG_BYTES.div_ceil(weight(&event(0)))) as u64;
         for seq in 1..=first + 10 {
             listeners.tell(&event(seq));
@@ -285,8 +295,8 @@ mod tests {
     #[test]
     fn listeners_that_left_are_forgotten() {
         let mut listeners = Listeners::default();
-        let _stays = listeners.add();
-        drop(listeners.add());
+        let _stays = listeners.add(None);
+        drop(listeners.add(None));
         listeners.tell(&event(1));
         assert_eq!(listeners.feeds.len(), 1);
     }

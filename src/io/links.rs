@@ -106,15 +106,16 @@ pub(crate) fn is_loopback(link: &Link) -> bool {
 }
 
 /// Whom a broadcast from this address reaches. An address that was set up without a broadcast
-/// address has one all the same: the kernel takes the last address of the subnet for one. A
-/// point-to-point link and the loopback have none.
+/// address (the system's list then repeats the address itself) has one all the same: the kernel
+/// takes the last address of the subnet for one. A point-to-point link and the loopback have none.
 fn net(interface: &Interface, addr: &if_addrs::Ifv4Addr) -> Ipv4Net {
     let none = Ipv4Net { addr: addr.ip, broadcast: None, limited: false };
     if addr.ip.is_loopback() || interface.is_p2p || addr.prefixlen > 30 {
         return none;
     }
     let last = Ipv4Addr::from_bits(addr.ip.to_bits() | !addr.netmask.to_bits());
-    let broadcast = addr.broadcast.filter(|given| !given.is_unspecified()).unwrap_or(last);
+    let given = addr.broadcast.filter(|given| !given.is_unspecified() && *given != addr.ip);
+    let broadcast = given.unwrap_or(last);
     Ipv4Net { broadcast: Some(broadcast), limited: true, ..none }
 }
 
@@ -296,6 +297,7 @@ mod tests {
             v4("eth0", 2, [192, 168, 1, 5], 24, Some([192, 168, 1, 255])),
             v4("lo", 1, [127, 0, 0, 1], 8, None),
             v4("eth0", 2, [10, 0, 0, 5], 16, None),
+            v4("eth0", 2, [10, 1, 0, 5], 24, Some([10, 1, 0, 5])),
             v4("tun0", 4, [10, 8, 0, 2], 24, None),
             v4("docker0", 5, [172, 17, 0, 1], 16, Some([172, 17, 255, 255])),
         ]
@@ -319,7 +321,8 @@ mod tests {
         assert!(!links[0].v4[0].limited);
         assert_eq!(links[1].v4[0].broadcast, Some([192, 168, 1, 255].into()));
         assert_eq!(links[1].v4[1].broadcast, Some([10, 0, 255, 255].into()));
-        assert!(links[1].v4[1].limited);
+        assert_eq!(links[1].v4[2].broadcast, Some([10, 1, 0, 255].into()));
+        assert!(links[1].v4.iter().all(|net| net.limited));
         assert_eq!(links[2].v4[0].broadcast, None);
     }
 

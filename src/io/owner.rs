@@ -107,8 +107,7 @@ impl From<SocketError> for StartError {
     fn from(source: SocketError) -> Self {
         match source.source.kind() {
             io::ErrorKind::AddrInUse => {
-                let port = source.at.port();
-                Self::PortTaken { port, holder: holder(port), source }
+                Self::PortTaken { port: source.at.port(), holder: None, source }
             }
             io::ErrorKind::PermissionDenied => Self::Permission(source),
             _ => Self::Socket(source),
@@ -116,11 +115,22 @@ impl From<SocketError> for StartError {
     }
 }
 
+impl StartError {
+    /// Adds who holds the port, which takes a look at every process: only for an error that is
+    /// shown.
+    fn with_holder(mut self) -> Self {
+        if let Self::PortTaken { port, holder: name, .. } = &mut self {
+            *name = holder(*port);
+        }
+        self
+    }
+}
+
 /// Starts a node: binds, opens the store, announces, and leaves the rest to a task of the current
 /// tokio runtime.
 pub async fn start(start: Start) -> Result<Running, StartError> {
     let lock = Lock::take(&start.paths)?;
-    Owner::open(&start, lock)?.run(start, None)
+    Owner::open(&start, lock).map_err(StartError::with_holder)?.run(start, None)
 }
 
 /// Goes on with a node that another process handed over.
@@ -173,7 +183,7 @@ pub async fn succeed(
             {
                 sleep(RACE_STEP).await;
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.with_holder()),
         }
     }
 }

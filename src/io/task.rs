@@ -142,7 +142,7 @@ impl Task {
     async fn run(mut self) -> Stopped {
         loop {
             match self.wait().await {
-                Woken::Stop => return self.end().await,
+                Woken::Stop => return Box::pin(self.end()).await,
                 Woken::Results(results) => self.settle(results),
                 Woken::Ask(ask) => self.ask(ask),
                 Woken::Links => self.relink(),
@@ -309,7 +309,7 @@ impl Task {
         after: Option<u64>,
         answer: oneshot::Sender<Result<Subscription, Gone>>,
     ) {
-        let mut subscription = self.listeners.add();
+        let mut subscription = self.listeners.add(self.disk.last_seq());
         for news in self.news.drain(..) {
             self.listeners.tell(&news);
         }

@@ -229,6 +229,7 @@ impl PeerNote {
             greeted: self.greeted_ago.map(|ago| before(now, ago)),
             answered: self.answered_ago.map(|ago| before(now, ago)),
             told: self.told,
+            untold: false,
         }
     }
 }

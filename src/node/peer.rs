@@ -126,6 +126,8 @@ pub(crate) struct Peer {
     pub(crate) answered: Option<Tick>,
     /// The announcement of ours that it was told in full.
     pub(crate) told: u32,
+    /// It lost an address of which no face was told yet.
+    pub(crate) untold: bool,
 }
 
 /// One address of a peer.
@@ -174,6 +176,7 @@ impl Peer {
             greeted: None,
             answered: None,
             told: 0,
+            untold: false,
         }
     }
 
@@ -237,7 +240,7 @@ impl Peer {
 
     /// Whether it says that its user is away.
     pub(crate) fn is_absent(&self) -> bool {
-        self.options.contains(command::entry::ABSENCE)
+        self.dialect.habits.tells_absence && self.options.contains(command::entry::ABSENCE)
     }
 
     /// Whether it asked to be told by unicast too (`DIALUPOPT`), or our broadcasts end before it.

@@ -196,7 +196,11 @@ impl Presence {
         at: (LinkId, SocketAddr),
     ) {
         let first = self.answers.is_empty();
-        self.answers.insert(to, at);
+        let owed = self.answers.entry(to).or_insert(at);
+        // An entry that came on both families is answered where everybody can be written to.
+        if at.1.is_ipv4() || owed.1.is_ipv6() {
+            *owed = at;
+        }
         if first {
             let most = by_count(&turn.base.policy.answer_delays, roster.len());
             let delay = turn.base.policy.answer_delay_floor + turn.random(most);

@@ -176,10 +176,12 @@ impl Roster {
         let Some(no) = self.by_addr.remove(&addr) else { return };
         let Some(peer) = self.peers.get_mut(&no) else { return };
         if peer.places.len() > 1 {
-            let was_first = peer.places.first().is_some_and(|place| place.addr == addr);
             peer.places.retain(|place| place.addr != addr);
-            // A peer that says goodbye says it on each of its links: more will follow.
-            if was_first && reason != DownReason::Exit {
+            // A peer that says goodbye says it on each of its links: more will follow, or it shows
+            // itself at an address that is left.
+            if reason == DownReason::Exit {
+                peer.untold = true;
+            } else {
                 tell(turn, peer, News::Changed);
             }
         } else {
@@ -214,7 +216,9 @@ impl Roster {
         if let Some(no) = self.at(seen.from) {
             if self.lives_there(no, seen, nick) {
                 self.touch(no, seen, now);
-                return (Met { peer: no, moved: false }, News::None);
+                let untold = self.get_mut(no).is_some_and(|peer| std::mem::take(&mut peer.untold));
+                let news = if untold { News::Changed } else { News::None };
+                return (Met { peer: no, moved: false }, news);
             }
             // The names may only be read better now; the charset they showed is still right.
             charsets = self.get(no).filter(|peer| peer.is(seen)).map_or(charsets, |p| p.charsets);

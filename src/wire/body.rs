@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::attach::{FileEntry, FileList};
 use super::command::{Command, CommandWord, Options, PacketNo, message};
 use super::dialect::{Dialect, Habits, TextForm};
-use super::entry::Presence;
+use super::entry::{Presence, Renamed};
 use super::hosts::HostList;
 use super::packet::{Head, RawPacket};
 use super::scan;
@@ -60,12 +60,14 @@ pub const TEXT_MAX: usize = 64 * 1024;
 pub const DATAGRAM_MAX: usize = 32_767;
 
 impl Body {
-    /// `remembered` is the charset of the sender's texts; `names` is how its names are judged.
+    /// `remembered` is the charset of the sender's texts; `names` is how its names are judged. What
+    /// the body says about the header goes to `renamed`.
     pub(super) fn read(
         raw: &RawPacket<'_>,
         dialect: &'static Dialect,
         remembered: Option<Verdict>,
         names: &Ladder,
+        renamed: &mut Renamed,
     ) -> Self {
         let texts = Ladder { remembered, ..*names };
         match raw.command() {
@@ -74,7 +76,11 @@ impl Body {
             | Command::BR_ABSENCE
             | Command::ANSENTRY
             | Command::BR_ISGETLIST2
-            | Command::NOOPERATION => Self::Presence(Presence::read(raw, names)),
+            | Command::NOOPERATION => {
+                let presence;
+                (presence, *renamed) = Presence::read(raw, names);
+                Self::Presence(presence)
+            }
             Command::SENDMSG => Self::Message(Message::read(raw, dialect, &texts)),
             Command::RECVMSG
             | Command::READMSG

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use super::command::{Command, CommandWord, Options, entry};
-use super::packet::{Head, NAME_MAX, RawPacket, name, name_bytes};
+use super::packet::{FIELD_MAX, Head, NAME_MAX, RawPacket, name, name_bytes};
 use super::scan;
 use super::text::{self, Charset, Ladder, Office, Sure, Verdict};
 
@@ -22,19 +22,24 @@ pub struct Presence {
     pub charset: Verdict,
     /// Version of the client, the `VS` line: `type:major:minor:revision`.
     pub version: Option<String>,
-    /// Log-on name from the `UN` line; taken out by [`super::Packet::read`].
+}
+
+/// What the UTF-8 lines of an entry packet say about its header.
+#[derive(Default)]
+pub(super) struct Renamed {
+    /// Log-on name from the `UN` line.
     pub(super) user: Option<String>,
-    /// Computer name from the `HN` line; taken out by [`super::Packet::read`].
+    /// Computer name from the `HN` line.
     pub(super) host: Option<String>,
-    /// Whether the lines proved the charset.
-    pub(super) proved: bool,
+    /// The charset of the header, if the lines prove it.
+    pub(super) proof: Option<Verdict>,
 }
 
 impl Presence {
     /// Reads the body of an entry packet. The UTF-8 lines count only with `CAPUTF8OPT`; nickname
     /// and group are not taken from the lines of an `ANSENTRY` (wire reference, 5; vector
     /// `ansentry-trailer-nn`).
-    pub(super) fn read(raw: &RawPacket<'_>, ladder: &Ladder) -> Self {
+    pub(super) fn read(raw: &RawPacket<'_>, ladder: &Ladder) -> (Self, Renamed) {
         let mut sections = raw.sections();
         let (first, second) = (sections.next(), sections.next());
         let early = first.is_some_and(|first| first.starts_with(b"\n"));
@@ -43,15 +48,12 @@ impl Presence {
         let lines = lines.filter(|_| raw.options().contains(entry::CAP_UTF8));
         let lines = Lines::read(lines.unwrap_or_default());
 
-        let mut charset = ladder.judge(&[raw.main(), group]);
-        let proof = if ladder.declared_utf8 {
-            None
-        } else {
-            lines.prove([raw.user, raw.host, raw.main(), group], charset.charset)
-        };
-        if let Some(proof) = proof {
-            charset = Verdict { charset: proof, sure: Sure::Declared };
-        }
+        let judged = ladder.judge(&[raw.main(), group]);
+        let proof = lines
+            .prove([raw.user, raw.host, raw.main(), group], judged.charset)
+            .filter(|_| !ladder.declared_utf8)
+            .map(|charset| Verdict { charset, sure: Sure::Declared });
+        let charset = proof.unwrap_or(judged);
         let kept = |line: Option<Cow<'_, str>>| {
             let mut line = line?.into_owned();
             text::cut(&mut line, NAME_MAX);
@@ -61,15 +63,18 @@ impl Presence {
             Command::ANSENTRY => (None, None),
             _ => (lines.nick, lines.group),
         };
-        Self {
+        let presence = Self {
             nick: kept(nick).unwrap_or_else(|| name(raw.main(), charset.charset)),
             group: kept(group_line).unwrap_or_else(|| name(group, charset.charset)),
             charset,
             version: kept(lines.version),
+        };
+        let renamed = Renamed {
             user: kept(lines.user.filter(|user| !user.is_empty())),
             host: kept(lines.host.filter(|host| !host.is_empty())),
-            proved: proof.is_some(),
-        }
+            proof,
+        };
+        (presence, renamed)
     }
 }
 
@@ -131,7 +136,13 @@ impl<'a> Lines<'a> {
 /// Whether `head` is `line` in this charset. What the code page lacked is one `?` in the head, or
 /// two for a character beyond U+FFFF (wire reference, 2.5).
 fn repeats(head: &[u8], line: &str, charset: Charset) -> bool {
-    let Some(head) = charset.decode_strictly(head) else { return false };
+    // Names of official clients have at most 79 bytes; those of others are decoded elsewhere.
+    let mut buffer = [0; 3 * FIELD_MAX + 16];
+    let head = match head.len() {
+        ..=FIELD_MAX => charset.decode_into(head, &mut buffer),
+        _ => None,
+    };
+    let Some(head) = head else { return false };
     let mut head = head.chars();
     for said in line.chars() {
         match head.next() {
@@ -296,7 +307,8 @@ mod tests {
             assert_eq!((presence.nick.as_str(), presence.group.as_str()), ("小王", "研发部"));
             assert_eq!(presence.version.as_deref(), Some("00F10001:0:1:0"));
             assert_eq!(packet.user, "王");
-            assert_eq!(presence.proved, form == Form::Full);
+            let proved = presence.charset.sure == Sure::Declared;
+            assert_eq!(proved, form == Form::Full);
         }
     }
 }

@@ -6,6 +6,7 @@ use std::fmt;
 use super::body::Body;
 use super::command::{Command, CommandWord, Options, PacketNo, message};
 use super::dialect::Dialect;
+use super::entry::Renamed;
 use super::scan;
 use super::text::{self, Charset, Ladder, Office, Sure, Verdict};
 
@@ -74,7 +75,12 @@ impl<'a> RawPacket<'a> {
             }
             None => (bytes, None, (&b""[..], None)),
         };
-        if scan::decimal(scan::leading_digits(version).0) != Some(1) {
+        let is_one = match version {
+            [b'1'] => true,
+            [b'1', second, ..] if !second.is_ascii_digit() => true,
+            _ => scan::decimal(scan::leading_digits(version).0) == Some(1),
+        };
+        if !is_one {
             return Err(ParseError::Version);
         }
         let number = scan::decimal(number_text).ok_or(ParseError::PacketNo)?;
@@ -135,6 +141,7 @@ impl<'a> RawPacket<'a> {
 }
 
 /// A field of the header, and what follows its colon. A NUL ends the header early.
+#[inline]
 fn field(bytes: &[u8]) -> Result<(&[u8], &[u8]), ParseError> {
     let end = scan::end_of_field(bytes).ok_or(ParseError::Fields)?;
     let (field, tail) = bytes.split_at(end);
@@ -208,22 +215,20 @@ impl Packet {
             dialect: dialect.charset,
             office: hint.office,
         };
-        let mut body = Body::read(raw, dialect, hint.text.or(hint.names), &ladder);
+        // Only entry packets may rename their sender (wire reference, 14.10).
+        let mut renamed = Renamed::default();
+        let remembered = hint.text.or(hint.names);
+        let body = Body::read(raw, dialect, remembered, &ladder, &mut renamed);
         let mut names = ladder.judge(&[raw.user, raw.host]);
-        let (mut user, mut host) = (None, None);
-        if let Body::Presence(presence) = &mut body {
-            // Only entry packets may rename their sender (wire reference, 14.10).
-            (user, host) = (presence.user.take(), presence.host.take());
+        if let Some(proof) = renamed.proof.filter(|_| names.sure != Sure::Ascii) {
             // What the lines proved holds for the header as well: one writer, one code page.
-            if presence.proved && names.sure != Sure::Ascii {
-                names = presence.charset;
-            }
+            names = proof;
         }
         Self {
             dialect,
             number: raw.number,
-            user: user.unwrap_or_else(|| name(raw.user, names.charset)),
-            host: host.unwrap_or_else(|| name(raw.host, names.charset)),
+            user: renamed.user.unwrap_or_else(|| name(raw.user, names.charset)),
+            host: renamed.host.unwrap_or_else(|| name(raw.host, names.charset)),
             names,
             command: raw.command(),
             options,

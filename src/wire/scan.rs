@@ -10,6 +10,7 @@ use memchr::memchr;
 pub(crate) const BEL: u8 = 0x07;
 
 /// Reads `digits` as an unsigned decimal number. Digits only: no sign, no blank, no overflow.
+#[inline]
 pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
     whole::<10>(digits)
 }
@@ -35,14 +36,21 @@ fn whole<const BASE: u8>(digits: &[u8]) -> Option<u64> {
 
 /// The number at the head of `bytes` and what follows it; none if there is no digit or it exceeds
 /// 64 bits.
+#[inline]
 fn leading_number<const BASE: u8>(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    // So many digits cannot overflow in any base up to 16.
+    const SAFE: usize = 16;
     let (mut value, mut rest) = (0_u64, bytes);
     while let [byte, tail @ ..] = rest {
-        let digit = digit(*byte);
+        let digit = if BASE == 10 { byte.wrapping_sub(b'0') } else { digit(*byte) };
         if digit >= BASE {
             break;
         }
-        value = value.checked_mul(BASE.into())?.checked_add(digit.into())?;
+        value = if bytes.len() - rest.len() < SAFE {
+            value.wrapping_mul(BASE.into()).wrapping_add(digit.into())
+        } else {
+            value.checked_mul(BASE.into())?.checked_add(digit.into())?
+        };
         rest = tail;
     }
     (rest.len() < bytes.len()).then_some((value, rest))
@@ -50,6 +58,7 @@ fn leading_number<const BASE: u8>(bytes: &[u8]) -> Option<(u64, &[u8])> {
 
 /// The value of a digit of base 16 or less; 255 for anything else.
 fn digit(byte: u8) -> u8 {
+    #[expect(clippy::indexing_slicing, reason = "runs in the compiler, over digits of our own")]
     const VALUES: [u8; 256] = {
         let mut values = [u8::MAX; 256];
         let (mut rest, mut value): (&[u8], u8) = (b"00112233445566778899aAbBcCdDeEfF", 0);
@@ -71,6 +80,7 @@ pub(crate) fn leading_digits(bytes: &[u8]) -> (&[u8], &[u8]) {
 
 /// Where the first colon or NUL is. Fields are short, so this looks at eight bytes at a time and
 /// has no start-up cost, unlike a search made for long texts.
+#[inline]
 pub(crate) fn end_of_field(bytes: &[u8]) -> Option<usize> {
     const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
     const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);

@@ -49,15 +49,12 @@ impl Charset {
 
     /// Decodes into a string of its own; bytes that are no character become U+FFFD.
     pub(super) fn decode_owned(self, bytes: &[u8]) -> String {
-        // Below this the standard library's check is done before a wider one has begun.
-        const SHORT: usize = 32;
-        if self == Self::UTF_8 && bytes.len() > SHORT {
-            return self.decode(bytes).into_owned();
+        if bytes.is_ascii() {
+            // Latin-1 and UTF-8 agree here, and this is the quickest way to a string.
+            return encoding_rs::mem::decode_latin1(bytes).into_owned();
         }
-        if (self == Self::UTF_8 || bytes.is_ascii())
-            && let Ok(text) = str::from_utf8(bytes)
-        {
-            return text.to_owned();
+        if self == Self::UTF_8 {
+            return self.decode(bytes).into_owned();
         }
         // Two bytes of a legacy charset are three of UTF-8 nearly always, so this fits at once.
         let mut text = String::with_capacity(bytes.len() + bytes.len() / 2 + 4);
@@ -73,6 +70,14 @@ impl Charset {
         }
     }
 
+    /// Decodes into `buffer` if every byte belongs to a character and all of them fit.
+    pub(super) fn decode_into<'b>(self, bytes: &[u8], buffer: &'b mut [u8]) -> Option<&'b str> {
+        let mut decoder = self.0.new_decoder_without_bom_handling();
+        let (result, _, written) = decoder.decode_to_utf8_without_replacement(bytes, buffer, true);
+        (result == DecoderResult::InputEmpty).then_some(())?;
+        str::from_utf8(buffer.get(..written)?).ok()
+    }
+
     /// Decodes if every byte belongs to a character.
     pub fn decode_strictly(self, bytes: &[u8]) -> Option<Cow<'_, str>> {
         self.0.decode_without_bom_handling_and_without_replacement(bytes)
@@ -81,7 +86,12 @@ impl Charset {
     /// Whether every byte belongs to a character. Allocates nothing.
     pub fn reads(self, bytes: &[u8]) -> bool {
         if self == Self::UTF_8 {
-            return Encoding::utf8_valid_up_to(bytes) == bytes.len();
+            // Other charsets show in the first characters that they are none, long before a wide
+            // check is under way.
+            const FIRST: usize = 48;
+            let broken = |first| str::from_utf8(first).is_err_and(|e| e.error_len().is_some());
+            return !broken(bytes.get(..FIRST).unwrap_or(bytes))
+                && Encoding::utf8_valid_up_to(bytes) == bytes.len();
         }
         if bytes.is_ascii() && self.0.is_ascii_compatible() {
             return true;

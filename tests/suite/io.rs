@@ -5,7 +5,7 @@ use std::future::Future;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use feige::io::control::{JoinError, Joined, Succeeded, join};
 use feige::io::lab::{Heard, Peer, free_port};
@@ -21,7 +21,7 @@ use feige::wire::Office;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// Longer than anything here takes, even on a machine that is busy.
 const WHILE: Duration = Duration::from_secs(20);
@@ -316,6 +316,18 @@ async fn a_joined_command_asks_and_hears_like_the_owner() {
 }
 
 #[tokio::test]
+async fn a_home_with_a_long_path_can_be_joined_too() {
+    let mut host = Host::new(16, 1, free_port().unwrap());
+    let long = host.home.path().join("x".repeat(120));
+    std::fs::create_dir(&long).unwrap();
+    host.home = TempDir::new_in(long).unwrap();
+    let node = host.start("Far away").await;
+    assert_eq!(lasting(&host).await.hello.nick, "Far away");
+    node.stop().await;
+    assert!(join(&host.paths(), false).await.unwrap().is_none());
+}
+
+#[tokio::test]
 async fn an_asked_for_end_is_everybodys_end() {
     let port = free_port().unwrap();
     let host = Host::new(7, 1, port);
@@ -342,6 +354,8 @@ async fn what_is_stored_is_told_again_to_those_who_come_late() {
     }
     let joined = join(&host.paths(), false).await.unwrap().unwrap();
     let mut events = joined.handle.subscribe_after(Some(2)).await.unwrap();
+    assert_eq!(events.last_seq(), Some(5));
+    assert_eq!(node.handle().subscribe().await.unwrap().last_seq(), Some(5));
     peer.send(&checked(6, "message 6"), host.addr).await.unwrap();
     for seq in 3..=6 {
         assert_eq!(message(&mut events, &format!("message {seq}")).await.seq, Some(seq));

@@ -24,7 +24,7 @@ impl Page {
         let mut heading = String::new();
         for line in text.lines() {
             if let Some(title) = line.strip_prefix('#') {
-                heading = title.trim_start_matches('#').trim().to_owned();
+                title.trim_start_matches('#').trim().clone_into(&mut heading);
                 if heading.ends_with('`') {
                     sections.insert(heading.clone(), BTreeSet::new());
                 }

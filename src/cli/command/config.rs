@@ -1,6 +1,7 @@
 //! `feige config`: the settings in force, and how to change them.
 
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::process::Command;
 
 use serde::Serialize;
@@ -9,6 +10,8 @@ use crate::cli::client::Client;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::Printer;
 use crate::cli::{Globals, OwnGroup, in_runtime};
+use crate::io::StartError;
+use crate::io::links::{Kind, Selection};
 use crate::node::Request;
 use crate::store::settings::{Entry, Settings, Source};
 use crate::store::{Paths, process_env};
@@ -16,7 +19,8 @@ use crate::term;
 
 /// Print the settings in force, with where each came from; or change them
 ///
-/// A flag beats a FEIGE_* variable, a variable beats your file, your file beats the office's.
+/// A flag beats a FEIGE_* variable, a variable beats your file, your file beats the office's. Below
+/// the settings stand the network links of this host, and which of them are used.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -74,6 +78,7 @@ impl Args {
                 let flags = globals.flags(self.own.group.as_deref());
                 let settings = Settings::load(&paths, &process_env, &flags)?;
                 print(&mut printer, &paths, &settings)?;
+                print_links(&mut printer, &settings)?;
             }
             Some(Ask::Path) => printer.line(&paths.config.display().to_string())?,
             Some(Ask::Edit) => edit(&paths)?,
@@ -115,6 +120,51 @@ fn print(printer: &mut Printer, paths: &Paths, settings: &Settings) -> Result<()
         printer.line(&format!("{key}  {value}  {}", origin(entry, paths)))?;
     }
     Ok(())
+}
+
+/// The links of this host, and which of them are used: those of containers and tunnels are often
+/// better left out.
+fn print_links(printer: &mut Printer, settings: &Settings) -> Result<(), CliError> {
+    #[derive(Serialize)]
+    struct Line<'l> {
+        v: u8,
+        link: &'l str,
+        addresses: Vec<String>,
+        kind: &'static str,
+        used: bool,
+    }
+    let read = |bind: &[IpAddr], skip: &[String]| {
+        let selection = Selection::new(bind, skip).map_err(StartError::SkipLinks)?;
+        selection.read().map_err(StartError::Links)
+    };
+    let used = read(&settings.bind.value, &settings.skip_links.value)?;
+    let all = read(&[], &[])?;
+    let columns = all.iter().map(|link| term::width(&link.name)).max().unwrap_or(0);
+    for link in &all {
+        let (kind, advice) = kind(&link.name);
+        let is_used = used.iter().any(|used| used.id == link.id);
+        let v4 = link.v4.iter().map(|net| net.addr.to_string());
+        let addresses: Vec<_> = v4.chain(link.v6.iter().map(ToString::to_string)).collect();
+        if printer.is_json() {
+            printer.json(&Line { v: 1, link: &link.name, addresses, kind, used: is_used })?;
+            continue;
+        }
+        let name = term::pad(&term::safe(&link.name), columns);
+        let advice = if is_used { advice } else { "left out" };
+        let line = format!("link  {name}  {}  {advice}", addresses.join(" "));
+        printer.line(line.trim_end())?;
+    }
+    Ok(())
+}
+
+/// What a link looks like, and what to say of it where it is used.
+fn kind(name: &str) -> (&'static str, &'static str) {
+    match Kind::of(name) {
+        Kind::Ordinary => ("ordinary", ""),
+        Kind::Loopback => ("loopback", ""),
+        Kind::Container => ("container", "(for containers; skip_links leaves it out)"),
+        Kind::Vpn => ("vpn", "(a tunnel; skip_links leaves it out)"),
+    }
 }
 
 /// For programs.

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::lines::Lines;
-use super::{ANSWER_MAX, Hello, ToClient, ToNode, encode, is_own, socket_path};
+use super::{ANSWER_MAX, Hello, ToClient, ToNode, encode, is_own, short_path, socket_path};
 use crate::io::VERSION;
 use crate::io::handle::{Ask, Gone, Handle, Listeners, Subscription};
 use crate::io::handover::Handed;
@@ -100,7 +100,11 @@ const HELLO_WAIT: Duration = Duration::from_secs(2);
 pub async fn join(paths: &Paths, lasting: bool) -> Result<Option<Joined>, JoinError> {
     let path = socket_path(paths);
     let failed = |source| JoinError::Socket { path: path.clone(), source };
-    let stream = match UnixStream::connect(&path).await {
+    let connect = async {
+        let (short, _folder) = short_path(paths)?;
+        UnixStream::connect(short).await
+    };
+    let stream = match connect.await {
         Ok(stream) => stream,
         Err(error) if is_absence(&error) => return Ok(None),
         Err(error) => return Err(failed(error)),
@@ -151,7 +155,10 @@ struct Waiting {
     /// Subscribers until the owner has confirmed the first of them.
     subscribers: Vec<oneshot::Sender<Result<Subscription, Gone>>>,
     listeners: Listeners,
+    /// The owner has confirmed the first subscription.
     subscribed: bool,
+    /// The newest stored event told until now.
+    last_seq: Option<u64>,
     /// Set when the connection ended; nobody is let in any more.
     ended: Option<Gone>,
 }
@@ -174,7 +181,7 @@ impl Waiting {
                 Some(ToNode::Ask { id: self.next, request })
             }
             Ask::Subscribe(_, answer) if self.subscribed => {
-                let _ = answer.send(Ok(self.listeners.add()));
+                let _ = answer.send(Ok(self.listeners.add(self.last_seq)));
                 None
             }
             Ask::Subscribe(after, answer) => {
@@ -281,14 +288,18 @@ impl Reader {
                     let _ = answer.send(Ok(reply));
                 }
             }
-            ToClient::Subscribed => {
+            ToClient::Subscribed { last_seq } => {
                 waiting.subscribed = true;
+                waiting.last_seq = last_seq;
                 for subscriber in std::mem::take(&mut waiting.subscribers) {
-                    let subscription = waiting.listeners.add();
+                    let subscription = waiting.listeners.add(last_seq);
                     let _ = subscriber.send(Ok(subscription));
                 }
             }
-            ToClient::Event(event) => waiting.listeners.tell(&Arc::new(*event)),
+            ToClient::Event(event) => {
+                waiting.last_seq = waiting.last_seq.max(event.seq);
+                waiting.listeners.tell(&Arc::new(*event));
+            }
             ToClient::HandOver(bundle) => {
                 let fds = self.lines.take_fds();
                 let handed = Handed::new(Arc::unwrap_or_clone(bundle), fds)

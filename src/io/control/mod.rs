@@ -14,9 +14,11 @@ mod server;
 
 use std::io;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
 use super::handle::Stamped;
@@ -79,8 +81,8 @@ enum ToClient {
     Hello(Box<Hello>),
     /// Answer to a request.
     Answer { id: u64, reply: Reply },
-    /// From here on every event comes.
-    Subscribed,
+    /// From here on every event comes; the newest one told before.
+    Subscribed { last_seq: Option<u64> },
     /// Something happened.
     Event(Box<Stamped>),
     /// The client's turn to be the owner, if it wants; the sockets came just before.
@@ -98,9 +100,27 @@ const ASK_MAX: usize = 4 << 20;
 /// Longest line of the owner: the state of a node with a full roster.
 const ANSWER_MAX: usize = 256 << 20;
 
-/// The socket's path.
-pub(crate) fn socket_path(paths: &Paths) -> PathBuf {
-    paths.runtime_dir.join("control")
+/// The socket's name in the runtime folder.
+const SOCKET: &str = "control";
+
+fn socket_path(paths: &Paths) -> PathBuf {
+    paths.runtime_dir.join(SOCKET)
+}
+
+/// Longest path of a socket that the system takes, bytes (unix(7)).
+const SOCKET_PATH_MAX: usize = 107;
+
+/// A path of the socket that is short enough, and what has to stay open while it is used: where
+/// the folder's own path is too long, it is reached through its descriptor.
+fn short_path(paths: &Paths) -> io::Result<(PathBuf, Option<OwnedFd>)> {
+    let path = socket_path(paths);
+    if path.as_os_str().len() <= SOCKET_PATH_MAX || !cfg!(target_os = "linux") {
+        return Ok((path, None));
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = rustix::fs::open(&paths.runtime_dir, flags, Mode::empty())?;
+    let name = folder.as_raw_fd().to_string();
+    Ok((Path::new("/proc/self/fd").join(name).join(SOCKET), Some(folder)))
 }
 
 fn encode<T: Serialize>(line: &T) -> io::Result<Vec<u8>> {

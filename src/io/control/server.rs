@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::lines::{Lines, send_fds};
-use super::{ASK_MAX, Hello, ToClient, ToNode, encode, is_own, socket_path};
+use super::{ASK_MAX, Hello, ToClient, ToNode, encode, is_own, short_path, socket_path};
 use crate::io::handle::{Empty, Handle, Subscription};
 use crate::io::handover::Bundle;
 use crate::node::{Reply, Request};
@@ -70,7 +70,8 @@ pub(crate) fn bind(paths: &Paths) -> io::Result<UnixListener> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let listener = UnixListener::bind(&path)?;
+    let (short, _folder) = short_path(paths)?;
+    let listener = UnixListener::bind(short)?;
     // The folder is ours alone, so nobody came in between.
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
     Ok(listener)
@@ -337,8 +338,9 @@ async fn answer_one(
     let line = match answer {
         ToWrite::Line(line) => line,
         ToWrite::Subscription(subscription) => {
+            let last_seq = subscription.last_seq();
             *events = Some(subscription);
-            ToClient::Subscribed
+            ToClient::Subscribed { last_seq }
         }
     };
     write.write_all(&encode(&line)?).await

@@ -15,6 +15,7 @@ pub const FEIQ: Dialect = Dialect {
     habits: Habits {
         text: Reads::Only(Charset::GBK, emoticon::substitute),
         reads_full_entry: false,
+        tells_absence: true,
         numbers_from_one: true,
         list_joint: "\x07",
         list_nul: true,

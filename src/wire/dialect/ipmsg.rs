@@ -10,6 +10,7 @@ pub const IPMSG: Dialect = Dialect {
     habits: Habits {
         text: Reads::WhatItAnnounces,
         reads_full_entry: true,
+        tells_absence: true,
         numbers_from_one: false,
         list_joint: "\x07",
         list_nul: false,

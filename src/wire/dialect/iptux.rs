@@ -12,6 +12,7 @@ pub const IPTUX: Dialect = Dialect {
     habits: Habits {
         text: Reads::All(Charset::GB18030),
         reads_full_entry: false,
+        tells_absence: false,
         numbers_from_one: true,
         list_joint: "\x07:",
         list_nul: true,

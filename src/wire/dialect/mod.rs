@@ -47,6 +47,9 @@ pub struct Habits {
     /// Reads the UTF-8 lines of a full entry sent by unicast; iptux goes deaf and FeiQ shows
     /// garbage on them (`iptux-dialect.md`, trap 2).
     pub reads_full_entry: bool,
+    /// Sets `ABSENCEOPT` when its user is away. iptux sets that bit in every entry, answer and
+    /// absence packet (vectors `iptux-core-0.8.3-000`, `-004`, `-023`).
+    pub tells_absence: bool,
     /// Numbers its packets from 1 at each start, so that an entry with a low number begins a new
     /// epoch (`iptux-dialect.md`, trap 9; threats rule 10).
     pub numbers_from_one: bool,
@@ -139,8 +142,11 @@ pub const DIALECTS: &[&Dialect] = &[&FEIGE, &FEIQ, &IPTUX, &IPMSG];
 impl Dialect {
     /// The dialect of a packet, with what is already known of its sender.
     pub fn recognise(raw: &RawPacket<'_>, known: Option<&'static Self>) -> &'static Self {
-        let shown =
-            DIALECTS.iter().copied().find(|dialect| (dialect.recognises)(raw)).unwrap_or(&IPMSG);
+        // Every dialect but the last shows itself by a tag behind the version number.
+        let shown = match raw.version {
+            b"1" => &IPMSG,
+            _ => DIALECTS.iter().find(|dialect| (dialect.recognises)(raw)).unwrap_or(&&IPMSG),
+        };
         match known {
             Some(known) if known.may_hide_as == Some(shown.name) && !is_entry(raw) => known,
             _ => shown,

@@ -117,6 +117,11 @@ pub(super) fn is_gb2312(parts: &[&[u8]]) -> bool {
 fn part_is_gb2312(part: &[u8]) -> bool {
     let mut rest = part;
     loop {
+        while let Some((word, tail)) = rest.split_first_chunk::<8>()
+            && word.is_ascii()
+        {
+            rest = tail;
+        }
         while let [byte, tail @ ..] = rest
             && byte.is_ascii()
         {

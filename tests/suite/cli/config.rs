@@ -20,11 +20,28 @@ fn settings_are_printed_with_where_they_came_from() {
     assert_eq!(setting("charset"), ("auto".into(), "default".into()));
     let page = crate::json::Page::read();
     for line in &lines {
-        page.describes("object", "setting", line.as_object().expect("an object"));
+        let object = line.as_object().expect("an object");
+        let name = if object.contains_key("key") { "setting" } else { "used_link" };
+        page.describes("object", name, object);
     }
     let words = home.run(&["config"]).code(0).out;
     assert!(words.lines().any(|line| line.contains("研发部") && line.contains("config.toml")));
     assert!(words.lines().any(|line| line.contains("张三") && line.contains("FEIGE_NICK")));
+}
+
+#[test]
+fn links_are_named_with_whether_they_are_used() {
+    let home = Lan::new().home("a");
+    let link = |env: &[(&str, &str)]| {
+        let done = home.feige(&["config", "--json"]).envs(env.iter().copied()).output();
+        let out = String::from_utf8(done.expect("it runs").stdout).expect("UTF-8");
+        let lines = out.lines().map(|line| serde_json::from_str(line).expect("JSON"));
+        lines.into_iter().find(|line: &serde_json::Value| line["kind"] == "loopback")
+    };
+    let lo = link(&[("FEIGE_BIND", "")]).expect("there is a loopback");
+    assert_eq!((&lo["link"], &lo["used"]), (&"lo".into(), &true.into()));
+    let lo = link(&[("FEIGE_SKIP_LINKS", "lo")]).expect("it is listed all the same");
+    assert_eq!(lo["used"], false);
 }
 
 #[test]

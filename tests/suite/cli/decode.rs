@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use etherparse::{IpFragOffset, IpHeaders, IpNumber, Ipv4Header, PacketBuilder};
+use etherparse::{IpFragOffset, IpHeaders, IpNumber, Ipv4Extensions, Ipv4Header, PacketBuilder};
 use serde_json::Value;
 
 use crate::json::Page;
@@ -25,7 +25,7 @@ fn decoded(home: &TestHome, args: &[&str], input: &[u8]) -> Vec<Value> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn fragments(payload: &[u8]) -> [Vec<u8>; 2] {
             ..Default::default()
         };
         let builder = PacketBuilder::ethernet2([2; 6], [4; 6])
-            .ip(IpHeaders::Ipv4(header, Default::default()));
+            .ip(IpHeaders::Ipv4(header, Ipv4Extensions::default()));
         let mut frame = Vec::new();
         builder.write(&mut frame, IpNumber::UDP, part).expect("it fits");
         frame

@@ -1,12 +1,10 @@
 //! Several homes on one LAN: who sees whom, what arrives, and how commands end.
 
-use std::time::Instant;
-
 use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::home::{Lan, TestHome};
-use crate::support::process::{PATIENCE, Process};
+use crate::support::process::{Process, until};
 
 /// Waits until this `feige node` runs.
 pub(super) fn up(home: &TestHome, node: &Process) {
@@ -16,30 +14,36 @@ pub(super) fn up(home: &TestHome, node: &Process) {
 
 /// Waits until a node runs in this home that says nothing by itself: asks until it answers.
 pub(super) fn up_by_status(home: &TestHome) {
-    let deadline = Instant::now() + PATIENCE;
-    while home.run(&["node", "status"]).code != Some(0) {
-        assert!(Instant::now() < deadline, "no node came up");
-    }
+    until("a node", || home.run(&["node", "status"]).code == Some(0));
+}
+
+/// Waits until this many commands that stay have joined the node of this home.
+pub(super) fn joined_by(home: &TestHome, commands: u64) {
+    until("somebody who joined", || {
+        let status = home.run(&["node", "status", "--json"]).code(0).lines().remove(0);
+        // Who asks has joined too.
+        status["shell"]["clients"].as_u64() > Some(commands)
+    });
 }
 
 #[test]
 fn what_one_sends_the_other_prints_and_both_count_the_same() {
     let lan = Lan::new();
     let (alice, zhang) = (lan.home("alice"), lan.home("张三"));
-    let hears = alice.start(&["listen", "--json"]);
-    let talks = zhang.start(&["listen", "--json"]);
-    hears.out.event("peer_up", |event| event["peer"]["nick"] == "张三");
+    let listens = alice.start(&["listen", "--json"]);
+    let tells = zhang.start(&["listen", "--json"]);
+    listens.out.event("peer_up", |event| event["peer"]["nick"] == "张三");
     // Joins the node that `listen` runs: no roll call is needed.
     let done = zhang.run(&["send", "--json", "alice", "谢谢 🙂\n第二行"]).code(0);
     let sent = done.lines();
     assert_eq!((&sent[0]["event"], &sent[0]["direction"]), (&"message".into(), &"out".into()));
     assert_eq!(sent[1]["event"], "receipt");
-    let heard = hears.out.event("message", |event| event["direction"] == "in");
+    let heard = listens.out.event("message", |event| event["direction"] == "in");
     assert_eq!(heard["text"], "谢谢 🙂\n第二行");
     assert_eq!(heard["number"], sent[0]["number"]);
     assert_eq!(heard["peer"]["nick"], "张三");
     assert_eq!(heard["seq"], 1);
-    let told = talks.out.event("receipt", |_| true);
+    let told = tells.out.event("receipt", |_| true);
     assert_eq!(told["seq"], sent[1]["seq"]);
 }
 
@@ -160,8 +164,8 @@ fn texts_that_cannot_be_sent_are_not_half_sent() {
     let lan = Lan::new();
     let (alice, bob) = (lan.home("alice"), lan.home("bob"));
     let listens = bob.start(&["listen", "--json"]);
-    let _node = alice.start(&["listen"]);
-    listens.out.event("peer_up", |_| true);
+    let node = alice.start(&["listen", "--json"]);
+    node.out.event("peer_up", |_| true);
     let long = "好".repeat(12_000);
     let done = alice.run(&["send", "bob", &long]).code(2);
     for words in ["too long for bob (127.8.0.2)", "32767"] {
@@ -221,7 +225,7 @@ fn hostile_names_and_texts_reach_no_terminal_raw() {
     let stranger = lan.stranger();
     let listens = alice.start(&["listen", "--color", "always"]);
     up_by_status(&alice);
-    stranger.send(b"1:1:old:pc:1:ev\x1b[31mil\xe2\x80\xae  x\0gr\x07oup\0", alice.addr);
+    stranger.broadcast(b"1:1:old:pc:1:ev\x1b[31mil\xe2\x80\xae  x\0gr\x07oup\0");
     stranger.send(
         b"1:2:old:pc:32:one\x1b]0;owned\x07\n12:00:00 *  alice left\r\n\xc2\x9bKtwo\0",
         alice.addr,
@@ -272,8 +276,7 @@ fn filters_let_only_what_is_wanted_through() {
     let from_carol = alice.start(&["listen", "--json", "--from", "carol"]);
     let matching = alice.start(&["listen", "--json", "--match", "^deploy"]);
     let group = alice.start(&["listen", "--json", "--group", "ops"]);
-    let clients = |status: Value| status["shell"]["clients"].as_u64();
-    while clients(alice.run(&["node", "status", "--json"]).lines().remove(0)) < Some(4) {}
+    joined_by(&alice, 3);
     bob.run(&["send", "alice", "deploy by bob"]).code(0);
     for text in ["lunch", "deploy by carol"] {
         carol.run(&["send", "--group", "ops", "alice", text]).code(0);

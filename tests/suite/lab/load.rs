@@ -62,7 +62,10 @@ fn a_thousand_hosts_that_enter_at_once_are_answered_in_one_batch() {
     wire.first(BR_ENTRY, "10.99.0.1");
     let figures = result(lab.start("h2", &[&lanload(), "entries", "--to", "10.99.0.1"], &[]));
     assert_eq!(figures["answered"].as_u64(), Some(CROWD as u64), "{figures}");
-    let answers = wire.all(ANSENTRY);
+    let answers = wire.seen.wait("every answer on the wire", |seen| {
+        let answers: Vec<_> = seen.iter().filter(|seen| seen.mode() == ANSENTRY).cloned().collect();
+        (answers.len() >= CROWD).then_some(answers)
+    });
     let at = |seen: &super::wire::Seen| seen.at_us;
     let (first, last) = (answers.iter().map(at).min(), answers.iter().map(at).max());
     let spread = last.zip(first).map_or(0, |(last, first)| last - first);

@@ -4,13 +4,28 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// Longest wait for something that should happen soon.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The time; tests wait for real programs.
+#[expect(clippy::disallowed_methods, reason = "only the crate itself gets the time handed in")]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
+
+/// Asks again and again until `test` says yes. For what cannot be waited for.
+#[track_caller]
+pub(crate) fn until(what: &str, mut test: impl FnMut() -> bool) {
+    let deadline = now() + PATIENCE;
+    while !test() {
+        assert!(now() < deadline, "too long without {what}");
+    }
+}
 
 /// A program with its output read line by line. Killed with the value, by its own process id.
 pub(crate) struct Process {
