@@ -58,7 +58,7 @@ use letters::Letter;
 use links::Links;
 use numbers::Numbers;
 use outbox::{Due, Outbox};
-use own::{Own, canonical, is_host};
+use own::{Own, canonical};
 use peer::{Sighting, mac_of};
 use presence::Presence;
 use roster::Roster;
@@ -213,7 +213,7 @@ impl Parts {
             return;
         }
         let is_message = raw.command() == Command::SENDMSG;
-        if !is_host(from) || (is_message && !self.admits(turn, from)) {
+        if !self.links.is_host(from) || (is_message && !self.admits(turn, from)) {
             turn.base.counters.dropped += 1;
             return;
         }

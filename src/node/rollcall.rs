@@ -114,7 +114,8 @@ impl Presence {
             .map(|place| (place.addr, place.heard))
             .collect();
         for (addr, heard) in places {
-            if self.roll_call.probes.contains_key(&addr) {
+            let probes = &self.roll_call.probes;
+            if probes.contains_key(&addr) || probes.len() >= turn.base.policy.peers_max {
                 continue;
             }
             let now = turn.now.tick;

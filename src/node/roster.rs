@@ -330,12 +330,12 @@ impl Roster {
     fn add_place(&mut self, no: PeerNo, seen: &Sighting<'_>, turn: &Turn<'_>) -> bool {
         let Some(peer) = self.peers.get_mut(&no) else { return false };
         let first = peer.settle(Place::new(seen, turn.now.tick));
+        self.by_addr.insert(seen.from, no);
         while peer.places.len() > turn.base.policy.addresses_per_peer_max.max(1) {
             if let Some(place) = peer.places.pop() {
                 self.by_addr.remove(&place.addr);
             }
         }
-        self.by_addr.insert(seen.from, no);
         self.note_heard(no, turn.now.tick);
         first
     }

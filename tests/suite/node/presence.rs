@@ -559,6 +559,26 @@ fn malformed_datagrams_are_counted_and_nothing_more() {
 }
 
 #[test]
+fn nothing_is_sent_to_a_group_that_a_datagram_claims_to_be_from() {
+    let mut desk = Desk::new();
+    for from in ["10.0.0.255", "255.255.255.255", "224.0.0.1", "0.0.0.0", "[ff02::1]:2425"] {
+        let out = desk.hear(from, official(1, 1, "ann@pc", "Ann"));
+        assert!(out.effects.is_empty(), "{from}");
+    }
+    assert!(desk.pass(ms(10_000)).sent().is_empty());
+    assert_eq!(desk.counters().dropped, 5);
+}
+
+#[test]
+fn forged_entries_do_not_fill_the_queue_of_answers() {
+    let mut desk = Desk::with(|config| config.policy.peers_max = 50);
+    for n in 0..2_000u64 {
+        desk.hear("10.0.0.2", official(1, n, &format!("u{n}@pc"), "x"));
+    }
+    assert_eq!(desk.pass(ms(10_000)).sent().len(), 50);
+}
+
+#[test]
 fn another_node_recognises_us_whatever_we_send() {
     let mut desk = Desk::new();
     desk.hear("10.0.0.2", official(1, 1, "ann@pc", "Ann"));
