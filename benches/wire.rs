@@ -4,7 +4,7 @@
 //! third of them with UTF-8 lines), 25 % texts in GBK, 15 % in UTF-8, 10 % in ASCII, 10 % file
 //! offers, 5 % receipts, 5 % absences and exits; a quarter of all packets has FeiQ's version field.
 
-use std::fmt::Write as _;
+use std::fmt::Write;
 
 use divan::counter::ItemsCount;
 use divan::{AllocProfiler, Bencher, black_box};

@@ -249,6 +249,7 @@ impl Client {
             let handle = self.handle().ok_or_else(|| gone(Gone::Vanished))?;
             match handle.subscribe_after(self.last_seq).await {
                 Ok(events) => {
+                    self.last_seq = self.last_seq.or(events.last_seq());
                     self.events = Some(events);
                     return Ok(());
                 }

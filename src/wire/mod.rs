@@ -20,12 +20,14 @@ pub mod entry;
 pub mod hosts;
 pub mod packet;
 mod scan;
+pub mod sealed;
 pub mod text;
 
 pub use body::Body;
 pub use command::{Command, CommandWord, Options, PacketNo};
 pub use dialect::Dialect;
 pub use packet::{Head, Hint, Packet, ParseError, RawPacket};
+pub use sealed::Sealed;
 pub use text::{Charset, Learned, Office, Sure, Verdict};
 
 /// The port of the protocol, UDP and TCP: 2425 = 0x0979.

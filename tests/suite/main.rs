@@ -2,6 +2,7 @@
 
 mod support;
 
+mod crypto;
 mod dialect;
 mod house;
 mod lan;
