@@ -90,7 +90,7 @@ fn a_new_address_is_followed_and_the_old_one_goes_when_silent() {
     let (_, out) = desk.send("Ann", "hi");
     assert_eq!(out.transmits()[0].to, addr("10.0.0.3"), "the new one is sent to");
     let out = desk.pass(ms(10_000));
-    assert!(told(&out).is_empty(), "no peer_down: she is at the other one");
+    assert_eq!(told(&out), ["changed Ann"], "no peer_down: she is at the other one");
     assert_eq!(desk.peer("Ann").addrs, [addr("10.0.0.3")]);
 }
 
@@ -113,7 +113,7 @@ fn somebody_else_at_an_old_address_takes_it() {
     desk.hear("10.0.0.2", official(3, 1, "ann@pc", "Ann"));
     desk.hear("10.0.0.3", official(3, 2, "ann@pc", "Ann"));
     let out = desk.hear("10.0.0.2", official(1, 1, "bob@laptop", "Bob"));
-    assert_eq!(told(&out), ["up Bob"], "Ann is written to where she was before");
+    assert_eq!(told(&out), ["changed Ann", "up Bob"]);
     assert_eq!(desk.peer("Ann").addrs, [addr("10.0.0.3")]);
     let out = desk.hear("10.0.0.3", official(1, 1, "cat@mac", "Cat"));
     assert_eq!(told(&out), ["down Ann Replaced", "up Cat"]);
