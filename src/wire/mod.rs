@@ -8,7 +8,7 @@
 //!
 //! [`RawPacket`] is these fields exactly as they came, [`Packet`] is what they mean once dialect
 //! and charset are known. What we send is written by [`entry::Announcement`] and the `emit`
-//! functions of [`body`].
+//! functions of [`body`]. On TCP a folder comes as a [`tree`].
 
 #![warn(clippy::unwrap_used, clippy::indexing_slicing)]
 
@@ -21,6 +21,7 @@ pub mod hosts;
 pub mod packet;
 mod scan;
 pub mod text;
+pub mod tree;
 
 pub use body::Body;
 pub use command::{Command, CommandWord, Options, PacketNo};
