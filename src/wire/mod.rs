@@ -9,7 +9,7 @@
 //! [`RawPacket`] is these fields exactly as they came, [`Packet`] is what they mean once dialect
 //! and charset are known. What we send is written by [`entry::Announcement`] and the `emit`
 //! functions of [`body`]. On TCP a [`request`] asks for a file or a folder, and a folder comes as a
-//! [`tree`].
+//! [`tree`]; pictures of FeiQ come in fragments over UDP ([`picture`]).
 
 #![warn(clippy::unwrap_used, clippy::indexing_slicing)]
 
@@ -20,6 +20,7 @@ pub mod dialect;
 pub mod entry;
 pub mod hosts;
 pub mod packet;
+pub mod picture;
 pub mod request;
 mod scan;
 pub mod text;

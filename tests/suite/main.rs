@@ -7,6 +7,7 @@ mod house;
 mod lan;
 mod laws;
 mod node;
+mod picture;
 mod request;
 mod tree;
 mod wire;
