@@ -8,6 +8,9 @@ mod house;
 mod lan;
 mod laws;
 mod node;
+mod picture;
+mod request;
+mod tree;
 mod wire;
 
 #[cfg(feature = "cli")]
