@@ -16,7 +16,7 @@ use crate::wire::{
 
 /// Names a peer inside this process; never used again for another one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) struct PeerNo(pub(crate) u32);
+pub(crate) struct PeerNo(pub(crate) u64);
 
 /// The 12 hex digits of a FeiQ-style version field, upper case.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]

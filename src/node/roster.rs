@@ -26,7 +26,7 @@ pub(crate) struct Roster {
     by_id: BTreeMap<PeerId, PeerNo>,
     /// Those we never wrote to, by when they were heard last.
     forgettable: BTreeSet<(Tick, PeerNo)>,
-    next: u32,
+    next: u64,
 }
 
 /// Whose packet it was.
