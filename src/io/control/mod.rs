@@ -56,6 +56,9 @@ pub struct Hello {
     pub passive: bool,
     /// Whether it keeps messages.
     pub keeps: bool,
+    /// The newest event that was stored and told until now; none where nothing is kept.
+    #[serde(default)]
+    pub last_seq: Option<u64>,
 }
 
 /// What a client says.
@@ -80,8 +83,8 @@ enum ToClient {
     Hello(Box<Hello>),
     /// Answer to a request.
     Answer { id: u64, reply: Reply },
-    /// From here on every event comes; the newest one told before.
-    Subscribed { last_seq: Option<u64> },
+    /// From here on every event comes.
+    Subscribed,
     /// Something happened.
     Event(Box<Stamped>),
     /// The client's turn to be the owner, if it wants; the sockets came just before.
