@@ -163,6 +163,17 @@ impl Client {
         }
     }
 
+    /// Says whose node this is, and what to do to end it.
+    pub(super) fn introduce(&self, end: &str) {
+        let Some(hello) = self.hello() else { return };
+        let Hello { nick, port, pid, .. } = hello;
+        self.style.say(&if self.is_owner() {
+            format!("{nick} is here, port {port}; {end}")
+        } else {
+            format!("{nick} is here, port {port}; process {pid} has the port, this one is next")
+        });
+    }
+
     /// The port of the node.
     pub(super) fn port(&self) -> u16 {
         self.hello().map_or(self.start.config.port, |hello| hello.port)
@@ -262,7 +273,8 @@ impl Client {
         }
     }
 
-    /// The next event; none if the node was stopped on purpose. May be dropped and called again.
+    /// The next event; none if the node was stopped on purpose. Dropping the future while the port
+    /// changes hands ends the client.
     pub(super) async fn next_event(&mut self) -> Result<Option<Stamped>, CliError> {
         loop {
             let Some(events) = &mut self.events else { return Ok(None) };
@@ -446,34 +458,35 @@ fn version() -> [u32; 3] {
 /// A node that runs is not changed by a command that joins it.
 fn refuse_to_change(hello: &Hello, globals: &Globals, wish: Wish<'_>) -> Result<(), CliError> {
     let named = |option: &'static str, wanted: Option<&str>, has: &str| {
-        wanted.filter(|wanted| *wanted != has).map(|_| (option, has.to_owned()))
+        wanted.filter(|wanted| *wanted != has).map(|_| (option, format!("has {has}")))
     };
-    let switched = |option: &'static str, differs: bool| {
-        differs.then(|| (option, "does not do that".to_owned()))
+    let switched = |option: &'static str, differs: bool, does: &str| {
+        differs.then(|| (option, does.to_owned()))
     };
-    let bind = |addrs: &[std::net::IpAddr]| {
-        let addrs: Vec<_> = addrs.iter().map(ToString::to_string).collect();
-        if addrs.is_empty() { "every link".to_owned() } else { addrs.join(", ") }
-    };
+    let other_port = globals.port.filter(|port| *port != hello.port);
+    let other_bind = !globals.bind.is_empty() && !same(&globals.bind, &hello.bind);
     let different = named("--nick", globals.nick.as_deref(), &hello.nick)
         .or_else(|| named("--group", wish.group, &hello.group))
         .or_else(|| named("--user", globals.user.as_deref(), &hello.user))
         .or_else(|| named("--host", globals.host.as_deref(), &hello.host))
-        .or_else(|| {
-            let other = globals.port.filter(|port| *port != hello.port);
-            other.map(|_| ("--port", hello.port.to_string()))
-        })
-        .or_else(|| {
-            let differs = !globals.bind.is_empty() && !same(&globals.bind, &hello.bind);
-            differs.then(|| ("--bind", bind(&hello.bind)))
-        })
-        .or_else(|| switched("--no-store", globals.no_store && hello.keeps))
-        .or_else(|| switched("--passive", wish.passive && !hello.passive));
-    let Some((option, has)) = different else { return Ok(()) };
+        .or_else(|| other_port.map(|_| ("--port", format!("has {}", hello.port))))
+        .or_else(|| switched("--bind", other_bind, &bound(hello)))
+        .or_else(|| switched("--no-store", globals.no_store && hello.keeps, "keeps messages"))
+        .or_else(|| switched("--passive", wish.passive && !hello.passive, "answers too"));
+    let Some((option, does)) = different else { return Ok(()) };
     let message =
-        format!("{option} would change the node that runs already (process {}): {has}", hello.pid);
+        format!("{option} differs from the node that runs (process {}), which {does}", hello.pid);
     Err(CliError::usage(message)
         .hint("leave it out, end that node first, or run another beside it with --profile"))
+}
+
+fn bound(hello: &Hello) -> String {
+    let addrs: Vec<_> = hello.bind.iter().map(ToString::to_string).collect();
+    if addrs.is_empty() {
+        "uses every link".to_owned()
+    } else {
+        format!("uses {}", addrs.join(", "))
+    }
 }
 
 fn same(ours: &[std::net::IpAddr], theirs: &[std::net::IpAddr]) -> bool {

@@ -128,7 +128,8 @@ impl CliError {
 
 /// Whom [`Refusal::TooLong`] names, as the user would recognise the peer.
 fn known_as(peer: &PeerView) -> String {
-    format!("{} ({})", peer.nick, peer.addr)
+    let addr = peer.addr.to_string();
+    if peer.nick.contains(&addr) { peer.nick.clone() } else { format!("{} ({addr})", peer.nick) }
 }
 
 impl From<Refusal> for CliError {

@@ -73,6 +73,9 @@ impl Args {
             present: HashSet::new(),
             left: self.count,
         };
+        if !globals.json {
+            client.introduce("Ctrl-C ends");
+        }
         let end = async {
             match self.span {
                 Some(span) => sleep(span).await,

@@ -55,14 +55,7 @@ impl Args {
     /// Runs until it is stopped.
     pub(in crate::cli) async fn run(&self, client: &mut Client) -> Result<Exit, CliError> {
         let feed = Feed::new(client.style())?;
-        let hello = client.hello().map(|hello| (hello.pid, hello.nick.clone(), hello.port));
-        if let Some((pid, nick, port)) = hello {
-            feed.style().say(&if client.is_owner() {
-                format!("{nick} is here, port {port}")
-            } else {
-                format!("process {pid} runs the node, port {port}; waiting to take over from it")
-            });
-        }
+        client.introduce("`feige node stop` ends it");
         while let Some(stamped) = client.next_event().await? {
             match stamped.event {
                 Event::Notice { text, .. } => feed.style().say(&text),

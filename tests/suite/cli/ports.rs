@@ -169,7 +169,7 @@ fn who_took_over_says_so() {
     let mut owner = bob.start(&["node"]);
     up(&bob, &owner);
     let heir = bob.start(&["node"]);
-    heir.err.line("waiting to take over");
+    heir.err.line("this one is next");
     owner.signal(Signal::TERM);
     owner.exit();
     heir.err.line("took the port over");
