@@ -176,13 +176,14 @@ impl Roster {
         let Some(no) = self.by_addr.remove(&addr) else { return };
         let Some(peer) = self.peers.get_mut(&no) else { return };
         if peer.places.len() > 1 {
+            let was_first = peer.places.first().is_some_and(|place| place.addr == addr);
             peer.places.retain(|place| place.addr != addr);
             // A peer that says goodbye says it on each of its links: more will follow, or it shows
             // itself at an address that is left.
-            if reason == DownReason::Exit {
-                peer.untold = true;
-            } else {
-                tell(turn, peer, News::Changed);
+            match reason {
+                _ if !was_first => {}
+                DownReason::Exit => peer.untold = true,
+                _ => tell(turn, peer, News::Changed),
             }
         } else {
             self.remove(turn, no, reason);

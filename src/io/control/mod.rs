@@ -1,10 +1,9 @@
 //! The control socket: how other commands of the same user join the node that runs.
 //!
 //! JSON lines over a Unix socket (0600 in a 0700 folder) between processes of one user; both sides
-//! check the other's user id. A client sends [`ToNode`], the node's owner answers with
-//! [`ToClient`]. What is asked and told is [`Request`], [`Reply`] and [`Event`](crate::node::Event)
-//! as everywhere. When the owner ends, a lasting client gets its sockets and its state over the
-//! same line ([`Succeeded::Handed`]).
+//! check the other's user id. What is asked and told is [`Request`], [`Reply`] and
+//! [`Event`](crate::node::Event) as everywhere. When the owner ends, a lasting client gets its
+//! sockets and its state over the same line ([`Succeeded::Handed`]).
 //!
 //! This is no interface for other programs: both ends are the same version of this one.
 
