@@ -15,7 +15,7 @@ use super::links::{Links, targets};
 use super::own::Sheet;
 use super::peer::{Peer, PeerNo, Sighting};
 use super::reach::Reach;
-use super::rollcall::RollCall;
+use super::rollcall::{Cause, RollCall};
 use super::roster::{Met, Roster};
 use super::timers::Timer;
 use super::trust::Allowance;
@@ -241,6 +241,7 @@ impl Presence {
         roster: &mut Roster,
         links: &Links,
         seen: &Sighting<'_>,
+        allowance: &mut Allowance,
     ) {
         let Some(no) = roster.at(seen.from) else { return };
         if !roster.get(no).is_some_and(|peer| peer.is(seen)) {
@@ -248,7 +249,10 @@ impl Presence {
         }
         roster.vacate(turn, seen.from, DownReason::Exit);
         match roster.get(no) {
-            Some(_) => self.ask_places(turn, roster, links, no, Some(seen.from)),
+            Some(_) => {
+                let cause = Cause::Datagram(seen.from, allowance);
+                self.ask_places(turn, roster, links, no, cause);
+            }
             None => {
                 self.answers.remove(&no);
             }

@@ -293,6 +293,35 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn strangers_get_at_most_three_times_what_they_sent(
+        heard in prop::collection::vec((datagram(), 0..9_000u64), 1..40),
+    ) {
+        let mut subject = Subject::new(1);
+        let mut taken = 0;
+        for ((from, bytes), wait) in heard {
+            taken += bytes.len() + 28;
+            subject.hear(&(from, bytes));
+            subject.pass(Duration::from_millis(wait));
+        }
+        subject.pass(Duration::from_secs(60));
+        let mut given = 0;
+        for effect in &subject.effects {
+            if let Effect::Transmit(transmit) = effect {
+                let raw = RawPacket::parse(&transmit.bytes).expect("we write packets");
+                // One answer and one receipt always fit.
+                if ![Command::ANSENTRY, Command::RECVMSG].contains(&raw.command()) {
+                    given += transmit.bytes.len() + 28;
+                }
+            }
+        }
+        prop_assert!(given <= 3 * taken, "{given} for {taken}");
+    }
+}
+
 fn answer() -> impl Strategy<Value = Command> {
     prop::sample::select(vec![
         Command::BR_EXIT,
