@@ -36,7 +36,7 @@ bench *ARGS:
 sim HOSTS="1000":
     cargo run --release --example lan -- {{HOSTS}}
 
-# Fuzz a reader (packet, entry, attach, hosts, text, node); needs cargo-fuzz and a nightly toolchain.
+# Fuzz a reader (packet, attach, hosts, text, node); needs cargo-fuzz and a nightly toolchain.
 fuzz TARGET SECONDS="60":
     cargo +nightly fuzz run {{TARGET}} -- -max_total_time={{SECONDS}}
 

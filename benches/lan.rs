@@ -17,7 +17,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use feige::io::lab::free_port;
-use feige::io::{Running, Start, Subscription};
+use feige::io::{Place, Running, Start, Subscription, succeed};
 use feige::node::{Config, Event, Identity, NumberStart, Office, Policy, Reply, Request, Status};
 use feige::store::Paths;
 use rustix::net::{RecvFlags, SendFlags, recvfrom, sendto};
@@ -32,8 +32,9 @@ const IDLE: Duration = Duration::from_secs(3);
 
 fn main() {
     let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-'));
-    let scenes: [(&str, fn()); 8] = [
+    let scenes: [(&str, fn()); 9] = [
         ("start", start),
+        ("hand over", hand_over),
         ("burst bare", || burst_bare(MESSAGES)),
         ("burst 10000 at once", || burst(MESSAGES, MESSAGES)),
         ("burst 1000 in flight", || burst(5 * MESSAGES, 1_000)),
@@ -69,6 +70,33 @@ fn start() {
         print!("{run}: running {}, heard {}; ", millis(started), millis(heard));
     }
     println!();
+}
+
+/// From the order to end until the next owner has the port and answers requests: as the first
+/// owner sees it, and as a whole.
+fn hand_over() {
+    let (home, port) = (home(), free_port().unwrap());
+    runtime().block_on(async {
+        let start = Start { allow_takeover: true, ..config(&home, port) };
+        let node = feige::io::start(start.clone()).await.unwrap();
+        let heir = feige::io::control::join(&start.paths, true).await.unwrap().unwrap();
+        let begun = Instant::now();
+        let taken = async {
+            let how = heir.succession.wait().await;
+            let Ok(Some(Place::Owner(node))) = succeed(start, &heir.hello, how).await else {
+                panic!("nobody took over");
+            };
+            status(&node).await;
+            (node, begun.elapsed())
+        };
+        let given = async {
+            node.stop().await;
+            begun.elapsed()
+        };
+        let ((node, taken), given) = tokio::join!(taken, given);
+        println!("given away in {}, running again after {}", millis(given), millis(taken));
+        node.stop().await;
+    });
 }
 
 /// Checked messages from one host, so many of them without a receipt at a time.

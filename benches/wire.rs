@@ -4,6 +4,8 @@
 //! third of them with UTF-8 lines), 25 % texts in GBK, 15 % in UTF-8, 10 % in ASCII, 10 % file
 //! offers, 5 % receipts, 5 % absences and exits; a quarter of all packets has FeiQ's version field.
 
+use std::fmt::Write;
+
 use divan::counter::ItemsCount;
 use divan::{AllocProfiler, Bencher, black_box};
 use feige::wire::body::{DATAGRAM_MAX, emit_message, emit_reference};
@@ -244,7 +246,7 @@ impl Maker {
         for id in 1..=self.random.gen_range(1..=5) {
             let name = if self.random.gen_bool(0.5) { self.hanzi(2, 8) } else { String::new() };
             let size = self.random.gen_range(0..1 << 30);
-            body += &format!("{id}:report-{id}{name}.doc:{size:x}:6553f100:1:\x07");
+            let _ = write!(body, "{id}:report-{id}{name}.doc:{size:x}:6553f100:1:\x07");
         }
         gbk(&body)
     }

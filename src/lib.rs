@@ -1,5 +1,6 @@
 //! The core of feige, a LAN messenger that speaks IPMsg and FeiQ.
 
+pub mod crypto;
 pub mod node;
 pub mod sim;
 

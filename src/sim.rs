@@ -137,7 +137,7 @@ impl Lan {
         let at = HostId(self.hosts.len());
         let config = self.config(at, adjust);
         let ports = self.ports(at, subnets);
-        self.hosts.push(Host { ports, program: Program::Stopped });
+        self.hosts.push(Host { ports, program: Program::Stopped, events: Vec::new() });
         self.start(at, config, Disk::default());
         at
     }
@@ -146,7 +146,7 @@ impl Lan {
     pub fn script(&mut self, subnet: u8, script: Script) -> HostId {
         let at = HostId(self.hosts.len());
         let ports = self.ports(at, &[subnet]);
-        self.hosts.push(Host { ports, program: Program::Script(script) });
+        self.hosts.push(Host { ports, program: Program::Script(script), events: Vec::new() });
         at
     }
 
@@ -221,12 +221,9 @@ impl Lan {
         }
     }
 
-    /// The events of a node, and when each was told.
+    /// What the nodes of a machine told, one after the other, and when.
     pub fn events(&self, at: HostId) -> &[(Tick, Event)] {
-        match self.hosts.get(at.0).map(|host| &host.program) {
-            Some(Program::Node(running)) => &running.events,
-            _ => &[],
-        }
+        self.hosts.get(at.0).map(|host| host.events.as_slice()).unwrap_or_default()
     }
 
     /// The disk of a node.
@@ -245,6 +242,7 @@ impl Lan {
     /// Ends a node with a goodbye.
     pub fn leave(&mut self, at: HostId) {
         self.feed(at, Input::Leave);
+        self.flush(at);
         self.stop(at);
     }
 
@@ -268,11 +266,7 @@ impl Lan {
 
     /// Passes a node's port on to another process on the same machine.
     pub fn hand_over(&mut self, at: HostId) {
-        // An orderly end commits what is on its way.
-        let waiting = self.running(at).map(|running| running.disk.waiting()).unwrap_or_default();
-        for id in waiting {
-            self.commit(at, id);
-        }
+        self.flush(at);
         let seed = self.seed();
         let now = self.time();
         let links = self.links(at);
@@ -377,11 +371,18 @@ impl Lan {
         }
     }
 
+    /// An orderly end commits what is on its way.
+    fn flush(&mut self, at: HostId) {
+        let waiting = self.running(at).map(|running| running.disk.waiting()).unwrap_or_default();
+        for id in waiting {
+            self.commit(at, id);
+        }
+    }
+
     fn commit(&mut self, at: HostId, id: SaveId) {
-        let now = self.now;
         let Some(running) = self.running(at) else { return };
         let Some((result, transmits, events)) = running.disk.commit(id) else { return };
-        running.events.extend(events.into_iter().map(|event| (now, event)));
+        self.tell(at, events);
         for transmit in transmits {
             self.transmit(at, transmit.link, transmit.to, &transmit.bytes);
         }
@@ -399,7 +400,6 @@ impl Lan {
     }
 
     fn perform(&mut self, at: HostId, effect: Effect) {
-        let now = self.now;
         let Some(running) = self.running(at) else { return };
         match effect {
             Effect::Transmit(transmit) => {
@@ -409,7 +409,7 @@ impl Lan {
             }
             Effect::Emit { event, after } => {
                 if let Some(event) = running.disk.hold_event(event, after) {
-                    running.events.push((now, event));
+                    self.tell(at, vec![event]);
                 }
             }
             Effect::Save(id, record) => {
@@ -420,6 +420,13 @@ impl Lan {
             Effect::Reply(id, reply) => {
                 running.replies.insert(id, reply);
             }
+        }
+    }
+
+    fn tell(&mut self, at: HostId, events: Vec<Event>) {
+        let now = self.now;
+        if let Some(host) = self.hosts.get_mut(at.0) {
+            host.events.extend(events.into_iter().map(|event| (now, event)));
         }
     }
 
@@ -485,15 +492,8 @@ impl Lan {
     fn start(&mut self, at: HostId, config: Config, disk: Disk) {
         let mut node = Node::new(config.clone(), self.seed());
         node.know_epochs(disk.epochs());
-        let running = Running {
-            node,
-            config,
-            disk,
-            wake: None,
-            events: Vec::new(),
-            replies: BTreeMap::new(),
-            next_request: 0,
-        };
+        let running =
+            Running { node, config, disk, wake: None, replies: BTreeMap::new(), next_request: 0 };
         if let Some(host) = self.hosts.get_mut(at.0) {
             host.program = Program::Node(Box::new(running));
         }

@@ -1,9 +1,70 @@
-//! A node that hears a sequence of datagrams from a few addresses: it takes them all, and answers
-//! nobody who did not earn it.
+//! A node that hears a sequence of datagrams from a few addresses: it takes them all, and never
+//! sends an address much more than that address sent.
 #![no_main]
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 
+use feige::node::{
+    Config, Effect, Identity, Input, Ipv4Net, Link, LinkId, Node, Now, NumberStart, Office, Policy,
+    Tick, UnixMillis,
+};
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|bytes: &[u8]| {});
+fuzz_target!(|datagrams: Vec<(u8, u16, Vec<u8>)>| {
+    let mut node = Node::new(config(), [7; 32]);
+    let mut now = Now { tick: Tick(0), wall: UnixMillis(1_795_000_000_000) };
+    drop(node.handle(now, Input::Links(vec![link()])));
+    for (from, wait, bytes) in datagrams {
+        now.tick = Tick(now.tick.0 + u64::from(wait) * 1_000);
+        if node.next_deadline().is_some_and(|deadline| deadline <= now.tick) {
+            drop(node.handle(now, Input::Wake));
+        }
+        let from = SocketAddr::from(([10, 0, 0, 2 + from % 4], 2425));
+        let effects =
+            node.handle(now, Input::Datagram { link: LinkId(1), from, bytes: &bytes });
+        let at_once: usize = effects
+            .iter()
+            .map(|effect| match effect {
+                Effect::Transmit(transmit) if transmit.to == from => transmit.bytes.len() + 28,
+                _ => 0,
+            })
+            .sum();
+        // Three times, or one receipt and one entry, which always fit.
+        assert!(at_once <= 3 * (bytes.len() + 28) + 1_024, "{at_once} for {}", bytes.len());
+    }
+});
+
+fn link() -> Link {
+    Link {
+        id: LinkId(1),
+        name: "eth0".to_owned(),
+        v4: vec![Ipv4Net {
+            addr: Ipv4Addr::new(10, 0, 0, 1),
+            broadcast: Some(Ipv4Addr::new(10, 0, 0, 255)),
+            limited: true,
+        }],
+        v6: Vec::new(),
+        multicast: false,
+    }
+}
+
+fn config() -> Config {
+    Config {
+        identity: Identity {
+            nick: "fuzz".to_owned(),
+            group: String::new(),
+            user: "fuzz".to_owned(),
+            host: "fuzz".to_owned(),
+            mac: "020000000001".to_owned(),
+        },
+        office: Office::Auto,
+        port: 2425,
+        networks: Vec::new(),
+        seeds: Vec::new(),
+        passive: false,
+        keeps: true,
+        numbers: NumberStart::default(),
+        version: [0, 1, 0],
+        policy: Policy::default(),
+    }
+}

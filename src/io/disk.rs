@@ -1,6 +1,9 @@
 //! The node's side of the store: records on their way to the writer thread, and what waits for
 //! them. In a run without a store nothing is ever written here.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use rand::RngCore;
 use rand::rngs::OsRng;
 use tokio::sync::mpsc;
@@ -14,6 +17,23 @@ use crate::store::{Paths, Reader, Store, StoreError, Writer};
 /// What came of a batch.
 pub(crate) type Results = Vec<(SaveId, SaveResult)>;
 
+/// The number of the newest stored event that was told; none where nothing is kept.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Told(Option<Arc<AtomicU64>>);
+
+impl Told {
+    /// It, now.
+    pub(crate) fn newest(&self) -> Option<u64> {
+        self.0.as_ref().map(|seq| seq.load(Ordering::Relaxed))
+    }
+
+    fn note(&self, seq: u64) {
+        if let Some(newest) = &self.0 {
+            newest.fetch_max(seq, Ordering::Relaxed);
+        }
+    }
+}
+
 /// The writer and everything that waits for it.
 pub(crate) struct Disk {
     /// What waits.
@@ -21,8 +41,7 @@ pub(crate) struct Disk {
     batch: Vec<(SaveId, Record)>,
     writer: Option<Writer>,
     results: mpsc::UnboundedReceiver<Results>,
-    /// The number of the newest event that was told.
-    last_seq: u64,
+    told: Told,
     /// What the store knows of peers that number from 1, until the node knows it too.
     epochs: Vec<(PeerId, u32, PacketNo)>,
     paths: Paths,
@@ -33,7 +52,7 @@ impl Disk {
     pub(crate) fn open(start: &mut Start, now: UnixMillis) -> Result<Self, StartError> {
         start.config.keeps = start.store;
         let (done, results) = mpsc::unbounded_channel();
-        let (mut writer, mut last_seq, mut epochs) = (None, 0, Vec::new());
+        let (mut writer, mut told, mut epochs) = (None, Told::default(), Vec::new());
         if start.store {
             let opened = Store::open(&start.paths, now)?;
             for note in opened.store.notes() {
@@ -41,7 +60,7 @@ impl Disk {
             }
             start.config.identity.mac = opened.mac;
             start.config.numbers = opened.numbers;
-            last_seq = opened.last_seq;
+            told = Told(Some(Arc::new(AtomicU64::new(opened.last_seq))));
             epochs = opened.store.epochs()?;
             // The receiver is gone only when the node is, and then nobody needs the results.
             writer = Some(Writer::spawn(opened.store, move |batch| drop(done.send(batch)))?);
@@ -49,7 +68,7 @@ impl Disk {
             start.config.identity.mac = passing_mac()?;
         }
         let (gate, batch, paths) = (Gate::default(), Vec::new(), start.paths.clone());
-        Ok(Self { gate, batch, writer, results, last_seq, epochs, paths })
+        Ok(Self { gate, batch, writer, results, told, epochs, paths })
     }
 
     /// Tells a new node what it must know to recognise repeats across its own restart.
@@ -96,19 +115,19 @@ impl Disk {
 
     /// An event of the stream is being told.
     pub(crate) fn told(&mut self, seq: u64) {
-        self.last_seq = self.last_seq.max(seq);
+        self.told.note(seq);
     }
 
-    /// The newest event that was told; none where nothing is kept.
-    pub(crate) fn last_seq(&self) -> Option<u64> {
-        self.writer.as_ref().map(|_| self.last_seq)
+    /// What was told until now, and keeps up with it.
+    pub(crate) fn told_so_far(&self) -> Told {
+        self.told.clone()
     }
 
     /// Reads the stored events after `seq` that were told already, off the node's task. What is
     /// told from now on is not among them.
     pub(crate) fn replay(&self, seq: u64) -> impl FnOnce() -> Vec<Stamped> + Send + use<> {
-        let (paths, last) = (self.paths.clone(), self.last_seq);
-        let stored = self.writer.is_some() && seq < last;
+        let (paths, last) = (self.paths.clone(), self.told.newest().unwrap_or(0));
+        let stored = seq < last;
         move || {
             if !stored {
                 return Vec::new();

@@ -89,9 +89,9 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// The newest event that was stored and told before this subscription began, what
-    /// [`Handle::subscribe_after`] tells again included; none where nothing is kept. Whoever has
-    /// heard nothing yet can go on after it with the next owner of the port.
+    /// The newest event that was stored and told before this subscription began (over the control
+    /// socket: before it was joined, at least); none where nothing is kept. Whoever has heard
+    /// nothing yet goes on after it with the next owner of the port.
     pub fn last_seq(&self) -> Option<u64> {
         self.last_seq
     }

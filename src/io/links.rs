@@ -3,7 +3,7 @@
 //!
 //! Addresses, masks and broadcast addresses come from the system's list (`if-addrs`). A netlink
 //! socket only wakes us up; its messages are not read, the list is. Nothing here opens a UDP
-//! socket: that is [`super::sockets`].
+//! socket: that is `sockets.rs`.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -100,6 +100,7 @@ impl Start {
             host: identity.host.clone(),
             passive: self.config.passive,
             keeps: self.store,
+            last_seq: None,
         }
     }
 }

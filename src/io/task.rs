@@ -89,7 +89,7 @@ impl Task {
         let (stop, stopping) = oneshot::channel();
         let (asked, was_asked) = watch::channel(false);
         let hello = start.hello();
-        let server = Server::new(control, hello.clone(), handle.clone());
+        let server = Server::new(control, hello.clone(), disk.told_so_far(), handle.clone());
         let mut task = Self {
             node,
             clock,
@@ -309,7 +309,7 @@ impl Task {
         after: Option<u64>,
         answer: oneshot::Sender<Result<Subscription, Gone>>,
     ) {
-        let mut subscription = self.listeners.add(self.disk.last_seq());
+        let mut subscription = self.listeners.add(self.disk.told_so_far().newest());
         for news in self.news.drain(..) {
             self.listeners.tell(&news);
         }

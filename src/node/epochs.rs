@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::api::PeerId;
 use super::config::Policy;
 use super::input::{Now, Tick};
-use super::peer::Sighting;
+use super::peer::{Peer, Sighting};
 use super::roster::Roster;
 use crate::wire::{Command, PacketNo};
 
@@ -68,19 +68,20 @@ impl Epochs {
         }
     }
 
-    /// The epoch a message of `id` belongs to; 0 for those who do not number from 1.
-    pub(crate) fn of(&mut self, now: Now, id: &PeerId, seen: &Sighting<'_>) -> u32 {
-        if !seen.packet.dialect.habits.numbers_from_one {
+    /// The epoch a message of `peer` belongs to; 0 for those who do not number from 1. The peer's
+    /// dialect decides, not the packet's: a message of ours from an address not known yet looks
+    /// like FeiQ's.
+    pub(crate) fn of(&mut self, now: Now, peer: &Peer, number: PacketNo) -> u32 {
+        if !peer.dialect.habits.numbers_from_one {
             return 0;
         }
-        let number = seen.packet.number;
-        match self.peers.get_mut(id) {
+        match self.peers.get_mut(&peer.id) {
             Some(epoch) => {
                 epoch.highest = epoch.highest.max(number);
                 epoch.heard = now.tick;
                 epoch.run
             }
-            None => self.begin(now, id, number),
+            None => self.begin(now, &peer.id, number),
         }
     }
 

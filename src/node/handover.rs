@@ -29,6 +29,8 @@ pub struct Handover {
     /// Messages received, oldest first.
     received: Vec<ReceivedNote>,
     epochs: Vec<EpochNote>,
+    /// Answers to entries that wait for the shared timer.
+    answers: Vec<(PeerId, LinkId, SocketAddr)>,
 }
 
 impl Handover {
@@ -58,6 +60,10 @@ impl Handover {
             epoch: epoch.run,
             highest: epoch.highest,
         });
+        let answers = parts
+            .presence
+            .owed_answers()
+            .filter_map(|(no, (link, addr))| Some((parts.roster.get(no)?.id.clone(), link, addr)));
         Self {
             since,
             counters: base.counters,
@@ -67,6 +73,7 @@ impl Handover {
             sends: parts.outbox.iter().map(|(no, send)| SendNote::of(no, send, now)).collect(),
             received: received.into_iter().map(|(_, note)| note).collect(),
             epochs: epochs.collect(),
+            answers: answers.collect(),
         }
     }
 
@@ -77,6 +84,12 @@ impl Handover {
         parts.presence.generation = self.generation;
         for peer in self.peers {
             parts.roster.restore(peer.into_peer(now), &turn.base.policy);
+        }
+        for (id, link, addr) in self.answers {
+            let Parts { roster, presence, .. } = &mut *parts;
+            if let Some(no) = roster.find(&id) {
+                presence.owe_answer(turn, roster, no, (link, addr));
+            }
         }
         for EpochNote { peer, epoch, highest } in self.epochs {
             parts.inbox.epochs.restore(peer, epoch, highest, now);
@@ -216,6 +229,7 @@ impl PeerNote {
             greeted: self.greeted_ago.map(|ago| before(now, ago)),
             answered: self.answered_ago.map(|ago| before(now, ago)),
             told: self.told,
+            untold: false,
         }
     }
 }

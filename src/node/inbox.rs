@@ -55,8 +55,9 @@ enum State {
 impl Inbox {
     /// What tells a message from others.
     pub(crate) fn key(&mut self, turn: &Turn<'_>, peer: &Peer, seen: &Sighting<'_>) -> Key {
-        let epoch = self.epochs.of(turn.now, &peer.id, seen);
-        Key { peer: peer.id.clone(), epoch, number: seen.packet.number }
+        let number = seen.packet.number;
+        let epoch = self.epochs.of(turn.now, peer, number);
+        Key { peer: peer.id.clone(), epoch, number }
     }
 
     /// Whether this message came before.

@@ -13,7 +13,7 @@ use super::input::RequestId;
 use super::links::targets;
 use super::numbers::Issued;
 use super::outbox::{SendNo, Sending, is_stranger, sent_record};
-use super::own::{canonical, is_host};
+use super::own::canonical;
 use super::peer::{PeerNo, charset_of, view_of_stranger};
 use super::turn::{Turn, Voice};
 use super::unicasts::Job;
@@ -246,7 +246,7 @@ impl Parts {
         let form = turn.base.own.form_for_strangers();
         let view = view_of_stranger(addr, form);
         debug_assert!(is_stranger(&view), "a stranger's identity is its address");
-        if !is_host(addr) {
+        if !self.links.is_host(addr) {
             return Err(Refusal::UnknownPeer { peer: view.id });
         }
         Ok(Recipient { view, peer: None, addr: Some(addr), form })

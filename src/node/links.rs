@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use super::input::{Link, LinkId};
+use super::own::is_host;
 
 /// The links now.
 #[derive(Debug, Default)]
@@ -56,6 +57,15 @@ impl Links {
     /// `id` while that link is up; else the system's choice.
     pub(crate) fn route(&self, id: LinkId) -> Option<LinkId> {
         self.links.contains_key(&id).then_some(id)
+    }
+
+    /// Whether a datagram to `addr` would go to one host: no group, no broadcast address of a link,
+    /// with a port. Anybody may write any address into a datagram or a list.
+    pub(crate) fn is_host(&self, addr: SocketAddr) -> bool {
+        let broadcast = |link: &Link| {
+            link.v4.iter().any(|net| net.broadcast.is_some_and(|group| addr.ip() == group))
+        };
+        is_host(addr) && !self.links.values().any(broadcast)
     }
 
     /// Whether `addr` is one of ours.

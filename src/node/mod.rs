@@ -58,9 +58,10 @@ use letters::Letter;
 use links::Links;
 use numbers::Numbers;
 use outbox::{Due, Outbox};
-use own::{Own, canonical, is_host};
+use own::{Own, canonical};
 use peer::{Sighting, mac_of};
 use presence::Presence;
+use rollcall::Cause;
 use roster::Roster;
 use timers::{Timer, Timers};
 use trust::{Admission, Allowance, Trust};
@@ -213,7 +214,7 @@ impl Parts {
             return;
         }
         let is_message = raw.command() == Command::SENDMSG;
-        if !is_host(from) || (is_message && !self.admits(turn, from)) {
+        if !self.links.is_host(from) || (is_message && !self.admits(turn, from)) {
             turn.base.counters.dropped += 1;
             return;
         }
@@ -230,8 +231,8 @@ impl Parts {
             (
                 Command::BR_ENTRY | Command::ANSENTRY | Command::BR_ABSENCE,
                 Body::Presence(shown),
-            ) => self.presence_shown(turn, seen, shown),
-            (Command::BR_EXIT, _) => presence.exited(turn, roster, links, seen),
+            ) => self.presence_shown(turn, seen, shown, &mut allowance),
+            (Command::BR_EXIT, _) => presence.exited(turn, roster, links, seen, &mut allowance),
             (Command::SENDMSG, Body::Message(body)) => {
                 self.message(turn, seen, body, &mut allowance);
             }
@@ -260,6 +261,7 @@ impl Parts {
         turn: &mut Turn<'_>,
         seen: &Sighting<'_>,
         shown: &crate::wire::entry::Presence,
+        allowance: &mut Allowance,
     ) {
         let Self { roster, presence, links, inbox, .. } = self;
         let met = roster.learn(turn, seen, shown);
@@ -271,7 +273,8 @@ impl Parts {
             roster.note_far(seen.from);
         }
         if met.moved {
-            presence.ask_places(turn, roster, links, met.peer, Some(seen.from));
+            let cause = Cause::Datagram(seen.from, allowance);
+            presence.ask_places(turn, roster, links, met.peer, cause);
         }
         if seen.packet.command == Command::BR_ENTRY {
             presence.entered(turn, roster, seen, met);

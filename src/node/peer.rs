@@ -16,7 +16,7 @@ use crate::wire::{
 
 /// Names a peer inside this process; never used again for another one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) struct PeerNo(pub(crate) u32);
+pub(crate) struct PeerNo(pub(crate) u64);
 
 /// The 12 hex digits of a FeiQ-style version field, upper case.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -126,6 +126,8 @@ pub(crate) struct Peer {
     pub(crate) answered: Option<Tick>,
     /// The announcement of ours that it was told in full.
     pub(crate) told: u32,
+    /// It lost an address of which no face was told yet.
+    pub(crate) untold: bool,
 }
 
 /// One address of a peer.
@@ -174,6 +176,7 @@ impl Peer {
             greeted: None,
             answered: None,
             told: 0,
+            untold: false,
         }
     }
 

@@ -15,7 +15,7 @@ use super::links::{Links, targets};
 use super::own::Sheet;
 use super::peer::{Peer, PeerNo, Sighting};
 use super::reach::Reach;
-use super::rollcall::RollCall;
+use super::rollcall::{Cause, RollCall};
 use super::roster::{Met, Roster};
 use super::timers::Timer;
 use super::trust::Allowance;
@@ -64,6 +64,9 @@ impl Presence {
 
     /// The first links are up: everybody may know.
     pub(crate) fn start(&mut self, turn: &mut Turn<'_>, roster: &mut Roster, links: &Links) {
+        if !turn.speaks() {
+            return;
+        }
         self.announce(turn, roster, links, Command::BR_ENTRY, None);
         self.reach.start(turn);
         turn.arm(Timer::EntryAgain, turn.base.policy.entry_again_after);
@@ -77,6 +80,9 @@ impl Presence {
         links: &Links,
         fresh: &[LinkId],
     ) {
+        if !turn.speaks() {
+            return;
+        }
         self.announce(turn, roster, links, Command::BR_ENTRY, Some(fresh));
         turn.arm(Timer::EntryAgain, turn.base.policy.entry_again_after);
     }
@@ -172,21 +178,39 @@ impl Presence {
     ) {
         let Some(peer) = roster.get(met.peer).filter(|_| turn.speaks()) else { return };
         let once_per = turn.base.policy.answer_once_per;
-        if peer.answered.is_some_and(|answered| turn.now.tick - answered < once_per) {
+        let lately = peer.answered.is_some_and(|answered| turn.now.tick - answered < once_per);
+        // Forged names push each other out of the roster, but must not fill this queue.
+        if lately || self.answers.len() >= turn.base.policy.peers_max {
             turn.base.counters.dropped += 1;
             return;
         }
+        self.owe_answer(turn, roster, met.peer, (seen.link, seen.from));
+    }
+
+    /// Puts an answer into the queue; the first one starts the timer of them all.
+    pub(crate) fn owe_answer(
+        &mut self,
+        turn: &mut Turn<'_>,
+        roster: &Roster,
+        to: PeerNo,
+        at: (LinkId, SocketAddr),
+    ) {
         let first = self.answers.is_empty();
-        let to = self.answers.entry(met.peer).or_insert((seen.link, seen.from));
+        let owed = self.answers.entry(to).or_insert(at);
         // An entry that came on both families is answered where everybody can be written to.
-        if seen.from.is_ipv4() || to.1.is_ipv6() {
-            *to = (seen.link, seen.from);
+        if at.1.is_ipv4() || owed.1.is_ipv6() {
+            *owed = at;
         }
         if first {
             let most = by_count(&turn.base.policy.answer_delays, roster.len());
             let delay = turn.base.policy.answer_delay_floor + turn.random(most);
             turn.arm(Timer::Answers, delay);
         }
+    }
+
+    /// The answers in the queue.
+    pub(crate) fn owed_answers(&self) -> impl Iterator<Item = (PeerNo, (LinkId, SocketAddr))> {
+        self.answers.iter().map(|(&no, &at)| (no, at))
     }
 
     /// The shared timer fired: all queued answers leave. Peers of one kind get the same bytes.
@@ -217,6 +241,7 @@ impl Presence {
         roster: &mut Roster,
         links: &Links,
         seen: &Sighting<'_>,
+        allowance: &mut Allowance,
     ) {
         let Some(no) = roster.at(seen.from) else { return };
         if !roster.get(no).is_some_and(|peer| peer.is(seen)) {
@@ -224,7 +249,10 @@ impl Presence {
         }
         roster.vacate(turn, seen.from, DownReason::Exit);
         match roster.get(no) {
-            Some(_) => self.ask_places(turn, roster, links, no, Some(seen.from)),
+            Some(_) => {
+                let cause = Cause::Datagram(seen.from, allowance);
+                self.ask_places(turn, roster, links, no, cause);
+            }
             None => {
                 self.answers.remove(&no);
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::config::{Config, Network};
 use super::links::Links;
-use super::own::{Sheet, is_host};
+use super::own::Sheet;
 use super::presence::Presence;
 use super::roster::Roster;
 use super::timers::Timer;
@@ -62,6 +62,8 @@ impl Reach {
         if !turn.speaks() {
             return;
         }
+        // Who did not answer last time may now.
+        self.expected.clear();
         for at in 0..self.seeds.len() {
             let Some(seed) = self.seeds.get_mut(at) else { continue };
             (seed.asked, seed.tries, seed.parts) = (Some(0), 1, 0);
@@ -115,7 +117,7 @@ impl Presence {
         if self.reach.scan.is_none() || !turn.speaks() {
             return;
         }
-        if let Some(addr) = next.filter(|&addr| is_host(addr) && !links.owns(addr.ip())) {
+        if let Some(addr) = next.filter(|&addr| links.is_host(addr) && !links.owns(addr.ip())) {
             let number = turn.number();
             let entry = turn.base.own.presence(number, Command::BR_ENTRY, Sheet::Plain);
             turn.transmit(None, addr, entry, None);
@@ -173,7 +175,7 @@ impl Presence {
         for host in &list.hosts {
             let port = if host.port == 0 { turn.base.own.port } else { host.port };
             let addr = SocketAddr::new(host.addr, port);
-            let new = host.status != 0 && is_host(addr) && roster.at(addr).is_none();
+            let new = host.status != 0 && links.is_host(addr) && roster.at(addr).is_none();
             if new && !links.owns(addr.ip()) && !self.reach.expected.contains(&addr) {
                 self.reach.expect(turn, addr);
                 self.send(turn, roster, links, Job::Enter(addr));

@@ -8,10 +8,12 @@ use std::time::Duration;
 use super::api::{DownReason, PeerId};
 use super::input::Tick;
 use super::links::Links;
+use super::own::Sheet;
 use super::peer::PeerNo;
 use super::presence::Presence;
 use super::roster::Roster;
 use super::timers::Timer;
+use super::trust::Allowance;
 use super::turn::{Turn, by_count};
 use super::unicasts::Job;
 use crate::wire::Command;
@@ -29,6 +31,17 @@ pub(crate) struct RollCall {
 struct Probe {
     since: Tick,
     sent: u8,
+    /// How many entries it gets.
+    entries: u8,
+}
+
+/// Why a peer is asked whether it is still there.
+#[derive(Debug)]
+pub(crate) enum Cause<'a> {
+    /// The user: a roll call, a message without a receipt.
+    Ourselves,
+    /// A datagram from this address.
+    Datagram(SocketAddr, &'a mut Allowance),
 }
 
 /// Entries a silent address gets of its own.
@@ -44,7 +57,7 @@ impl RollCall {
             return false;
         }
         probe.sent += 1;
-        let wait = if probe.sent < ENTRIES {
+        let wait = if probe.sent < probe.entries {
             turn.base.policy.probe_gap
         } else {
             by_count(&turn.base.policy.roll_call_waits, roster.len())
@@ -80,7 +93,7 @@ impl Presence {
         let silent: Vec<PeerNo> =
             roster.iter().filter(|(_, peer)| peer.heard < began).map(|(no, _)| no).collect();
         for no in silent {
-            self.ask_places(turn, roster, links, no, None);
+            self.ask_places(turn, roster, links, no, Cause::Ourselves);
         }
     }
 
@@ -93,32 +106,41 @@ impl Presence {
         id: &PeerId,
     ) {
         if let Some(no) = roster.find(id) {
-            self.ask_places(turn, roster, links, no, None);
+            self.ask_places(turn, roster, links, no, Cause::Ourselves);
         }
     }
 
-    /// Asks at the addresses of a peer, but for `known`, where it just was.
+    /// Asks at the addresses of a peer. What a datagram caused goes to other addresses than its
+    /// own, and is bounded by its allowance where nobody has shown that he hears us.
     pub(crate) fn ask_places(
         &mut self,
         turn: &mut Turn<'_>,
         roster: &mut Roster,
         links: &Links,
         no: PeerNo,
-        known: Option<SocketAddr>,
+        mut cause: Cause<'_>,
     ) {
         let Some(peer) = roster.get(no).filter(|_| turn.speaks()) else { return };
-        let places: Vec<(SocketAddr, Tick)> = peer
-            .places
-            .iter()
-            .filter(|place| Some(place.addr) != known)
-            .map(|place| (place.addr, place.heard))
-            .collect();
-        for (addr, heard) in places {
-            if self.roll_call.probes.contains_key(&addr) {
+        let sheet = if peer.reads_full() { Sheet::Full } else { Sheet::Plain };
+        let size = turn.base.own.presence(turn.base.numbers.last(), Command::BR_ENTRY, sheet).len();
+        let mut places: Vec<(SocketAddr, Tick, u8)> = Vec::with_capacity(peer.places.len());
+        for place in &peer.places {
+            let entries = match &mut cause {
+                Cause::Datagram(from, _) if place.addr == *from => 0,
+                Cause::Datagram(_, allowance) if !place.hears => {
+                    (0..ENTRIES).map(|_| u8::from(allowance.allows(size))).sum()
+                }
+                Cause::Ourselves | Cause::Datagram(..) => ENTRIES,
+            };
+            places.push((place.addr, place.heard, entries));
+        }
+        for (addr, heard, entries) in places.into_iter().filter(|&(.., entries)| entries > 0) {
+            let probes = &self.roll_call.probes;
+            if probes.contains_key(&addr) || probes.len() >= turn.base.policy.peers_max {
                 continue;
             }
             let now = turn.now.tick;
-            self.roll_call.probes.insert(addr, Probe { since: now, sent: 0 });
+            self.roll_call.probes.insert(addr, Probe { since: now, sent: 0, entries });
             // One that answered just now owes us no second answer yet.
             let due = heard + turn.base.policy.fresh_span;
             if due > now {
@@ -139,7 +161,7 @@ impl Presence {
     ) {
         let Some(&probe) = self.roll_call.probes.get(&addr) else { return };
         let silent = roster.place(addr).is_some_and(|(_, place)| place.heard <= probe.since);
-        if silent && probe.sent < ENTRIES {
+        if silent && probe.sent < probe.entries {
             self.send(turn, roster, links, Job::Probe(addr));
             return;
         }

@@ -26,7 +26,7 @@ pub(crate) struct Roster {
     by_id: BTreeMap<PeerId, PeerNo>,
     /// Those we never wrote to, by when they were heard last.
     forgettable: BTreeSet<(Tick, PeerNo)>,
-    next: u32,
+    next: u64,
 }
 
 /// Whose packet it was.
@@ -176,10 +176,12 @@ impl Roster {
         let Some(no) = self.by_addr.remove(&addr) else { return };
         let Some(peer) = self.peers.get_mut(&no) else { return };
         if peer.places.len() > 1 {
-            let was_first = peer.places.first().is_some_and(|place| place.addr == addr);
             peer.places.retain(|place| place.addr != addr);
-            // A peer that says goodbye says it on each of its links: more will follow.
-            if was_first && reason != DownReason::Exit {
+            // A peer that says goodbye says it on each of its links: more will follow, or it shows
+            // itself at an address that is left.
+            if reason == DownReason::Exit {
+                peer.untold = true;
+            } else {
                 tell(turn, peer, News::Changed);
             }
         } else {
@@ -214,7 +216,9 @@ impl Roster {
         if let Some(no) = self.at(seen.from) {
             if self.lives_there(no, seen, nick) {
                 self.touch(no, seen, now);
-                return (Met { peer: no, moved: false }, News::None);
+                let untold = self.get_mut(no).is_some_and(|peer| std::mem::take(&mut peer.untold));
+                let news = if untold { News::Changed } else { News::None };
+                return (Met { peer: no, moved: false }, news);
             }
             // The names may only be read better now; the charset they showed is still right.
             charsets = self.get(no).filter(|peer| peer.is(seen)).map_or(charsets, |p| p.charsets);
@@ -326,12 +330,12 @@ impl Roster {
     fn add_place(&mut self, no: PeerNo, seen: &Sighting<'_>, turn: &Turn<'_>) -> bool {
         let Some(peer) = self.peers.get_mut(&no) else { return false };
         let first = peer.settle(Place::new(seen, turn.now.tick));
+        self.by_addr.insert(seen.from, no);
         while peer.places.len() > turn.base.policy.addresses_per_peer_max.max(1) {
             if let Some(place) = peer.places.pop() {
                 self.by_addr.remove(&place.addr);
             }
         }
-        self.by_addr.insert(seen.from, no);
         self.note_heard(no, turn.now.tick);
         first
     }

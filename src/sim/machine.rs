@@ -25,6 +25,8 @@ pub type Script = Box<dyn FnMut(Heard<'_>) -> Vec<(SocketAddr, Vec<u8>)>>;
 pub(super) struct Host {
     pub(super) ports: Vec<Port>,
     pub(super) program: Program,
+    /// What nodes on it told, from the first one on.
+    pub(super) events: Vec<(Tick, Event)>,
 }
 
 /// One network card of a machine.
@@ -49,7 +51,6 @@ pub(super) struct Running {
     pub(super) disk: Disk,
     /// When it is woken next.
     pub(super) wake: Option<Tick>,
-    pub(super) events: Vec<(Tick, Event)>,
     pub(super) replies: BTreeMap<RequestId, Reply>,
     pub(super) next_request: u64,
 }
@@ -93,7 +94,10 @@ impl fmt::Debug for Host {
             Program::Script(_) => "script",
             Program::Stopped => "stopped",
         };
-        f.debug_struct("Host").field("ports", &self.ports).field("program", &program).finish()
+        f.debug_struct("Host")
+            .field("ports", &self.ports)
+            .field("program", &program)
+            .finish_non_exhaustive()
     }
 }
 

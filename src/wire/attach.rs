@@ -174,15 +174,7 @@ impl FileEntry {
 
     fn write(&self, charset: Charset, out: &mut Vec<u8>) {
         out.extend_from_slice(format!("{}:", self.id).as_bytes());
-        for part in self.name.split_inclusive(|c: char| c == ':' || is_unsafe(c)) {
-            let (plain, last) = match part.char_indices().next_back() {
-                Some((at, ':')) => (part.get(..at), "::"),
-                Some((at, last)) if is_unsafe(last) => (part.get(..at), "_"),
-                _ => (Some(part), ""),
-            };
-            charset.encode_into_vec(plain.unwrap_or_default(), bracketed, out);
-            out.extend_from_slice(last.as_bytes());
-        }
+        write_name(&self.name, charset, out);
         let (size, mtime, attr) = (self.size, self.mtime, self.attr);
         out.extend_from_slice(format!(":{size:x}:{mtime:x}:{attr:x}:").as_bytes());
         for (key, values) in &self.extended {
@@ -192,13 +184,27 @@ impl FileEntry {
     }
 }
 
+/// Appends a name with its colons doubled. What the charset lacks is written as `[U+1F680]`;
+/// controls and separators become `_`.
+pub(super) fn write_name(name: &str, charset: Charset, out: &mut Vec<u8>) {
+    for part in name.split_inclusive(|c: char| c == ':' || is_unsafe(c)) {
+        let (plain, last) = match part.char_indices().next_back() {
+            Some((at, ':')) => (part.get(..at), "::"),
+            Some((at, last)) if is_unsafe(last) => (part.get(..at), "_"),
+            _ => (Some(part), ""),
+        };
+        charset.encode_into_vec(plain.unwrap_or_default(), bracketed, out);
+        out.extend_from_slice(last.as_bytes());
+    }
+}
+
 fn is_unsafe(character: char) -> bool {
     character.is_control() || matches!(character, '/' | '\\')
 }
 
 /// The name at the head of an entry, and what follows its colon. Read left to right: two colons are
 /// one of the name, a single one ends it (wire reference, 7).
-fn take_name(bytes: &[u8]) -> Option<(Cow<'_, [u8]>, &[u8])> {
+pub(super) fn take_name(bytes: &[u8]) -> Option<(Cow<'_, [u8]>, &[u8])> {
     let mut name = Cow::Borrowed(&b""[..]);
     let mut rest = bytes;
     loop {

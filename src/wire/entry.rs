@@ -136,7 +136,7 @@ impl<'a> Lines<'a> {
 /// Whether `head` is `line` in this charset. What the code page lacked is one `?` in the head, or
 /// two for a character beyond U+FFFF (wire reference, 2.5).
 fn repeats(head: &[u8], line: &str, charset: Charset) -> bool {
-    // Names of official clients have at most 79 bytes; those of others are decoded elsewhere.
+    // Official names have at most 79 bytes; longer ones prove nothing.
     let mut buffer = [0; 3 * FIELD_MAX + 16];
     let head = match head.len() {
         ..=FIELD_MAX => charset.decode_into(head, &mut buffer),

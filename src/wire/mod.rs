@@ -8,7 +8,8 @@
 //!
 //! [`RawPacket`] is these fields exactly as they came, [`Packet`] is what they mean once dialect
 //! and charset are known. What we send is written by [`entry::Announcement`] and the `emit`
-//! functions of [`body`].
+//! functions of [`body`]. On TCP a [`request`] asks for a file or a folder, and a folder comes as a
+//! [`tree`]; pictures of FeiQ come in fragments over UDP ([`picture`]).
 
 #![warn(clippy::unwrap_used, clippy::indexing_slicing)]
 
@@ -19,13 +20,18 @@ pub mod dialect;
 pub mod entry;
 pub mod hosts;
 pub mod packet;
+pub mod picture;
+pub mod request;
 mod scan;
+pub mod sealed;
 pub mod text;
+pub mod tree;
 
 pub use body::Body;
 pub use command::{Command, CommandWord, Options, PacketNo};
 pub use dialect::Dialect;
 pub use packet::{Head, Hint, Packet, ParseError, RawPacket};
+pub use sealed::Sealed;
 pub use text::{Charset, Learned, Office, Sure, Verdict};
 
 /// The port of the protocol, UDP and TCP: 2425 = 0x0979.

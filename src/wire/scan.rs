@@ -58,6 +58,7 @@ fn leading_number<const BASE: u8>(bytes: &[u8]) -> Option<(u64, &[u8])> {
 
 /// The value of a digit of base 16 or less; 255 for anything else.
 fn digit(byte: u8) -> u8 {
+    #[expect(clippy::indexing_slicing, reason = "runs in the compiler, over digits of our own")]
     const VALUES: [u8; 256] = {
         let mut values = [u8::MAX; 256];
         let (mut rest, mut value): (&[u8], u8) = (b"00112233445566778899aAbBcCdDeEfF", 0);

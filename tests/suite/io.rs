@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use feige::io::control::{JoinError, Joined, Succeeded, join};
+use feige::io::control::{Hello, JoinError, Joined, Succeeded, join};
 use feige::io::lab::{Heard, Peer, free_port};
 use feige::io::{
     Handle, Place, Running, Stamped, Start, StartError, Stopped, Subscription, succeed,
@@ -289,7 +289,7 @@ async fn a_joined_command_asks_and_hears_like_the_owner() {
     assert!(join(&host.paths(), false).await.unwrap().is_none());
     let node = host.start("Owner").await;
     let joined = join(&host.paths(), false).await.unwrap().unwrap();
-    assert_eq!(joined.hello, *node.hello());
+    assert_eq!(joined.hello, Hello { last_seq: Some(0), ..node.hello().clone() });
     let mut events = joined.handle.subscribe().await.unwrap();
     let mut again = joined.handle.subscribe().await.unwrap();
 

@@ -2,11 +2,15 @@
 
 mod support;
 
+mod crypto;
 mod dialect;
 mod house;
 mod lan;
 mod laws;
 mod node;
+mod picture;
+mod request;
+mod tree;
 mod wire;
 
 #[cfg(feature = "cli")]

@@ -49,6 +49,10 @@ pub(crate) mod vectors {
         hex.as_bytes().chunks(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
     }
 
+    pub(crate) fn hex(bytes: &[u8]) -> String {
+        bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+    }
+
     pub(crate) fn text(value: &Value) -> &str {
         value.as_str().unwrap()
     }

@@ -135,6 +135,7 @@ pub async fn join(paths: &Paths, lasting: bool) -> Result<Option<Joined>, JoinEr
     let (tell, outcome) = oneshot::channel();
     let (say, to_say) = mpsc::channel(1);
     let shared = Shared::default();
+    lock(&shared).last_seq = hello.last_seq;
     let reader = Reader { lines, shared: shared.clone(), say, tell, lasting, handed: None };
     tokio::spawn(talk(asks, to_say, write, shared, reader));
     Ok(Some(Joined { handle, hello: *hello, succession: Succession { outcome } }))
@@ -288,9 +289,9 @@ impl Reader {
                     let _ = answer.send(Ok(reply));
                 }
             }
-            ToClient::Subscribed { last_seq } => {
+            ToClient::Subscribed => {
                 waiting.subscribed = true;
-                waiting.last_seq = last_seq;
+                let last_seq = waiting.last_seq;
                 for subscriber in std::mem::take(&mut waiting.subscribers) {
                     let subscription = waiting.listeners.add(last_seq);
                     let _ = subscriber.send(Ok(subscription));

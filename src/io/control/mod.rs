@@ -1,10 +1,9 @@
 //! The control socket: how other commands of the same user join the node that runs.
 //!
 //! JSON lines over a Unix socket (0600 in a 0700 folder) between processes of one user; both sides
-//! check the other's user id. A client sends [`ToNode`], the node's owner answers with
-//! [`ToClient`]. What is asked and told is [`Request`], [`Reply`] and [`Event`](crate::node::Event)
-//! as everywhere. When the owner ends, a lasting client gets its sockets and its state over the
-//! same line ([`Succeeded::Handed`]).
+//! check the other's user id. What is asked and told is [`Request`], [`Reply`] and
+//! [`Event`](crate::node::Event) as everywhere. When the owner ends, a lasting client gets its
+//! sockets and its state over the same line ([`Succeeded::Handed`]).
 //!
 //! This is no interface for other programs: both ends are the same version of this one.
 
@@ -57,6 +56,9 @@ pub struct Hello {
     pub passive: bool,
     /// Whether it keeps messages.
     pub keeps: bool,
+    /// The newest event that was stored and told until now; none where nothing is kept.
+    #[serde(default)]
+    pub last_seq: Option<u64>,
 }
 
 /// What a client says.
@@ -81,8 +83,8 @@ enum ToClient {
     Hello(Box<Hello>),
     /// Answer to a request.
     Answer { id: u64, reply: Reply },
-    /// From here on every event comes; the newest one told before.
-    Subscribed { last_seq: Option<u64> },
+    /// From here on every event comes.
+    Subscribed,
     /// Something happened.
     Event(Box<Stamped>),
     /// The client's turn to be the owner, if it wants; the sockets came just before.

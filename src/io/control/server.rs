@@ -16,6 +16,7 @@ use tokio::time::{sleep, timeout};
 
 use super::lines::{Lines, send_fds};
 use super::{ASK_MAX, Hello, ToClient, ToNode, encode, is_own, short_path, socket_path};
+use crate::io::disk::Told;
 use crate::io::handle::{Empty, Handle, Subscription};
 use crate::io::handover::Bundle;
 use crate::node::{Reply, Request};
@@ -91,10 +92,11 @@ pub(crate) fn remove(paths: &Paths) {
 }
 
 impl Server {
-    /// Starts to let clients in. `hello` is told to them with the names the node has then.
-    pub(crate) fn new(listener: UnixListener, hello: Hello, handle: Handle) -> Self {
+    /// Starts to let clients in. `hello` is told to them, with the names the node has then and what
+    /// was `told` until then.
+    pub(crate) fn new(listener: UnixListener, hello: Hello, told: Told, handle: Handle) -> Self {
         let (listener, clients) = (Arc::new(listener), Clients::default());
-        let task = tokio::spawn(accept(listener.clone(), clients.clone(), hello, handle));
+        let task = tokio::spawn(accept(listener.clone(), clients.clone(), hello, told, handle));
         Self { listener, clients, task }
     }
 
@@ -169,7 +171,13 @@ fn lock(clients: &Clients) -> std::sync::MutexGuard<'_, Vec<Client>> {
     clients.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn accept(listener: Arc<UnixListener>, clients: Clients, hello: Hello, handle: Handle) {
+async fn accept(
+    listener: Arc<UnixListener>,
+    clients: Clients,
+    hello: Hello,
+    told: Told,
+    handle: Handle,
+) {
     // A client that hangs before its first line takes a place like the others.
     let places = Arc::new(tokio::sync::Semaphore::new(CLIENTS_MAX));
     loop {
@@ -183,8 +191,9 @@ async fn accept(listener: Arc<UnixListener>, clients: Clients, hello: Hello, han
             }
         };
         let (clients, hello, handle) = (clients.clone(), hello.clone(), handle.clone());
+        let told = told.clone();
         tokio::spawn(async move {
-            if let Err(error) = serve(stream, &clients, hello, handle).await {
+            if let Err(error) = serve(stream, &clients, hello, told, handle).await {
                 tracing::debug!("a client of the control socket: {error}");
             }
             drop(place);
@@ -196,6 +205,7 @@ async fn serve(
     stream: UnixStream,
     clients: &Clients,
     mut hello: Hello,
+    told: Told,
     handle: Handle,
 ) -> io::Result<()> {
     if !is_own(&stream)? {
@@ -211,6 +221,7 @@ async fn serve(
     // A node that ends lets nobody in: the client sees the connection close, and tries again.
     let Ok(Reply::Status(status)) = handle.request(Request::Status).await else { return Ok(()) };
     (hello.nick, hello.group) = (status.nick, status.group);
+    hello.last_seq = told.newest();
     let heir = lasting && version == hello.version;
     let (last_words, end) = mpsc::channel(1);
     let joined = last_words.clone();
@@ -338,9 +349,8 @@ async fn answer_one(
     let line = match answer {
         ToWrite::Line(line) => line,
         ToWrite::Subscription(subscription) => {
-            let last_seq = subscription.last_seq();
             *events = Some(subscription);
-            ToClient::Subscribed { last_seq }
+            ToClient::Subscribed
         }
     };
     write.write_all(&encode(&line)?).await

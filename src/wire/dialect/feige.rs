@@ -20,6 +20,7 @@ pub const FEIGE: Dialect = Dialect {
         list_joint: "\x07",
         list_nul: false,
         request_ids: IdBase::Hexadecimal,
+        request_nul: true,
         honours_offset: true,
         empty_folders: true,
     },

@@ -20,6 +20,7 @@ pub const FEIQ: Dialect = Dialect {
         list_joint: "\x07",
         list_nul: true,
         request_ids: IdBase::Hexadecimal,
+        request_nul: false,
         honours_offset: true,
         empty_folders: true,
     },

@@ -15,6 +15,7 @@ pub const IPMSG: Dialect = Dialect {
         list_joint: "\x07",
         list_nul: false,
         request_ids: IdBase::Hexadecimal,
+        request_nul: true,
         honours_offset: false,
         empty_folders: true,
     },

@@ -17,6 +17,7 @@ pub const IPTUX: Dialect = Dialect {
         list_joint: "\x07:",
         list_nul: true,
         request_ids: IdBase::Hexadecimal,
+        request_nul: true,
         honours_offset: false,
         empty_folders: false,
     },

@@ -8,6 +8,7 @@ use std::fmt;
 
 use super::command::{Options, entry};
 use super::packet::RawPacket;
+use super::scan;
 use super::text::Charset;
 
 pub mod emoticon;
@@ -62,6 +63,9 @@ pub struct Habits {
     /// Base of file ids in requests on TCP. Decimal in the list, hexadecimal in the request
     /// (vectors `get-file-hex-id`, `iptux-core-0.8.3-015`).
     pub request_ids: IdBase,
+    /// A NUL follows a request on TCP. FeiQ writes none (vectors `get-file-1`, `get-file-gbk-host`);
+    /// the official client ends each packet with one (wire reference, 8.1).
+    pub request_nul: bool,
     /// Sends a file from the offset asked for. iptux sends the whole file whatever was asked
     /// (`iptux-dialect.md`, trap 8), and the official server does not seek (wire reference, 8.2).
     pub honours_offset: bool,
@@ -80,6 +84,14 @@ pub enum IdBase {
 }
 
 impl IdBase {
+    /// Reads a number: digits only, of either case.
+    pub fn read(self, digits: &[u8]) -> Option<u64> {
+        match self {
+            Self::Decimal => scan::decimal(digits),
+            Self::Hexadecimal => scan::hex(digits),
+        }
+    }
+
     /// Writes a number.
     pub fn write(self, id: u64) -> String {
         match self {

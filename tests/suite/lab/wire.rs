@@ -26,7 +26,7 @@ pub(super) struct Wire {
 impl Wire {
     /// Starts the capture and returns when it runs.
     pub(super) fn tap(lab: &Lab, bridge: &str) -> Self {
-        let args = ["tcpdump", "-i", bridge, "-Z", "root", "-s0", "-B16384", "--immediate-mode"];
+        let args = ["tcpdump", "-i", bridge, "-Z", "root", "-s2048", "-B16384", "--immediate-mode"];
         let mut tcpdump =
             lab.start("sw", &[&args[..], &["-U", "-w-", "udp port 2425"]].concat(), &[]);
         let out = tcpdump.stdout();

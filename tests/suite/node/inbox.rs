@@ -63,6 +63,20 @@ fn a_repeated_message_is_shown_once_and_confirmed_again() {
 }
 
 #[test]
+fn a_broadcast_of_ours_heard_again_from_an_unknown_address_is_shown_once() {
+    const MAC: &str = "02AABBCCDD77";
+    let mut desk = Desk::new();
+    let entry = "wang\0\0\nVS:00F10001:0:1:0";
+    desk.hear("10.0.0.2", feiq(0x0100_0001, 1_000, "wang@h1", MAC, entry));
+    let broadcast = feiq(0x420, 1_001, "wang@h1", MAC, "hello");
+    assert_eq!(desk.hear("10.0.0.2", &broadcast).messages().len(), 1);
+    // On a link that IPv6 came up on late, it is the first that is heard from there, and looks
+    // like a FeiQ's without the entry.
+    assert_eq!(desk.hear("10.0.0.3", &broadcast).messages().len(), 0);
+    assert_eq!((desk.peers().len(), desk.counters().repeats), (1, 1));
+}
+
+#[test]
 fn a_failed_save_confirms_nothing_and_lets_the_retry_in() {
     let mut desk = with_ann();
     let first = desk.hear("10.0.0.2", message(50, "ann@pc", "hi"));

@@ -266,7 +266,8 @@ fn who_leaves_from_one_address_is_asked_at_the_others() {
     assert!(downs(&out).is_empty());
     assert_eq!(desk.peer("Ann").addrs, [addr("10.0.0.3")]);
     let out = desk.pass(ms(20_000));
-    assert_eq!(tries_to(&out, "10.0.0.3", Command::BR_ENTRY), 2);
+    // Once, because a second entry would be more than three times what the goodbye sent.
+    assert_eq!(tries_to(&out, "10.0.0.3", Command::BR_ENTRY), 1);
     assert_eq!(downs(&out), [("Ann".into(), DownReason::Silent)]);
 }
 
@@ -556,6 +557,26 @@ fn malformed_datagrams_are_counted_and_nothing_more() {
     assert_eq!(desk.hear("10.0.0.2:0", official(1, 1, "a@b", "c")).effects.len(), 0);
     assert!(desk.pass(ms(10_000)).sent().is_empty());
     assert_eq!(desk.counters().dropped, 1, "nobody can be answered at port 0");
+}
+
+#[test]
+fn nothing_is_sent_to_a_group_that_a_datagram_claims_to_be_from() {
+    let mut desk = Desk::new();
+    for from in ["10.0.0.255", "255.255.255.255", "224.0.0.1", "0.0.0.0", "[ff02::1]:2425"] {
+        let out = desk.hear(from, official(1, 1, "ann@pc", "Ann"));
+        assert!(out.effects.is_empty(), "{from}");
+    }
+    assert!(desk.pass(ms(10_000)).sent().is_empty());
+    assert_eq!(desk.counters().dropped, 5);
+}
+
+#[test]
+fn forged_entries_do_not_fill_the_queue_of_answers() {
+    let mut desk = Desk::with(|config| config.policy.peers_max = 50);
+    for n in 0..2_000u64 {
+        desk.hear("10.0.0.2", official(1, n, &format!("u{n}@pc"), "x"));
+    }
+    assert_eq!(desk.pass(ms(10_000)).sent().len(), 50);
 }
 
 #[test]

@@ -244,6 +244,23 @@ fn a_flood_of_forged_strangers_leaves_the_roster_bounded() {
 }
 
 #[test]
+fn a_peer_heard_on_both_families_is_written_to_by_ipv4() {
+    let mut desk = Desk::new();
+    desk.hear("10.0.0.2", official(3, 1, "ann@pc", "Ann"));
+    let six = desk.hear("[fe80::2%1]:2425", official(3, 1, "ann@pc", "Ann"));
+    assert!(told(&six).is_empty(), "nothing that a face shows");
+    assert_eq!(desk.peer("Ann").addrs, [addr("10.0.0.2"), addr("[fe80::2%1]:2425")]);
+    for host in 2..=30 {
+        desk.hear(&format!("[fe80::{host}%1]:2425"), official(3, 1, "ann@pc", "Ann"));
+    }
+    let addrs = desk.peer("Ann").addrs;
+    assert_eq!((addrs.len(), addrs[0]), (8, addr("10.0.0.2")));
+    // What was left out is nobody's address.
+    let out = desk.hear("[fe80::4%1]:2425", official(1, 1, "bob@pc", "Bob"));
+    assert_eq!(told(&out), ["up Bob"]);
+}
+
+#[test]
 fn a_peer_has_a_bounded_number_of_addresses() {
     let mut desk = Desk::new();
     for host in 1..=20 {

@@ -44,6 +44,15 @@ fn a_successor_announces_nothing_and_knows_everybody() {
 }
 
 #[test]
+fn an_answer_that_is_owed_is_given_by_the_successor() {
+    let mut desk = Desk::new();
+    desk.hear("10.0.0.2", official(1, 1, "ann@pc", "Ann"));
+    let mut next = taken_over(&desk);
+    next.input(Input::Links(vec![link(1, [10, 0, 0, 1])]));
+    assert_eq!(next.pass(ms(2_000)).commands_to("10.0.0.2"), [Command::ANSENTRY]);
+}
+
+#[test]
 fn what_waited_for_a_receipt_goes_on_waiting_elsewhere() {
     let mut desk = Desk::new();
     desk.hear("10.0.0.2", official(3, 1, "ann@pc", "Ann"));
