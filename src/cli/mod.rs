@@ -11,6 +11,7 @@ pub mod output;
 pub mod pick;
 mod signals;
 mod text;
+mod wish;
 
 use std::future::Future;
 use std::io::Write;
@@ -20,9 +21,10 @@ use std::time::Duration;
 
 use clap::{ArgAction, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use self::client::{Client, Wish};
+use self::client::Client;
 use self::error::{CliError, Exit};
 use self::signals::Signals;
+use self::wish::Wish;
 use crate::store::{Paths, process_env};
 
 /// Messages on the LAN, for terminals, servers and scripts; speaks IPMsg and FeiQ

@@ -1,8 +1,9 @@
 //! `feige broadcast`: one announcement to everybody on the subnet.
 
-use crate::cli::client::{Client, Wish};
+use crate::cli::client::Client;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::Feed;
+use crate::cli::wish::Wish;
 use crate::cli::{OwnGroup, text};
 use crate::node::{Direction, Event, NoticeCode, PacketNo, Reply, Request};
 

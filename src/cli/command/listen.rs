@@ -6,9 +6,10 @@ use std::time::Duration;
 use regex::Regex;
 use tokio::time::sleep;
 
-use crate::cli::client::{Client, Role, Wish};
+use crate::cli::client::Client;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::Feed;
+use crate::cli::wish::{Role, Wish};
 use crate::cli::{Globals, duration, pick};
 use crate::io::Stamped;
 use crate::node::{Direction, Event, MessageEvent, PeerId, PeerView, UnixMillis};

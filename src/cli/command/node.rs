@@ -1,8 +1,9 @@
 //! `feige node`: the long-running node, and questions to it.
 
-use crate::cli::client::{Client, Role, Wish};
+use crate::cli::client::Client;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{Feed, Printer, rfc3339};
+use crate::cli::wish::{Role, Wish};
 use crate::cli::{Globals, OwnGroup};
 use crate::node::{Event, Link, Reply, Request, Status};
 use crate::term;

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use comfy_table::{Table, presets};
 
-use crate::cli::client::{Client, Role, Wish};
+use crate::cli::client::Client;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{Feed, Human};
+use crate::cli::wish::{Role, Wish};
 use crate::cli::{duration, pick};
 use crate::node::{Event, PeerView, Sure};
 use crate::term;

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::cli::client::{Client, Wish};
+use crate::cli::client::Client;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{Feed, failed, milliseconds};
 use crate::cli::pick::{self, Rules};
+use crate::cli::wish::Wish;
 use crate::cli::{OwnGroup, duration, text};
 use crate::io::Stamped;
 use crate::node::{

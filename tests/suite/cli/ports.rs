@@ -163,6 +163,27 @@ fn a_listener_takes_over_when_the_owner_ends() {
 }
 
 #[test]
+fn a_send_outlives_the_owner_of_its_node() {
+    let lan = Lan::new();
+    let bob = lan.home("bob");
+    let mut stranger = lan.stranger();
+    let mut owner = bob.start(&["node"]);
+    up(&bob, &owner);
+    let heir = bob.start(&["node"]);
+    joined_by(&bob, 1);
+    let mut sends = bob.start(&["send", &stranger.addr().ip().to_string(), "hello"]);
+    stranger.expect(0x20);
+    owner.signal(Signal::TERM);
+    owner.exit();
+    heir.err.line("took the port over");
+    // The next owner goes on where the first one stopped.
+    let number = stranger.expect_number(0x20);
+    stranger.send(format!("1:1:old:pc:33:{number}\0").as_bytes(), bob.addr);
+    sends.out.line("confirmed after");
+    assert_eq!(sends.exit(), Some(0));
+}
+
+#[test]
 fn who_took_over_says_so() {
     let lan = Lan::new();
     let bob = lan.home("bob");

@@ -41,16 +41,26 @@ impl Stranger {
     /// Waits for a datagram with this command: its main text.
     #[track_caller]
     pub(crate) fn expect(&mut self, command: u8) -> String {
+        let packet = self.expect_fields(command);
+        packet[5].split('\0').next().unwrap_or_default().to_owned()
+    }
+
+    /// Waits for a datagram with this command: its number.
+    #[track_caller]
+    pub(crate) fn expect_number(&mut self, command: u8) -> String {
+        self.expect_fields(command).swap_remove(1)
+    }
+
+    #[track_caller]
+    fn expect_fields(&mut self, command: u8) -> Vec<String> {
         let fields = |bytes: &[u8]| {
-            let text = String::from_utf8_lossy(bytes).into_owned();
-            let mut fields = text.splitn(6, ':').map(str::to_owned).skip(4);
-            let word = fields.next()?.parse::<u32>().ok()?;
-            let main = fields.next()?.split('\0').next()?.to_owned();
-            Some((word.to_le_bytes()[0], main))
+            let text = String::from_utf8_lossy(bytes);
+            let fields: Vec<_> = text.splitn(6, ':').map(str::to_owned).collect();
+            let word = fields.get(4)?.parse::<u32>().ok()?;
+            (fields.len() == 6 && word.to_le_bytes()[0] == command).then_some(fields)
         };
-        let wanted = |bytes: &[u8]| fields(bytes).filter(|(got, _)| *got == command);
-        let heard = self.peer.expect(PATIENCE, |heard| wanted(&heard.bytes).is_some());
+        let heard = self.peer.expect(PATIENCE, |heard| fields(&heard.bytes).is_some());
         let heard = self.runtime.block_on(heard).unwrap_or_else(|missing| panic!("{missing}"));
-        wanted(&heard.bytes).expect("it was wanted").1
+        fields(&heard.bytes).expect("it was wanted")
     }
 }

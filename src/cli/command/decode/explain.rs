@@ -1,13 +1,12 @@
-//! What a datagram says, field by field: for people and, the same, for programs.
+//! What a datagram says, field by field. Serialised this is the line for programs; `words.rs` says
+//! the same to people.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 
 use serde::Serialize;
 
 use super::{Datagram, Transport, hex};
 use crate::cli::output;
-use crate::term;
 use crate::wire::attach::FileEntry;
 use crate::wire::body::Body;
 use crate::wire::command::{entry, message, request};
@@ -19,29 +18,29 @@ use crate::wire::{
 /// One datagram, explained. Serialises to one JSON object.
 #[derive(Debug, Serialize)]
 pub(super) struct Explained {
-    v: u8,
+    pub(super) v: u8,
     /// Counts from 1.
-    index: usize,
+    pub(super) index: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
-    at: Option<String>,
+    pub(super) at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    from: Option<String>,
+    pub(super) from: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    to: Option<String>,
+    pub(super) to: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    transport: Option<Transport>,
+    pub(super) transport: Option<Transport>,
     /// Bytes.
-    size: usize,
+    pub(super) size: usize,
     /// The capture did not keep all of it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
-    cut: bool,
+    pub(super) cut: bool,
     #[serde(flatten)]
-    said: Said,
+    pub(super) said: Said,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-enum Said {
+pub(super) enum Said {
     Packet(Box<Fields>),
     Malformed {
         /// The first field that is wrong.
@@ -52,31 +51,31 @@ enum Said {
 }
 
 #[derive(Debug, Serialize)]
-struct Fields {
-    version: String,
-    dialect: &'static str,
+pub(super) struct Fields {
+    pub(super) version: String,
+    pub(super) dialect: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    mac: Option<String>,
-    number: u64,
-    user: String,
-    host: String,
-    names_charset: Charset,
-    names_charset_sure: Sure,
-    command: String,
-    command_number: u8,
-    word: u32,
-    options: Vec<&'static str>,
+    pub(super) mac: Option<String>,
+    pub(super) number: u64,
+    pub(super) user: String,
+    pub(super) host: String,
+    pub(super) names_charset: Charset,
+    pub(super) names_charset_sure: Sure,
+    pub(super) command: String,
+    pub(super) command_number: u8,
+    pub(super) word: u32,
+    pub(super) options: Vec<&'static str>,
     /// Option bits without a name in this kind of packet.
     #[serde(skip_serializing_if = "Option::is_none")]
-    options_unknown: Option<String>,
+    pub(super) options_unknown: Option<String>,
     #[serde(flatten)]
-    body: Meaning,
+    pub(super) body: Meaning,
 }
 
 /// The body, by kind.
 #[derive(Debug, Serialize)]
 #[serde(tag = "body", rename_all = "snake_case")]
-enum Meaning {
+pub(super) enum Meaning {
     Presence {
         nick: String,
         group: String,
@@ -130,26 +129,26 @@ enum Meaning {
 }
 
 #[derive(Debug, Serialize)]
-struct File {
-    id: u64,
-    name: String,
-    size: u64,
-    mtime: u64,
-    kind: String,
-    attr: u32,
-    extended: Vec<(u32, Vec<u64>)>,
+pub(super) struct File {
+    pub(super) id: u64,
+    pub(super) name: String,
+    pub(super) size: u64,
+    pub(super) mtime: u64,
+    pub(super) kind: String,
+    pub(super) attr: u32,
+    pub(super) extended: Vec<(u32, Vec<u64>)>,
 }
 
 /// A line of a host list.
 #[derive(Debug, Serialize)]
-struct Listed {
-    user: String,
-    host: String,
-    status: u32,
-    addr: String,
-    port: u16,
-    nick: String,
-    group: String,
+pub(super) struct Listed {
+    pub(super) user: String,
+    pub(super) host: String,
+    pub(super) status: u32,
+    pub(super) addr: String,
+    pub(super) port: u16,
+    pub(super) nick: String,
+    pub(super) group: String,
 }
 
 /// Explains datagrams one after the other and remembers how each sender writes, as a node does.
@@ -390,179 +389,6 @@ fn field(error: ParseError) -> &'static str {
         ParseError::Version => "version",
         ParseError::PacketNo => "packet_no",
         ParseError::Command => "command",
-    }
-}
-
-impl Explained {
-    /// For people: a line about the datagram, then one line for each field.
-    pub(super) fn human(&self) -> String {
-        let mut out = format!("#{}", self.index);
-        if let Some(at) = &self.at {
-            let _ = write!(out, "  {at}");
-        }
-        if let (Some(from), Some(to)) = (&self.from, &self.to) {
-            let _ = write!(out, "  {from} -> {to}");
-        }
-        if let Some(transport) = self.transport {
-            let _ = write!(out, "  {}", transport.name());
-        }
-        let cut = if self.cut { ", cut by the capture" } else { "" };
-        let _ = writeln!(out, "  {} bytes{cut}", self.size);
-        let mut rows = Rows(&mut out);
-        match &self.said {
-            Said::Packet(fields) => fields.human(&mut rows),
-            Said::Malformed { malformed, reason, hex } => {
-                rows.row("malformed", &format!("{reason} (field: {malformed})"));
-                rows.row("bytes", hex);
-            }
-        }
-        out
-    }
-}
-
-/// Writes `name  value` lines. Everything passes here, so everything from outside is neutralised.
-struct Rows<'o>(&'o mut String);
-
-impl Rows<'_> {
-    fn row(&mut self, name: &str, value: &str) {
-        for (at, line) in term::safe_lines(value).split('\n').enumerate() {
-            // A second line of a text looks like no field.
-            let name = if at == 0 { name } else { "        |" };
-            let _ = writeln!(self.0, "  {name:<9} {}", line.trim_end());
-        }
-    }
-
-    fn name(&mut self, name: &str, value: &str) {
-        self.row(name, &term::safe(value));
-    }
-}
-
-fn judged(charset: Charset, sure: Sure) -> String {
-    let how = match sure {
-        Sure::Ascii => return "ascii".to_owned(),
-        Sure::Guessed => "guessed from the bytes",
-        Sure::Assumed => "the office's charset",
-        Sure::Valid => "valid",
-        Sure::Dialect => "all clients of this dialect write so",
-        Sure::Remembered => "as this sender wrote before",
-        Sure::Declared => "declared by the packet",
-        Sure::Pinned => "as asked for",
-    };
-    format!("{charset}: {how}")
-}
-
-impl Fields {
-    fn human(&self, rows: &mut Rows<'_>) {
-        rows.name("version", &format!("{} ({})", self.version, self.dialect));
-        if let Some(mac) = &self.mac {
-            rows.name("identity", mac);
-        }
-        rows.row("number", &self.number.to_string());
-        rows.name("user", &self.user);
-        rows.name("host", &self.host);
-        rows.row("names", &judged(self.names_charset, self.names_charset_sure));
-        rows.row(
-            "command",
-            &format!(
-                "{} 0x{:02x}, word {} = 0x{:08x}",
-                self.command, self.command_number, self.word, self.word
-            ),
-        );
-        let options = self.options.iter().copied().chain(self.options_unknown.as_deref());
-        let options = options.collect::<Vec<_>>().join(" ");
-        rows.row("options", if options.is_empty() { "none" } else { &options });
-        self.body.human(rows);
-    }
-}
-
-impl Meaning {
-    fn human(&self, rows: &mut Rows<'_>) {
-        match self {
-            Self::Presence { nick, group, charset, charset_sure, client_version } => {
-                rows.name("nick", nick);
-                rows.name("group", group);
-                rows.row("charset", &judged(*charset, *charset_sure));
-                if let Some(version) = client_version {
-                    rows.name("client", version);
-                }
-            }
-            Self::Message { text, charset, charset_sure, text_cut, tail, files, files_skipped } => {
-                rows.row("text", text);
-                rows.row("charset", &judged(*charset, *charset_sure));
-                if *text_cut {
-                    rows.row("cut", "the text is longer than is kept");
-                }
-                if let Some(tail) = tail {
-                    rows.name("tail", tail);
-                }
-                for file in files {
-                    file.human(rows);
-                }
-                if *files_skipped > 0 {
-                    rows.row("files", &format!("{files_skipped} more cannot be read"));
-                }
-            }
-            Self::Encrypted { methods, key_bytes, text_bytes } => rows.row(
-                "encrypted",
-                &format!("methods 0x{methods}, key {key_bytes} bytes, text {text_bytes} bytes"),
-            ),
-            Self::Reference { refers_to } => rows.row("refers to", &refers_to.to_string()),
-            Self::Text { text, charset, charset_sure } => {
-                rows.row("text", text);
-                rows.row("charset", &judged(*charset, *charset_sure));
-            }
-            Self::Hosts { next, count, hosts } => {
-                let next = if *next == 0 { "last part".to_owned() } else { format!("next {next}") };
-                rows.row("hosts", &format!("{count}, {next}"));
-                for host in hosts {
-                    host.human(rows);
-                }
-            }
-            Self::GetHosts { from_index } => rows.row("from", &format!("host {from_index}")),
-            Self::FileRequest { offer, file, offset } => {
-                let shown = |number: &Option<u64>| {
-                    number.map_or_else(|| "-".to_owned(), |number| number.to_string())
-                };
-                rows.row("offer", &format!("packet {}", shown(offer)));
-                rows.row("file", &format!("{} from byte {}", shown(file), shown(offset)));
-            }
-            Self::Other { main, sections } => {
-                if !main.is_empty() {
-                    rows.row("body", main);
-                }
-                for section in sections {
-                    rows.row("section", section);
-                }
-            }
-        }
-    }
-}
-
-impl File {
-    fn human(&self, rows: &mut Rows<'_>) {
-        let Self { id, name, size, mtime, kind, attr, extended } = self;
-        let mut line = format!("{id}: {name}, {kind}, {size} bytes");
-        if let Some(at) = i64::try_from(*mtime).ok().and_then(|s| s.checked_mul(1000)) {
-            let _ = write!(line, ", {}", output::rfc3339(crate::node::UnixMillis(at)));
-        }
-        let _ = write!(line, ", attributes 0x{attr:x}");
-        for (key, values) in extended {
-            let values: Vec<_> = values.iter().map(|value| format!("{value:x}")).collect();
-            let _ = write!(line, " {key:x}={}", values.join(","));
-        }
-        rows.name("file", &line);
-    }
-}
-
-impl Listed {
-    fn human(&self, rows: &mut Rows<'_>) {
-        let Self { user, host, status, addr, port, nick, group } = self;
-        rows.name(
-            "host",
-            &format!(
-                "{nick} ({user}@{host}, {group}) at {addr} port {port}, status 0x{status:08x}"
-            ),
-        );
     }
 }
 

@@ -3,6 +3,7 @@
 mod capture;
 mod explain;
 mod hex;
+mod words;
 
 use std::fs::OpenOptions;
 use std::io::{self, BufRead, BufReader, IsTerminal, Read};
