@@ -53,7 +53,7 @@ const NAME: usize = 14;
 const NAME_MAX: usize = 28;
 /// Columns of time, mark and the blanks around them.
 const MARGIN: usize = 12;
-/// In a narrower rest of the terminal lines are not broken here.
+/// A text gets at least so many columns beside the name.
 const TEXT_MIN: usize = 16;
 
 impl Human {
@@ -115,10 +115,10 @@ impl Human {
         if self.style.verbose > 0 && !label.ends_with(&at) { label + &at } else { label }
     }
 
-    /// The words for an event.
-    pub fn event(&mut self, at: UnixMillis, event: &Event) -> Rendered {
+    /// The words for an event, for a terminal of so many columns if it is one.
+    pub fn event(&mut self, at: UnixMillis, event: &Event, columns: Option<usize>) -> Rendered {
         let (mark, peer, label, words) = match event {
-            Event::Message(message) => return Rendered::Data(self.message(at, message)),
+            Event::Message(message) => return Rendered::Data(self.message(at, message, columns)),
             Event::PeerUp { peer } => {
                 self.know(peer);
                 (Mark::System, peer, self.name(peer), format!("is here ({})", about(peer)))
@@ -148,10 +148,15 @@ impl Human {
             }
         };
         let colour = peer_colour(&peer.id);
-        Rendered::Data(self.line(at, mark, (&label, colour), &words))
+        Rendered::Data(self.line(at, mark, (&label, colour), &words, columns))
     }
 
-    fn message(&mut self, at: UnixMillis, message: &MessageEvent) -> String {
+    fn message(
+        &mut self,
+        at: UnixMillis,
+        message: &MessageEvent,
+        columns: Option<usize>,
+    ) -> String {
         let mark = match (message.direction, message.delivery) {
             (Direction::In, Delivery::Direct) => Mark::In,
             (Direction::In, Delivery::Broadcast) => Mark::InToAll,
@@ -163,13 +168,16 @@ impl Human {
             None => ("everybody".to_owned(), None),
         };
         let label = term::pad(&label, NAME);
-        let indent = MARGIN + term::width(&label) + 2;
+        let beside = MARGIN + term::width(&label) + 2;
+        // Where there is no room beside the name the text stands below it.
+        let below = columns.is_some_and(|columns| columns < beside + TEXT_MIN);
+        let indent = if below { MARGIN } else { beside };
         let mut out = self.head(at, mark);
         self.paint(&mut out, &label, colour);
-        out.push_str("  ");
+        out.push_str(if below { "\n" } else { "  " });
         let text = term::safe_lines(&message.text);
-        for (at, line) in self.broken(&text, indent).into_iter().enumerate() {
-            if at > 0 {
+        for (at, line) in broken(&text, indent, columns).into_iter().enumerate() {
+            if at > 0 || below {
                 self.continuation(&mut out, Mark::More, indent);
             }
             out.push_str(line);
@@ -184,11 +192,18 @@ impl Human {
     }
 
     /// A line of our own words about a peer; the parts from outside are neutralised already.
-    fn line(&mut self, at: UnixMillis, mark: Mark, who: (&str, Color), words: &str) -> String {
+    fn line(
+        &mut self,
+        at: UnixMillis,
+        mark: Mark,
+        who: (&str, Color),
+        words: &str,
+        columns: Option<usize>,
+    ) -> String {
         let mut out = self.head(at, mark);
         let (label, colour) = who;
         let words = format!("{label} {words}");
-        for (at, line) in self.broken(&words, MARGIN).into_iter().enumerate() {
+        for (at, line) in broken(&words, MARGIN, columns).into_iter().enumerate() {
             if at > 0 {
                 self.continuation(&mut out, Mark::More, MARGIN);
             }
@@ -202,18 +217,6 @@ impl Human {
             out.push('\n');
         }
         out
-    }
-
-    /// Lines as they came, in a terminal also broken so that none reaches the next row by itself.
-    fn broken<'t>(&self, text: &'t str, indent: usize) -> Vec<&'t str> {
-        let room = self.style.columns().and_then(|columns| columns.checked_sub(indent));
-        let lines = text.split('\n');
-        match room {
-            Some(room) if room >= TEXT_MIN => {
-                lines.flat_map(|line| term::wrap(line, room)).collect()
-            }
-            _ => lines.collect(),
-        }
     }
 
     /// Day (where it changed), time and mark.
@@ -249,6 +252,19 @@ impl Human {
             }
             None => out.push_str(words),
         }
+    }
+}
+
+/// Lines as they came, in a terminal also broken so that none reaches the next row by itself: what
+/// stands at its beginning could look like a line of ours.
+fn broken(text: &str, indent: usize, columns: Option<usize>) -> Vec<&str> {
+    let lines = text.split('\n');
+    match columns {
+        Some(columns) => {
+            let room = columns.saturating_sub(indent).max(1);
+            lines.flat_map(|line| term::wrap(line, room)).collect()
+        }
+        None => lines.collect(),
     }
 }
 
@@ -448,7 +464,7 @@ mod tests {
 
     /// The words without the time, which depends on where the test runs.
     fn words(human: &mut Human, event: &Event) -> String {
-        match human.event(UnixMillis(1_000), event) {
+        match human.event(UnixMillis(1_000), event, None) {
             Rendered::Data(text) => {
                 let lines = text.lines().map(|line| {
                     let (time, rest) = line.split_at(9);
@@ -479,6 +495,20 @@ mod tests {
         00:00:00 <  bob             hi
                  |                  09:30:00 *  李四 left␍␛[1A
         ");
+    }
+
+    #[test]
+    fn no_line_reaches_the_next_row_of_a_terminal_by_itself() {
+        let event = message(peer("张三", "a", "10.0.0.1"), &"09:30:00 *  李四 left ".repeat(20));
+        for columns in [20, 40, 60, 100] {
+            let rendered = Human::new(PLAIN).event(UnixMillis(1_000), &event, Some(columns));
+            let Rendered::Data(text) = rendered else { panic!("a message is data") };
+            for (at, line) in text.lines().enumerate() {
+                // Only the name of the sender may be wider than a very narrow terminal.
+                assert!(term::width(line) <= columns.max(MARGIN + NAME), "{line}");
+                assert!(at == 0 || line.starts_with("         |  "), "{line}");
+            }
+        }
     }
 
     #[test]

@@ -225,7 +225,7 @@ impl Feed {
             })?;
             return self.line(line).await;
         }
-        match self.human.event(at, event) {
+        match self.human.event(at, event, self.style.columns()) {
             Rendered::Data(text) => self.line(text).await,
             Rendered::Talk(text) => {
                 self.style.say(&text);
