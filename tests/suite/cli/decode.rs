@@ -259,3 +259,34 @@ fn a_reader_that_has_enough_is_no_failure() {
     assert_eq!(done.status.code(), Some(0), "{done:?}");
     assert!(done.stderr.is_empty(), "{done:?}");
 }
+
+#[test]
+fn every_recorded_packet_is_explained() {
+    fn collect(value: &Value, packets: &mut Vec<String>) {
+        match value {
+            Value::Object(object) => {
+                packets.extend(object.get("hex").and_then(Value::as_str).map(str::to_owned));
+                object.values().for_each(|value| collect(value, packets));
+            }
+            Value::Array(items) => items.iter().for_each(|item| collect(item, packets)),
+            _ => {}
+        }
+    }
+    let mut packets = Vec::new();
+    for name in ["packets", "feiq-captures", "peer-captures"] {
+        let path = format!("{}/tests/vectors/{name}.json", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(path).expect("the vectors are there");
+        collect(&serde_json::from_str(&text).expect("JSON"), &mut packets);
+    }
+    packets.retain(|packet| !packet.is_empty());
+    let input = packets.join("\n");
+    let home = Lan::new().home("a");
+    let lines = home.run_with(&["decode", "--json"], input.as_bytes()).lines();
+    assert_eq!(lines.len(), packets.len());
+    let page = Page::read();
+    for line in &lines {
+        page.allows("object", "datagram", line.as_object().expect("an object"));
+    }
+    let words = home.run_with(&["decode"], input.as_bytes()).out;
+    assert!(!words.chars().any(|c| c.is_control() && c != '\n'));
+}

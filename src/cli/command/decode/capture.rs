@@ -31,7 +31,7 @@ const MAGICS: [[u8; 4]; 5] = [
 const MAGIC_NG: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
 
 /// Large enough for the largest block a capture of LAN traffic has.
-const BUFFER: usize = 1 << 20;
+const BUFFER: usize = 1 << 18;
 
 /// Fragments that wait for their siblings are dropped after this many packets.
 const FRAGMENT_SPAN: usize = 4096;
@@ -287,5 +287,70 @@ fn network(kind: Linktype, frame: &[u8]) -> Option<Layer<'_>> {
         Linktype::LINUX_SLL => frame.get(16..).map(Layer::Ip),
         Linktype::LINUX_SLL2 => frame.get(20..).map(Layer::Ip),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use etherparse::PacketBuilder;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A capture of each kind, of one datagram.
+    fn captures() -> [Vec<u8>; 2] {
+        let mut frame = Vec::new();
+        let udp = PacketBuilder::ethernet2([2; 6], [4; 6])
+            .ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64)
+            .udp(2425, 2425);
+        udp.write(&mut frame, b"1:1:u:h:32:hi").expect("it fits");
+        let length = u32::try_from(frame.len()).expect("it is small");
+        let words = |words: &[u32]| words.iter().flat_map(|w| w.to_le_bytes()).collect::<Vec<_>>();
+        let pcap = words(&[0xa1b2_c3d4, 0x0004_0002, 0, 0, 65_535, 1, 1, 2, length, length]);
+        frame.resize(frame.len().next_multiple_of(4), 0);
+        let padded = u32::try_from(frame.len()).expect("it is small");
+        let section = words(&[0x0a0d_0d0a, 28, 0x1a2b_3c4d, 1, u32::MAX, u32::MAX, 28]);
+        let interface = words(&[1, 20, 1, 65_535, 20]);
+        let packet = words(&[6, 32 + padded, 0, 0, 7, length, length]);
+        let end = words(&[32 + padded]);
+        [
+            [pcap, frame[..length as usize].to_vec()].concat(),
+            [section, interface, packet, frame, end].concat(),
+        ]
+    }
+
+    fn count(capture: &[u8]) -> usize {
+        let (head, rest) = capture.split_at(4);
+        let mut count = 0;
+        let _ = read(head.to_vec(), rest, 2425, |_| {
+            count += 1;
+            Ok(())
+        });
+        count
+    }
+
+    #[test]
+    fn whole_captures_are_read() {
+        assert_eq!(captures().map(|capture| count(&capture)), [1, 1]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn a_broken_capture_does_no_harm(
+            flips in prop::collection::vec((4usize..150, any::<u8>()), 1..4),
+            cut in 4usize..150,
+        ) {
+            for mut capture in captures() {
+                for &(at, byte) in &flips {
+                    if let Some(place) = capture.get_mut(at) {
+                        *place = byte;
+                    }
+                }
+                prop_assert!(count(&capture) <= 1);
+                capture.truncate(cut);
+                prop_assert!(count(&capture) <= 1);
+            }
+        }
     }
 }

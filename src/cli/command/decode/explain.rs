@@ -565,3 +565,34 @@ impl Listed {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_explained_without_harm(
+            packets in prop::collection::vec(
+                (
+                    any::<u32>(),
+                    prop::collection::vec(prop_oneof![Just(0), Just(b':'), any::<u8>()], 0..80),
+                ),
+                0..4,
+            ),
+        ) {
+            let mut explainer = Explainer::default();
+            for (word, body) in packets {
+                let head = format!("1_lbt6_0#128#00#0#0#0#4001#9:1:\u{1b}u:h:{word}:");
+                for bytes in [[head.as_bytes(), &body].concat(), body] {
+                    let explained = explainer.explain(&Datagram::new(bytes));
+                    let words = explained.human();
+                    prop_assert!(!words.chars().any(|c| c.is_control() && c != '\n'), "{words:?}");
+                    prop_assert!(serde_json::to_value(&explained).is_ok_and(|v| v.is_object()));
+                }
+            }
+        }
+    }
+}
