@@ -40,11 +40,11 @@ fn port_changes_hands(signal: Signal) {
     owner.meets("h3");
     watcher.meets("h2");
     let joined = ["first", "second"].map(|_| lab.feige("h2", &["listen"]));
-    // Both have joined when they hear what the owner hears.
-    lab.run("h3", &["send", "h2", "开始"]).succeeds();
     for feige in &joined {
-        feige.reads("开始");
+        // What it is told when it has joined.
+        feige.meets("h1");
     }
+    lab.run("h3", &["send", "h2", "开始"]).succeeds();
     thread::scope(|scope| {
         let sending = scope.spawn(|| {
             for number in MESSAGES {
