@@ -50,8 +50,8 @@ fn a_thousand_hosts_that_answer_at_once_are_listed_within_ten_milliseconds() {
 fn answers_to_list_us(lab: &Lab) -> i64 {
     let load = lab.start("h2", &[&lanload(), "hosts"], &[]);
     load.talk.first("open sockets", |line| line == "ready");
-    let mut listen = lab.start("h1", &[&FEIGE, "--json", "listen"], &[]);
-    let lines = BufReader::new(listen.stdout()).lines().map_while(Result::ok);
+    let mut watch = lab.start("h1", &[&FEIGE, "--json", "listen"], &[]);
+    let lines = BufReader::new(watch.stdout()).lines().map_while(Result::ok);
     let last = lines.filter(|line| line.contains(r#""peer_up""#)).nth(CROWD - 1);
     let printed = unix_us();
     let last: Value = serde_json::from_str(&last.expect("a line for each host")).expect("JSON");
