@@ -5,8 +5,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use feige::node::{
-    Config, Effect, Identity, Input, Ipv4Net, Link, LinkId, Node, Now, NumberStart, Office, Policy,
-    Tick, UnixMillis,
+    Config, Effect, Identity, Input, Ipv4Net, Link, LinkId, Node, Now, Tick, UnixMillis,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -49,22 +48,11 @@ fn link() -> Link {
 }
 
 fn config() -> Config {
-    Config {
-        identity: Identity {
+    Config::new(Identity {
             nick: "fuzz".to_owned(),
             group: String::new(),
             user: "fuzz".to_owned(),
             host: "fuzz".to_owned(),
             mac: "020000000001".to_owned(),
-        },
-        office: Office::Auto,
-        port: 2425,
-        networks: Vec::new(),
-        seeds: Vec::new(),
-        passive: false,
-        keeps: true,
-        numbers: NumberStart::default(),
-        version: [0, 1, 0],
-        policy: Policy::default(),
-    }
+        })
 }
