@@ -19,8 +19,7 @@ fuzz_target!(|datagrams: Vec<(u8, u16, Vec<u8>)>| {
             drop(node.handle(now, Input::Wake));
         }
         let from = SocketAddr::from(([10, 0, 0, 2 + from % 4], 2425));
-        let effects =
-            node.handle(now, Input::Datagram { link: LinkId(1), from, bytes: &bytes });
+        let effects = node.handle(now, Input::Datagram { link: LinkId(1), from, bytes: &bytes });
         let at_once: usize = effects
             .iter()
             .map(|effect| match effect {
@@ -49,10 +48,10 @@ fn link() -> Link {
 
 fn config() -> Config {
     Config::new(Identity {
-            nick: "fuzz".to_owned(),
-            group: String::new(),
-            user: "fuzz".to_owned(),
-            host: "fuzz".to_owned(),
-            mac: "020000000001".to_owned(),
-        })
+        nick: "fuzz".to_owned(),
+        group: String::new(),
+        user: "fuzz".to_owned(),
+        host: "fuzz".to_owned(),
+        mac: "020000000001".to_owned(),
+    })
 }
