@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use feige::io::lab::free_port;
 use feige::io::{Place, Running, Start, Subscription, succeed};
-use feige::node::{Config, Event, Identity, NumberStart, Office, Policy, Reply, Request, Status};
+use feige::node::{Config, Event, Identity, Reply, Request, Status};
 use feige::store::Paths;
 use rustix::net::{RecvFlags, SendFlags, recvfrom, sendto};
 use socket2::{Domain, Socket, Type};
@@ -337,18 +337,7 @@ fn config(home: &TempDir, port: u16) -> Start {
     let names = ["Bench", "", "bench", "bench", ""].map(str::to_owned);
     let [nick, group, user, host, mac] = names;
     Start {
-        config: Config {
-            identity: Identity { nick, group, user, host, mac },
-            office: Office::default(),
-            port,
-            networks: Vec::new(),
-            seeds: Vec::new(),
-            passive: false,
-            keeps: true,
-            numbers: NumberStart::default(),
-            version: [0, 1, 0],
-            policy: Policy::default(),
-        },
+        config: Config { port, ..Config::new(Identity { nick, group, user, host, mac }) },
         paths: Paths::all_in(home.path()),
         bind: vec![IpAddr::V4(NODE)],
         ipv6: true,

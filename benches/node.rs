@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use feige::node::{
-    Config, Effect, Identity, Input, Ipv4Net, Link, LinkId, Node, Now, NumberStart, Office, PORT,
-    PacketNo, Policy, Record, Reply, Request, RequestId, SaveResult, Target, Tick, UnixMillis,
+    Config, Effect, Identity, Input, Ipv4Net, Link, LinkId, Node, Now, NumberStart, PORT, PacketNo,
+    Record, Reply, Request, RequestId, SaveResult, Target, Tick, UnixMillis,
 };
 
 fn main() {
@@ -96,22 +96,14 @@ const NOW: Now = Now { tick: Tick(1_000), wall: UnixMillis(1_800_000_000_000) };
 
 fn node() -> Node {
     let config = Config {
-        identity: Identity {
+        numbers: NumberStart { last: PacketNo(1_000_000), reserved: PacketNo(1_131_072) },
+        ..Config::new(Identity {
             nick: "小飞".into(),
             group: "研发部".into(),
             user: "fei".into(),
             host: "desk".into(),
             mac: "02AABBCCDDEE".into(),
-        },
-        office: Office::Auto,
-        port: PORT,
-        networks: vec![],
-        seeds: vec![],
-        passive: false,
-        keeps: true,
-        numbers: NumberStart { last: PacketNo(1_000_000), reserved: PacketNo(1_131_072) },
-        version: [0, 1, 0],
-        policy: Policy::default(),
+        })
     };
     let mut node = Node::new(config, [7; 32]);
     let net = Ipv4Net {

@@ -78,8 +78,9 @@ fn emit_text(bencher: Bencher<'_, '_>, form: &str) {
 #[divan::bench]
 fn emit_receipt(bencher: Bencher<'_, '_>) {
     let of = PacketNo(1_700_000_000);
-    bencher
-        .bench_local(|| emit_reference(&head(), Command::RECVMSG, Options::empty(), black_box(of)));
+    bencher.bench_local(|| {
+        emit_reference(&head(), Charset::GBK, Command::RECVMSG, Options::empty(), black_box(of))
+    });
 }
 
 /// An entry of ours with all names.

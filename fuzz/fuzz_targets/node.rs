@@ -5,8 +5,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use feige::node::{
-    Config, Effect, Identity, Input, Ipv4Net, Link, LinkId, Node, Now, NumberStart, Office, Policy,
-    Tick, UnixMillis,
+    Config, Effect, Identity, Input, Ipv4Net, Link, LinkId, Node, Now, Tick, UnixMillis,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -20,8 +19,7 @@ fuzz_target!(|datagrams: Vec<(u8, u16, Vec<u8>)>| {
             drop(node.handle(now, Input::Wake));
         }
         let from = SocketAddr::from(([10, 0, 0, 2 + from % 4], 2425));
-        let effects =
-            node.handle(now, Input::Datagram { link: LinkId(1), from, bytes: &bytes });
+        let effects = node.handle(now, Input::Datagram { link: LinkId(1), from, bytes: &bytes });
         let at_once: usize = effects
             .iter()
             .map(|effect| match effect {
@@ -49,22 +47,11 @@ fn link() -> Link {
 }
 
 fn config() -> Config {
-    Config {
-        identity: Identity {
-            nick: "fuzz".to_owned(),
-            group: String::new(),
-            user: "fuzz".to_owned(),
-            host: "fuzz".to_owned(),
-            mac: "020000000001".to_owned(),
-        },
-        office: Office::Auto,
-        port: 2425,
-        networks: Vec::new(),
-        seeds: Vec::new(),
-        passive: false,
-        keeps: true,
-        numbers: NumberStart::default(),
-        version: [0, 1, 0],
-        policy: Policy::default(),
-    }
+    Config::new(Identity {
+        nick: "fuzz".to_owned(),
+        group: String::new(),
+        user: "fuzz".to_owned(),
+        host: "fuzz".to_owned(),
+        mac: "020000000001".to_owned(),
+    })
 }

@@ -8,7 +8,7 @@ use super::error::CliError;
 use super::output::Style;
 use crate::io::Start;
 use crate::io::control::Hello;
-use crate::node::{Config, NumberStart, Policy};
+use crate::node::Config;
 use crate::store::settings::Settings;
 use crate::store::{Paths, process_env};
 
@@ -49,16 +49,13 @@ pub(super) fn start(globals: &Globals, wish: Wish<'_>) -> Result<(Start, Style),
     let paths = Paths::of(globals.profile.as_deref(), &process_env)?;
     let settings = Settings::load(&paths, &process_env, &globals.flags(wish.group))?;
     let config = Config {
-        identity: settings.identity(String::new()),
         office: settings.charset.value,
         port: settings.port.value,
         networks: settings.networks(),
         seeds: settings.seeds(),
         passive: wish.passive,
         keeps: !globals.no_store,
-        numbers: NumberStart::default(),
-        version: version(),
-        policy: Policy::default(),
+        ..Config::new(settings.identity(String::new()))
     };
     let style = Style::new(globals, settings.color.value);
     let start = Start {
@@ -71,16 +68,6 @@ pub(super) fn start(globals: &Globals, wish: Wish<'_>) -> Result<(Start, Style),
         paths,
     };
     Ok((start, style))
-}
-
-/// Version of this program: major, minor, patch.
-fn version() -> [u32; 3] {
-    let part = |text: &str| text.parse().unwrap_or(0);
-    [
-        part(env!("CARGO_PKG_VERSION_MAJOR")),
-        part(env!("CARGO_PKG_VERSION_MINOR")),
-        part(env!("CARGO_PKG_VERSION_PATCH")),
-    ]
 }
 
 /// A node that runs is not changed by a command that joins it.

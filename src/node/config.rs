@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::wire::{Office, PacketNo};
+use crate::wire::{Office, PORT, PacketNo};
 
 /// Everything a node needs to know beforehand.
 #[derive(Clone, Debug)]
@@ -30,6 +30,35 @@ pub struct Config {
     pub version: [u32; 3],
     /// Limits and times.
     pub policy: Policy,
+}
+
+impl Config {
+    /// A node as it is where nothing else is said: the protocol's port, an office that does not say
+    /// its charset, no networks beyond the links, a store, and the version of this program.
+    pub fn new(identity: Identity) -> Self {
+        Self {
+            identity,
+            office: Office::Auto,
+            port: PORT,
+            networks: Vec::new(),
+            seeds: Vec::new(),
+            passive: false,
+            keeps: true,
+            numbers: NumberStart::default(),
+            version: this_version(),
+            policy: Policy::default(),
+        }
+    }
+}
+
+/// Version of this program: major, minor, patch.
+fn this_version() -> [u32; 3] {
+    let parts = [
+        env!("CARGO_PKG_VERSION_MAJOR"),
+        env!("CARGO_PKG_VERSION_MINOR"),
+        env!("CARGO_PKG_VERSION_PATCH"),
+    ];
+    parts.map(|part| part.parse().unwrap_or(0))
 }
 
 /// Who we are.

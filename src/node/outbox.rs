@@ -78,6 +78,12 @@ pub(crate) struct Sending {
     pub(crate) launched: bool,
 }
 
+/// A span in milliseconds, to the microsecond.
+fn milliseconds(span: Duration) -> f64 {
+    let micros = u32::try_from(span.as_micros()).unwrap_or(u32::MAX);
+    f64::from(micros) / 1_000.0
+}
+
 /// A large send is dealt out this often.
 const WINDOW: Duration = Duration::from_millis(100);
 
@@ -434,7 +440,7 @@ impl Outbox {
             peer,
             outcome,
             tries: sending.tries,
-            rtt_ms: rtt.map(|first| (turn.now.tick - first).as_secs_f64() * 1_000.0),
+            rtt_ms: rtt.map(|first| milliseconds(turn.now.tick - first)),
             hint,
         };
         let event = record.event();

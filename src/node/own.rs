@@ -89,12 +89,15 @@ impl Own {
 
     /// A receipt for `of`.
     pub(crate) fn receipt(&self, number: PacketNo, of: PacketNo) -> Arc<[u8]> {
-        body::emit_reference(&self.head(number), Command::RECVMSG, Options::empty(), of).into()
+        let names = self.office.own();
+        body::emit_reference(&self.head(number), names, Command::RECVMSG, Options::empty(), of)
+            .into()
     }
 
     /// A packet with an ASCII body.
     pub(crate) fn ascii(&self, number: PacketNo, command: Command, text: &str) -> Arc<[u8]> {
-        body::emit_ascii(&self.head(number), command, Options::empty(), text).into()
+        let names = self.office.own();
+        body::emit_ascii(&self.head(number), names, command, Options::empty(), text).into()
     }
 
     /// A message.

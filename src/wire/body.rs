@@ -214,19 +214,28 @@ pub(super) fn bracketed(missing: char) -> String {
 }
 
 /// Writes a packet whose body is the number of another packet: receipts and their kin. Decimal.
+/// `names` is the charset of the header.
 pub fn emit_reference(
     head: &Head<'_>,
+    names: Charset,
     command: Command,
     options: Options,
     of: PacketNo,
 ) -> Vec<u8> {
-    emit_ascii(head, command, options, &of.to_string())
+    emit_ascii(head, names, command, options, &of.to_string())
 }
 
-/// Writes a packet whose body is plain ASCII, or empty. One NUL ends it.
-pub fn emit_ascii(head: &Head<'_>, command: Command, options: Options, body: &str) -> Vec<u8> {
+/// Writes a packet whose body is plain ASCII, or empty. One NUL ends it. `names` is the charset of
+/// the header.
+pub fn emit_ascii(
+    head: &Head<'_>,
+    names: Charset,
+    command: Command,
+    options: Options,
+    body: &str,
+) -> Vec<u8> {
     let mut out = Vec::with_capacity(body.len() + 128);
-    head.emit(CommandWord::new(command, options), Charset::GBK, &mut out);
+    head.emit(CommandWord::new(command, options), names, &mut out);
     out.extend_from_slice(body.as_bytes());
     out.push(0);
     out

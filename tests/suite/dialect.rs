@@ -294,9 +294,9 @@ fn rewritten(raw: &RawPacket<'_>, packet: &Packet, dialect: &'static Dialect) ->
         ),
         Body::Message(message) => emit_message(&head, packet.options, &message.text, form),
         Body::Reference(number) => {
-            emit_ascii(&head, packet.command, packet.options, &number.to_string())
+            emit_ascii(&head, Charset::GBK, packet.command, packet.options, &number.to_string())
         }
-        _ => emit_ascii(&head, packet.command, packet.options, ""),
+        _ => emit_ascii(&head, Charset::GBK, packet.command, packet.options, ""),
     }
 }
 

@@ -13,11 +13,9 @@ use feige::io::{
     Handle, Place, Running, Stamped, Start, StartError, Stopped, Subscription, succeed,
 };
 use feige::node::{
-    Config, Delivery, DownReason, Event, Identity, NoticeCode, NumberStart, Policy, Reply, Request,
-    Status, Target,
+    Config, Delivery, DownReason, Event, Identity, NoticeCode, Reply, Request, Status, Target,
 };
 use feige::store::Paths;
-use feige::wire::Office;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
@@ -61,18 +59,7 @@ fn start_at(paths: &Paths, addr: SocketAddr, nick: &str) -> Start {
         mac: String::new(),
     };
     Start {
-        config: Config {
-            identity,
-            office: Office::default(),
-            port: addr.port(),
-            networks: Vec::new(),
-            seeds: Vec::new(),
-            passive: false,
-            keeps: true,
-            numbers: NumberStart::default(),
-            version: [0, 1, 0],
-            policy: Policy::default(),
-        },
+        config: Config { port: addr.port(), ..Config::new(identity) },
         paths: paths.clone(),
         bind: vec![addr.ip()],
         ipv6: true,

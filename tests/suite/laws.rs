@@ -5,9 +5,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use feige::node::{
-    Config, Effect, Event, Identity, Input, Ipv4Net, Link, LinkId, Node, Now, NumberStart, Office,
-    Outcome, PORT, PacketNo, PeerView, Policy, Reply, Request, RequestId, SaveResult, Tick,
-    UnixMillis,
+    Config, Effect, Event, Identity, Input, Ipv4Net, Link, LinkId, Node, Now, NumberStart, Outcome,
+    PORT, PacketNo, PeerView, Reply, Request, RequestId, SaveResult, Tick, UnixMillis,
 };
 use feige::sim::{Lan, Weather};
 use feige::wire::{Command, RawPacket};
@@ -23,22 +22,14 @@ struct Subject {
 impl Subject {
     fn new(seed: u8) -> Self {
         let config = Config {
-            identity: Identity {
+            numbers: NumberStart { last: PacketNo(1_000), reserved: PacketNo(150_000) },
+            ..Config::new(Identity {
                 nick: "fei".into(),
                 group: String::new(),
                 user: "fei".into(),
                 host: "desk".into(),
                 mac: "02AABBCCDDEE".into(),
-            },
-            office: Office::Auto,
-            port: PORT,
-            networks: vec![],
-            seeds: vec![],
-            passive: false,
-            keeps: true,
-            numbers: NumberStart { last: PacketNo(1_000), reserved: PacketNo(150_000) },
-            version: [0, 1, 0],
-            policy: Policy::default(),
+            })
         };
         let now = Now { tick: Tick(0), wall: UnixMillis(1_800_000_000_000) };
         let mut subject = Self { node: Node::new(config, [seed; 32]), now, effects: Vec::new() };

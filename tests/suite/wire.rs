@@ -356,10 +356,12 @@ fn our_short_answers_have_the_bytes_of_official_ones() {
         let packet = Packet::read(&raw(&bytes), &Hint::default());
         let (head, command, options) = (head_of(&packet), packet.command, packet.options);
         let written = match &packet.body {
-            Body::Reference(of) => emit_reference(&head, command, options, *of),
-            Body::Text(text) => emit_ascii(&head, command, options, &text.text),
-            Body::GetHosts(index) => emit_ascii(&head, command, options, &index.to_string()),
-            _ => emit_ascii(&head, command, options, ""),
+            Body::Reference(of) => emit_reference(&head, Charset::GBK, command, options, *of),
+            Body::Text(text) => emit_ascii(&head, Charset::GBK, command, options, &text.text),
+            Body::GetHosts(index) => {
+                emit_ascii(&head, Charset::GBK, command, options, &index.to_string())
+            }
+            _ => emit_ascii(&head, Charset::GBK, command, options, ""),
         };
         assert_eq!(written, bytes, "{id}");
     }

@@ -17,8 +17,8 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{Printer, VERSION};
 use crate::io::{self, Handle, Start, Subscription, lab};
 use crate::node::{
-    Config, Delivery, Direction, Event, Identity, MessageEvent, NumberStart, Office, PeerId,
-    PeerView, Policy, Reply, Request, Target,
+    Config, Delivery, Direction, Event, Identity, MessageEvent, PeerId, PeerView, Reply, Request,
+    Target,
 };
 use crate::store::Paths;
 
@@ -297,24 +297,14 @@ impl Stage {
 }
 
 fn config(port: u16) -> Config {
-    Config {
-        identity: Identity {
-            nick: "飞鸽".to_owned(),
-            group: "演示".to_owned(),
-            user: "feige".to_owned(),
-            host: "demo".to_owned(),
-            mac: String::new(),
-        },
-        office: Office::Auto,
-        port,
-        networks: Vec::new(),
-        seeds: Vec::new(),
-        passive: false,
-        keeps: true,
-        numbers: NumberStart::default(),
-        version: [0, 0, 0],
-        policy: Policy::default(),
-    }
+    let identity = Identity {
+        nick: "飞鸽".to_owned(),
+        group: "演示".to_owned(),
+        user: "feige".to_owned(),
+        host: "demo".to_owned(),
+        mac: String::new(),
+    };
+    Config { port, ..Config::new(identity) }
 }
 
 fn at(peer: &PeerView, addr: SocketAddr) -> bool {

@@ -108,6 +108,9 @@ impl Listen<'_> {
         if let Some(since) = last {
             last = Some(self.replay(client, since, u64::MAX).await?);
         }
+        if self.left == Some(0) {
+            return Ok(());
+        }
         // Who joins a node that runs finds people there already.
         let now = crate::io::wall_clock();
         for peer in client.peers().await? {

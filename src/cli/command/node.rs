@@ -110,7 +110,7 @@ fn words(status: &Status) -> String {
         ("port", status.port.to_string()),
         ("since", rfc3339(status.since)),
         ("peers", status.peers.to_string()),
-        ("waiting", format!("{} receipts", status.waiting)),
+        ("waiting", format!("for {} receipt(s)", status.waiting)),
     ];
     rows.extend(status.links.iter().map(|link| ("link", link_words(link))));
     if status.passive {
@@ -132,7 +132,7 @@ fn words(status: &Status) -> String {
     rows.push(("sent", format!("{} datagrams, {} receipts", counters.sent, counters.receipts)));
     if let Some(shell) = &status.shell {
         rows.push(("process", shell.pid.to_string()));
-        rows.push(("joined", format!("{} commands", shell.clients)));
+        rows.push(("joined", format!("{} command(s)", shell.clients)));
         rows.push(("buffer", format!("{} bytes", shell.receive_buffer)));
     }
     let store = status.shell.as_ref().and_then(|shell| shell.store.as_deref());

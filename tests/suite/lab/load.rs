@@ -50,23 +50,23 @@ fn a_thousand_hosts_that_answer_at_once_are_listed_within_ten_milliseconds() {
 fn answers_to_list_us(lab: &Lab) -> i64 {
     let load = lab.start("h2", &[&lanload(), "hosts"], &[]);
     load.talk.first("open sockets", |line| line == "ready");
-    let mut listen = lab.start("h1", &[&FEIGE, "--json", "listen"], &[]);
-    let lines = BufReader::new(listen.stdout()).lines().map_while(Result::ok);
+    let mut watch = lab.start("h1", &[&FEIGE, "--json", "listen"], &[]);
+    let lines = BufReader::new(watch.stdout()).lines().map_while(Result::ok);
     let last = lines.filter(|line| line.contains(r#""peer_up""#)).nth(CROWD - 1);
     let printed = unix_us();
     let last: Value = serde_json::from_str(&last.expect("a line for each host")).expect("JSON");
-    let listed = last["at"].as_str().and_then(|at| DateTime::parse_from_rfc3339(at).ok());
+    let told_at = last["at"].as_str().and_then(|at| DateTime::parse_from_rfc3339(at).ok());
     // It says the millisecond; count that to its end.
-    let listed = listed.expect("a time").timestamp_micros() + 999;
+    let told_at = told_at.expect("a time").timestamp_micros() + 999;
     let figures = result(load);
     let answered = figures["last_unix_us"].as_i64().expect("a time");
     println!(
         "discovery: {figures}, after the last answer listed in {} us, printed in {} us",
-        listed - answered,
+        told_at - answered,
         printed - answered
     );
     assert_eq!(lab.peers("h1").len(), CROWD);
-    listed - answered
+    told_at - answered
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use feige::node::{
     Config, Effect, Event, Identity, Input, Ipv4Net, Link, LinkId, MessageEvent, Node, Now,
-    NumberStart, Office, PORT, PacketNo, PeerId, PeerView, Policy, Record, Reply, Request,
-    RequestId, SaveId, SaveResult, Target, Tick, Transmit, UnixMillis,
+    NumberStart, PacketNo, PeerId, PeerView, Record, Reply, Request, RequestId, SaveId, SaveResult,
+    Target, Tick, Transmit, UnixMillis,
 };
 use feige::wire::{Body, Command, Hint, Packet, RawPacket};
 
@@ -49,22 +49,14 @@ pub(crate) fn link(id: u32, addr: [u8; 4]) -> Link {
 
 pub(crate) fn config() -> Config {
     Config {
-        identity: Identity {
+        numbers: NumberStart { last: PacketNo(1_800_000_000), reserved: PacketNo(1_800_131_072) },
+        ..Config::new(Identity {
             nick: "小飞".into(),
             group: "研发部".into(),
             user: "fei".into(),
             host: "desk".into(),
             mac: MAC.into(),
-        },
-        office: Office::Auto,
-        port: PORT,
-        networks: vec![],
-        seeds: vec![],
-        passive: false,
-        keeps: true,
-        numbers: NumberStart { last: PacketNo(1_800_000_000), reserved: PacketNo(1_800_131_072) },
-        version: [0, 1, 0],
-        policy: Policy::default(),
+        })
     }
 }
 
