@@ -34,11 +34,12 @@ fn port_changes_hands(signal: Signal) {
     }
     let wire = lab.wire();
     let mut owner = lab.feige("h2", &["listen"]);
-    let _sender = lab.feige("h1", &["listen"]);
+    let sender = lab.feige("h1", &["listen"]);
     let watcher = lab.feige("h3", &["listen"]);
     owner.meets("h1");
     owner.meets("h3");
     watcher.meets("h2");
+    sender.meets("h2");
     let joined = ["first", "second"].map(|_| lab.feige("h2", &["listen"]));
     for feige in &joined {
         // What it is told when it has joined.
