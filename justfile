@@ -32,9 +32,9 @@ measure:
 bench *ARGS:
     cargo bench {{ARGS}}
 
-# A simulated subnet of so many hosts.
-sim HOSTS="1000":
-    cargo run --release --example lan -- {{HOSTS}}
+# A simulated subnet with loss and repeats; the same seed prints the same lines.
+sim SEED="42":
+    cargo run --example lan -- {{SEED}}
 
 # Fuzz a reader (packet, attach, hosts, text, node); needs cargo-fuzz and a nightly toolchain.
 fuzz TARGET SECONDS="60":

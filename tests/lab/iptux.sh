@@ -34,7 +34,7 @@ start() { # NICK GROUP CHARSET
  "archive_path":"$dir/download","my_icon":"icon-tux.png","personal_sign":"","open_chat":true,
  "use_enter_key":true,"hide_startup":false,"open_transmission":false,"record_log":true,"version":1}
 JSON
-  "$here/lab.sh" exec "$host" Xvfb -displayfd 3 -screen 0 1100x800x24 -nolisten tcp \
+  "$here/lab.sh" exec "$host" Xvfb -displayfd 3 -screen 0 1100x800x24 -nolisten tcp -r \
     3>"$dir/display.new" >"$dir/xvfb.log" 2>&1 </dev/null &
   until_true 10 test -s "$dir/display.new" || die "Xvfb did not start: $(cat "$dir/xvfb.log")"
   echo ":$(cat "$dir/display.new")" >"$dir/display"
@@ -62,27 +62,44 @@ chat() { # IP: brings its chat window to a known place and size
   sleep 0.3 # GTK lays its panes out anew
 }
 
+copy_from() { # X: what the pane there shows goes into the input
+  xdotool mousemove "$1" 300 click 1 key ctrl+a key ctrl+c
+  sleep 0.15
+  xdotool mousemove 300 600 click 1 key ctrl+v
+}
+
+send() { # IP CMD...: CMD fills the input of the chat with IP; sent when IP has confirmed it
+  local ip=$1 before try; shift
+  for try in 1 2 3; do
+    before=$(confirmed)
+    chat "$ip"
+    xdotool mousemove 300 600 click 1 key ctrl+a key BackSpace
+    "$@"
+    sleep 0.15
+    xdotool key Return
+    ! until_true 3 more_confirmed_than "$before" || return 0
+  done
+  die "$ip confirms nothing"
+}
+no_window() { [[ -z $(xdotool search --onlyvisible --name '^[Ii]ptux$') ]]; }
+confirmed() { grep -c '\[0x21\] RECVMSG' "$dir/log" || true; }
+more_confirmed_than() { (( $(confirmed) > $1 )); }
+
 case $verb in
   start) start "$3" "$4" "$5" ;;
-  say)
-    chat "$3"
-    xdotool mousemove 300 600 click 1
-    xdotool type --delay 25 -- "$4"
-    sleep 0.15
-    xdotool key Return ;;
+  say) send "$3" xdotool type --delay 25 -- "$4" ;;
   tell)
-    chat "$3"
-    case $4 in info) x=850 ;; history) x=300 ;; *) die "tell what?" ;; esac
-    xdotool mousemove $x 300 click 1 key ctrl+a key ctrl+c
-    sleep 0.15
-    xdotool mousemove 300 600 click 1 key ctrl+v
-    sleep 0.15
-    xdotool key Return ;;
+    case $4 in info) pane=850 ;; history) pane=300 ;; *) die "tell what?" ;; esac
+    send "$3" copy_from $pane ;;
   shot) exec import -window root "$3" ;;
   log) exec cat "$dir/log" ;;
   quit)
-    for window in $(xdotool search --onlyvisible --name '^[Ii]ptux$'); do
-      xdotool windowraise "$window" windowfocus --sync "$window" key ctrl+q
-    done ;;
+    for _ in 1 2 3; do
+      for window in $(xdotool search --onlyvisible --name '^[Ii]ptux$'); do
+        xdotool windowraise "$window" windowfocus --sync "$window" key ctrl+q || true
+      done
+      ! until_true 3 no_window || exit 0
+    done
+    die "it stays" ;;
   *) die "$verb?" ;;
 esac

@@ -41,6 +41,7 @@ fn port_changes_hands(signal: Signal) {
     // Its answer to their entries takes up to a second.
     sender.meets("h2");
     watcher.meets("h2");
+    sender.meets("h2");
     let joined = ["first", "second"].map(|_| lab.feige("h2", &["listen"]));
     for feige in &joined {
         // What it is told when it has joined.
