@@ -492,7 +492,7 @@ impl Lan {
 
     fn start(&mut self, at: HostId, config: Config, disk: Disk) {
         let mut node = Node::new(config.clone(), self.seed());
-        node.know_epochs(disk.epochs());
+        node.remember(self.time(), disk.memory());
         let running =
             Running { node, config, disk, wake: None, replies: BTreeMap::new(), next_request: 0 };
         if let Some(host) = self.hosts.get_mut(at.0) {

@@ -21,6 +21,7 @@ mod inbox;
 pub mod input;
 mod letters;
 mod links;
+mod memory;
 mod numbers;
 mod outbox;
 mod own;
@@ -52,6 +53,7 @@ pub use handover::Handover;
 pub use input::{
     Bounce, Input, Ipv4Net, Link, LinkId, Now, RequestId, SaveId, SaveResult, Tick, UnixMillis,
 };
+pub use memory::{EpochMemory, Memory};
 
 use inbox::Inbox;
 use letters::Letter;
@@ -145,13 +147,12 @@ impl Node {
         }
     }
 
-    /// What the store knows of peers that number their packets from 1: for each, the highest
-    /// epoch of its stored messages and the highest number in it. With this a message that is
-    /// repeated across our own restart is known; without it such a peer begins a new epoch then.
-    pub fn know_epochs(&mut self, epochs: impl IntoIterator<Item = (PeerId, u32, PacketNo)>) {
-        for (peer, epoch, highest) in epochs {
-            self.parts.inbox.epochs.restore(peer, epoch, highest, Tick::default());
-        }
+    /// Takes in what the store knows of earlier runs. Before the first input; after
+    /// [`Node::resume`] too.
+    pub fn remember(&mut self, now: Now, memory: Memory) {
+        self.last = now;
+        let Memory { epochs } = memory;
+        self.parts.inbox.epochs.remember(epochs);
     }
 
     /// What the next owner of the port needs.

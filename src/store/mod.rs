@@ -8,6 +8,7 @@ mod connect;
 pub mod db;
 mod error;
 mod files;
+mod memory;
 mod numbers;
 mod reader;
 mod rows;
