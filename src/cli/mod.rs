@@ -144,6 +144,7 @@ enum Command {
     Peers(command::peers::Args),
     Broadcast(command::broadcast::Args),
     Send(command::send::Args),
+    Outbox(command::outbox::Args),
     Node(command::node::Args),
     Decode(command::decode::Args),
     Demo(command::demo::Args),
@@ -216,6 +217,12 @@ impl Cli {
             Command::Node(args) => {
                 attend(globals, args.wish(), async |client| args.run(client).await)
             }
+            Command::Outbox(args) => match &args.change {
+                None => in_runtime(command::outbox::Args::list(globals)),
+                Some(change) => {
+                    attend(globals, change.wish(), async |client| change.run(client).await)
+                }
+            },
             Command::Broadcast(args) => {
                 // Read before the LAN is entered: whoever types slowly is not there meanwhile.
                 let text = args.text()?;

@@ -1,7 +1,9 @@
 //! What the store tells a starting node of the runs before it.
 
-use super::api::PeerId;
-use crate::wire::PacketNo;
+use super::api::{PeerId, PeerView};
+use super::effect::Open;
+use super::input::UnixMillis;
+use crate::wire::{Options, PacketNo};
 
 /// What a node is told of earlier runs, once, before its first input; by a store that has nothing to
 /// tell, the default. Where a [`Handover`](super::Handover) has told the same already, in fresher
@@ -11,6 +13,26 @@ pub struct Memory {
     /// Peers that number their packets from 1. With it a message that is repeated across our own
     /// restart is known; without it such a peer begins a new epoch then.
     pub epochs: Vec<EpochMemory>,
+    /// Messages of ours whose end is not known, in the order of writing. What was to be kept goes
+    /// on waiting; the others end, because the node that sent them did.
+    pub open: Vec<OpenMemory>,
+}
+
+/// A message of ours to one recipient that has not ended.
+#[derive(Clone, PartialEq, Debug)]
+pub struct OpenMemory {
+    /// Our number of the message.
+    pub number: PacketNo,
+    /// The recipient as it was then.
+    pub peer: PeerView,
+    /// Option bits of the packet.
+    pub options: Options,
+    /// The text.
+    pub text: String,
+    /// When it was written.
+    pub written: UnixMillis,
+    /// How long it may be open.
+    pub open: Open,
 }
 
 /// Where the numbers of a peer that counts from 1 stand in the store.

@@ -42,18 +42,20 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 /// Values of the wire that this vocabulary is made of, for those who do not speak to the wire.
-pub use crate::wire::{Charset, Office, Options, PORT, PacketNo, Sure, Verdict};
+pub use crate::wire::{
+    Charset, Office, Options, PORT, PacketNo, Recipient, Recipients, Sure, Verdict,
+};
 pub use api::{
     Counters, Delivery, Direction, DownReason, Event, MessageEvent, NoticeCode, PeerId, PeerView,
-    Refusal, Reply, Request, ShellStatus, Status, Target, Wishes,
+    Refusal, Reply, Request, ShellStatus, Status, Target, Waiting, WaitingState, Wishes,
 };
 pub use config::{Config, Identity, Network, NumberStart, Policy};
-pub use effect::{Effect, MessageRecord, Outcome, OutcomeRecord, Record, Transmit};
+pub use effect::{Effect, MessageRecord, Open, Outcome, OutcomeRecord, Record, Transmit};
 pub use handover::Handover;
 pub use input::{
     Bounce, Input, Ipv4Net, Link, LinkId, Now, RequestId, SaveId, SaveResult, Tick, UnixMillis,
 };
-pub use memory::{EpochMemory, Memory};
+pub use memory::{EpochMemory, Memory, OpenMemory};
 
 use inbox::Inbox;
 use letters::Letter;
@@ -151,8 +153,10 @@ impl Node {
     /// [`Node::resume`] too.
     pub fn remember(&mut self, now: Now, memory: Memory) {
         self.last = now;
-        let Memory { epochs } = memory;
+        let Memory { epochs, open } = memory;
         self.parts.inbox.epochs.remember(epochs);
+        let mut turn = Turn::new(now, &mut self.base);
+        self.parts.outbox.remember(&mut turn, open);
     }
 
     /// What the next owner of the port needs.
@@ -281,6 +285,7 @@ impl Parts {
             presence.entered(turn, roster, seen, met);
         }
         self.write_to(turn, seen.from);
+        self.write_late(turn, met.peer);
     }
 
     fn message(
@@ -381,6 +386,11 @@ impl Parts {
                 self.outbox.cancel(turn, &self.roster, number);
                 Reply::Done
             }
+            Request::Outbox => Reply::Outbox { waiting: self.outbox.views(&self.roster) },
+            Request::Retry { number } => {
+                self.retry(turn, number);
+                Reply::Done
+            }
             Request::Rename { nick, group } => {
                 let identity = &mut turn.base.own.identity;
                 if identity.nick != nick || identity.group != group {
@@ -465,6 +475,7 @@ impl Parts {
             Timer::Seeds => presence.seeds_due(turn),
             Timer::Probe(addr) => presence.probe_due(turn, roster, links, addr),
             Timer::FirstTries => outbox.send_next(turn, roster, links),
+            Timer::Seek => self.seek(turn),
             Timer::Send(no) => match outbox.due(turn, roster, links, no) {
                 Due::Done => {}
                 Due::Write => self.write(turn, no),
@@ -479,6 +490,9 @@ impl Parts {
 
     /// Says goodbye to everybody, and ends what still waits.
     fn leave(&mut self, turn: &mut Turn<'_>) {
+        for no in self.outbox.unwritten() {
+            self.write(turn, no);
+        }
         let Self { roster, presence, links, outbox, .. } = self;
         outbox.close(turn, roster);
         if self.started {
