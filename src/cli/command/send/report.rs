@@ -310,7 +310,8 @@ impl Report {
             |word| self.recipients.iter().filter(|r| r.fate.word(self.check) == word).count();
         let well = count(if self.check { "confirmed" } else { "sent" });
         let queued = count("queued");
-        if json {
+        // One recipient's events say all there is.
+        if json && all > 1 {
             let report = Counts {
                 number: self.number,
                 all,
