@@ -33,6 +33,8 @@ pub struct OpenMemory {
     pub written: UnixMillis,
     /// How long it may be open.
     pub open: Open,
+    /// It was said to be queued.
+    pub queued: bool,
 }
 
 /// Where the numbers of a peer that counts from 1 stand in the store.

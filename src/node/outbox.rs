@@ -41,6 +41,8 @@ pub(crate) struct Outbox {
     saving: BTreeMap<SaveId, SendNo>,
     /// Outcomes on their way to the disk: told even if the store does not take them.
     closing: BTreeMap<SaveId, Event>,
+    /// Notes on their way to the disk that a message is queued: told only if the store takes them.
+    noting: BTreeMap<SaveId, SendNo>,
     /// Messages whose numbers are not reserved on disk yet.
     gated: BTreeMap<SaveId, Vec<SendNo>>,
     /// Messages that wait for a stranger's answer to our entry.
@@ -253,7 +255,7 @@ impl Outbox {
         let id = sending.view.id.clone();
         let sent = sending.tries > 0 || !sending.went_to.is_empty();
         let outcome = match sending.later {
-            Some(later) if later.told => Outcome::Expired,
+            Some(later) if later.told || later.waits => Outcome::Expired,
             _ if sent || sending.may_have_left => Outcome::NotConfirmed,
             _ => Outcome::NotSent,
         };
@@ -291,6 +293,12 @@ impl Outbox {
         if let Some(event) = self.closing.remove(&id) {
             if failed {
                 turn.emit(event, None);
+            }
+            return true;
+        }
+        if let Some(no) = self.noting.remove(&id) {
+            if failed {
+                self.untell(no);
             }
             return true;
         }
@@ -513,7 +521,11 @@ impl Outbox {
         }
         let id = turn.save(Record::Outcome(record));
         turn.emit(event.clone(), Some(id));
-        self.closing.insert(id, event);
+        if outcome == Outcome::Queued {
+            self.noting.insert(id, no);
+        } else {
+            self.closing.insert(id, event);
+        }
     }
 }
 

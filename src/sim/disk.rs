@@ -72,12 +72,14 @@ impl Disk {
         for record in &self.records {
             match record {
                 Record::Message(message) => open.extend(open_memory(message)),
-                Record::Outcome(outcome) if outcome.outcome != Outcome::Queued => {
+                Record::Outcome(outcome) => {
                     let of = |open: &OpenMemory| {
                         open.number == outcome.number && is_recipient(&open.peer, &outcome.peer)
                     };
-                    if let Some(at) = open.iter().position(of) {
-                        open.remove(at);
+                    match open.iter().position(of) {
+                        Some(at) if outcome.outcome == Outcome::Queued => open[at].queued = true,
+                        Some(at) => drop(open.remove(at)),
+                        None => {}
                     }
                 }
                 _ => {}
@@ -159,6 +161,7 @@ fn open_memory(message: &MessageRecord) -> Option<OpenMemory> {
         text: message.text.clone(),
         written: message.at,
         open: message.open?,
+        queued: false,
     })
 }
 

@@ -19,6 +19,12 @@ pub(super) fn open(db: &Connection, message: i64, open: Open) -> rusqlite::Resul
     Ok(())
 }
 
+/// It waits for its recipient from now on.
+pub(super) fn queue(db: &Connection, message: i64) -> rusqlite::Result<()> {
+    db.prepare_cached("UPDATE outbox SET queued = TRUE WHERE message = ?1")?.execute((message,))?;
+    Ok(())
+}
+
 /// It has ended.
 pub(super) fn close(db: &Connection, message: i64) -> rusqlite::Result<()> {
     db.prepare_cached("DELETE FROM outbox WHERE message = ?1")?.execute((message,))?;
@@ -28,7 +34,7 @@ pub(super) fn close(db: &Connection, message: i64) -> rusqlite::Result<()> {
 /// Everything that is open, in the order of writing.
 pub(super) fn read(db: &Connection) -> rusqlite::Result<Vec<OpenMemory>> {
     db.prepare_cached(
-        "SELECT m.number, m.options, m.text, m.at, a.view, o.expires, o.utc_offset_s
+        "SELECT m.number, m.options, m.text, m.at, a.view, o.expires, o.utc_offset_s, o.queued
          FROM outbox AS o
          JOIN message AS m ON m.id = o.message
          JOIN appearance AS a ON a.id = m.appearance
@@ -46,6 +52,7 @@ fn read_open(row: &Row<'_>) -> rusqlite::Result<OpenMemory> {
         options: Options::from_bits_retain(row.get("options")?),
         text: row.get("text")?,
         written: UnixMillis(row.get("at")?),
+        queued: row.get("queued")?,
         open: match row.get::<_, Option<i64>>("expires")? {
             None => Open::Run,
             Some(expires) => {

@@ -141,8 +141,10 @@ impl<'c> Rows<'c> {
                 outcome.waited_ms.map(u64::cast_signed),
                 outcome.expires.map(|expires| expires.0),
             ])?;
-        if let Some(message) = message.filter(|_| outcome.outcome != Outcome::Queued) {
-            outbox::close(self.db, message)?;
+        match (message, outcome.outcome) {
+            (Some(message), Outcome::Queued) => outbox::queue(self.db, message)?,
+            (Some(message), _) => outbox::close(self.db, message)?,
+            (None, _) => {}
         }
         self.announce(outcome.at, "outcome")
     }

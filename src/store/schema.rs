@@ -112,7 +112,9 @@ const STEPS: &[&str] = &[
     CREATE TABLE outbox (
         message      INTEGER PRIMARY KEY REFERENCES message (id) ON DELETE CASCADE,
         expires      INTEGER,
-        utc_offset_s INTEGER
+        utc_offset_s INTEGER,
+        -- Whether it was said to be queued.
+        queued       INTEGER NOT NULL DEFAULT FALSE
     ) STRICT;
     ",
 ];

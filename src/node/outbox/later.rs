@@ -102,6 +102,13 @@ impl Outbox {
         true
     }
 
+    /// The store did not take the note that this one is queued: it is told the next time.
+    pub(super) fn untell(&mut self, no: SendNo) {
+        if let Some(later) = self.sends.get_mut(&no).and_then(|sending| sending.later.as_mut()) {
+            later.told = false;
+        }
+    }
+
     /// What waits for somebody of this identity, or for whoever is at one of these addresses, in
     /// the order of writing.
     pub(crate) fn waiting_for(
@@ -194,13 +201,16 @@ impl Outbox {
             let later = match memory.open {
                 Open::Run => None,
                 Open::Until { expires, utc_offset_s } => {
-                    Some(Later { expires, utc_offset_s, waits: true, told: true })
+                    let queued = memory.queued;
+                    Some(Later { expires, utc_offset_s, waits: queued, told: queued })
                 }
             };
-            let deadline = later.map_or(turn.now.tick, |later| later.end(turn));
+            // One that was on its way joins the queue at the next wake-up.
+            let waits = later.filter(|later| later.waits);
+            let deadline = waits.map_or(turn.now.tick, |later| later.end(turn));
             let addr = is_stranger(&memory.peer)
                 .then(|| SocketAddr::new(memory.peer.addr, memory.peer.port));
-            if later.is_some() {
+            if waits.is_some() {
                 self.shelf.put(&memory.peer.id, no);
                 turn.base.timers.arm_if_idle(Timer::Seek, turn.now.tick);
             }

@@ -81,10 +81,15 @@ fn without_ann() -> (Desk, Target) {
 
 /// What a store would tell of the records in these outcomes.
 fn memory(outs: &[&Outcome]) -> Memory {
-    let mut open = Vec::new();
+    let mut open: Vec<OpenMemory> = Vec::new();
     for (_, record) in outs.iter().flat_map(|out| out.saves()) {
+        if let Record::Outcome(outcome) = record {
+            let of = open.iter_mut().find(|open| open.number == outcome.number);
+            of.unwrap().queued = outcome.outcome == End::Queued;
+        }
         if let Record::Message(message) = record {
             open.push(OpenMemory {
+                queued: false,
                 number: message.number,
                 peer: message.peer.clone().unwrap(),
                 options: message.options,
@@ -213,6 +218,18 @@ fn a_restart_keeps_it_under_the_same_number() {
     pass(&mut next, 40_000);
     let out = next.hear("10.0.0.2", receipt(number, "ann@pc"));
     assert_eq!(told(&out), ["delivered"], "a late receipt counts, too");
+}
+
+#[test]
+fn what_a_restart_interrupts_joins_the_queue() {
+    let mut desk = Desk::new();
+    desk.hear("10.0.0.2", ann(1));
+    let (number, out) = send_later(&mut desk, vec![Target::Peer(peer_id("ann@pc"))], "hi");
+    let mut next = restarted(&desk, memory(&[&out]));
+    assert_eq!(told(&next.pass(ms(1))), ["queued"]);
+    next.input(Input::Links(vec![link(1, [10, 0, 0, 1])]));
+    let out = next.hear("10.0.0.2", ann(2));
+    assert_eq!(texts(&out, "10.0.0.2"), [(number, "hi".to_owned())]);
 }
 
 #[test]
