@@ -4,6 +4,7 @@ mod config;
 mod decode;
 mod lan;
 mod ports;
+mod send;
 
 use crate::support::home::Lan;
 

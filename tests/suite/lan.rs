@@ -212,8 +212,8 @@ fn one_message_to_a_thousand_is_confirmed_by_each_and_does_not_burst() {
     assert!(first.values().all(|(_, of)| *of == number), "one number for all");
     for window in 1..19_u64 {
         let at = |tick: Tick| (tick - began).as_millis() / 100 == u128::from(window);
-        let sent = first.values().filter(|(tick, _)| at(*tick)).count();
-        assert!(sent <= 60, "{sent} first datagrams within 100 ms");
+        let launched = first.values().filter(|(tick, _)| at(*tick)).count();
+        assert!(launched <= 60, "{launched} first datagrams within 100 ms");
     }
 }
 

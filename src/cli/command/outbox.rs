@@ -144,7 +144,12 @@ async fn ask(client: &mut Client) -> Result<Vec<Waiting>, CliError> {
 fn stored(globals: &Globals) -> Result<Vec<Waiting>, CliError> {
     let paths = Paths::of(globals.profile.as_deref(), &process_env)?;
     match Reader::open(&paths) {
-        Ok(reader) => Ok(reader.outbox()?),
+        // What was being sent when its node ended is not sent any more: the next node says so.
+        Ok(reader) => {
+            let mut waiting = reader.outbox()?;
+            waiting.retain(|one| one.state == WaitingState::Queued);
+            Ok(waiting)
+        }
         Err(StoreError::Missing { .. }) => Ok(Vec::new()),
         Err(error) => Err(error.into()),
     }

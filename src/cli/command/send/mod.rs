@@ -104,7 +104,7 @@ impl Args {
         // What is kept for later waits also when nobody watches.
         client.waits_for(Some(number).filter(|_| !later));
         let patience = patience(self.timeout, to.len());
-        let mut report = Report::new(feed, number, to, check);
+        let mut report = Report::new(feed, number, to, check, later);
         let end = match timeout(patience, report.watch(client)).await {
             Ok(end) => end,
             Err(_) => Ok(()),

@@ -20,12 +20,16 @@ pub(in crate::cli::command) struct Report {
     feed: Feed,
     number: PacketNo,
     check: bool,
+    /// What was not confirmed is kept.
+    later: bool,
     recipients: Vec<Recipient>,
     by_id: HashMap<PeerId, usize>,
     /// Columns of the longest name.
     columns: usize,
     /// Those whose fate is not settled.
     open: usize,
+    /// The node ended before it told everything, so what it did is not known.
+    cut_off: bool,
 }
 
 struct Recipient {
@@ -53,6 +57,8 @@ enum Fate {
     Failed { outcome: Outcome, tries: u32, hint: Option<Bounce> },
     /// The node ended before it told.
     Unknown,
+    /// The node ended before it told, and the store keeps the message.
+    Kept,
 }
 
 /// The last line of `feige send --json`.
@@ -96,7 +102,7 @@ impl Fate {
     const fn word(self, check: bool) -> &'static str {
         match self {
             Self::Confirmed { .. } | Self::Delivered { .. } => "confirmed",
-            Self::Queued { .. } | Self::Retried { .. } => "queued",
+            Self::Queued { .. } | Self::Retried { .. } | Self::Kept => "queued",
             Self::Left if !check => "sent",
             Self::Waiting | Self::Failed { outcome: Outcome::NotSent, .. } => "not_sent",
             Self::Left | Self::Unknown | Self::Failed { .. } => "not_confirmed",
@@ -110,7 +116,7 @@ impl Fate {
             | Self::Delivered { tries, .. }
             | Self::Queued { tries, .. }
             | Self::Failed { tries, .. } => Some(tries),
-            Self::Waiting | Self::Left | Self::Retried { .. } | Self::Unknown => None,
+            Self::Waiting | Self::Left | Self::Retried { .. } | Self::Unknown | Self::Kept => None,
         }
     }
 
@@ -120,6 +126,7 @@ impl Fate {
             Self::Waiting => failed(Outcome::NotSent, 0, None),
             Self::Left if !check => "sent, no receipt asked for".to_owned(),
             Self::Left | Self::Unknown => "not confirmed: the node ended".to_owned(),
+            Self::Kept => "queued; the node ended".to_owned(),
             Self::Confirmed { tries, rtt_ms } => {
                 let again = if tries > 1 { format!(", {tries} tries") } else { String::new() };
                 format!("confirmed after {}{again}", milliseconds(rtt_ms))
@@ -154,7 +161,7 @@ impl Fate {
             }
             Self::Failed { hint, .. } => (String::new(), hint.map(|h| output::why(h).to_owned())),
             Self::Left if check => (String::new(), Some("the node ended".to_owned())),
-            Self::Unknown => (String::new(), Some("the node ended".to_owned())),
+            Self::Unknown | Self::Kept => (String::new(), Some("the node ended".to_owned())),
             Self::Left | Self::Waiting => (String::new(), None),
         };
         let words: Vec<String> =
@@ -168,11 +175,14 @@ const RESULT: usize = 13;
 const TIME: usize = 8;
 
 impl Report {
+    /// The report of a message that is being sent. `check`: receipts are awaited; `later`: what is
+    /// not confirmed is kept.
     pub(in crate::cli::command) fn new(
         mut feed: Feed,
         number: PacketNo,
         to: Vec<PeerView>,
         check: bool,
+        later: bool,
     ) -> Self {
         for peer in &to {
             feed.human().know(peer);
@@ -187,7 +197,7 @@ impl Report {
         let columns = recipients.iter().map(|r| term::width(&r.label)).max().unwrap_or(0);
         let open = recipients.len();
         let by_id = recipients.iter().enumerate().map(|(at, r)| (r.peer.id.clone(), at)).collect();
-        Self { feed, number, check, recipients, by_id, columns, open }
+        Self { feed, number, check, later, recipients, by_id, columns, open, cut_off: false }
     }
 
     /// The report of a message that had been queued and is being sent now.
@@ -198,7 +208,7 @@ impl Report {
     ) -> Self {
         let ends: Vec<_> = waiting.iter().map(|one| one.expires_at.unwrap_or_default()).collect();
         let to = waiting.into_iter().map(|one| one.peer).collect();
-        let mut report = Self::new(feed, number, to, true);
+        let mut report = Self::new(feed, number, to, true, true);
         for (recipient, expires_at) in report.recipients.iter_mut().zip(ends) {
             recipient.fate = Fate::Retried { expires_at };
         }
@@ -213,10 +223,14 @@ impl Report {
         while self.open > 0 {
             let stamped = match client.next_event().await {
                 Ok(Some(stamped)) => stamped,
-                Ok(None) => break,
+                Ok(None) => {
+                    self.cut_off = true;
+                    break;
+                }
                 Err(error) => {
+                    self.cut_off = true;
                     // What was sent is reported all the same.
-                    self.feed.style().say(&error.to_string());
+                    self.feed.style().say(error.message());
                     break;
                 }
             };
@@ -298,9 +312,13 @@ impl Report {
             if self.recipients[at].fate.is_settled(self.check) {
                 continue;
             }
-            if self.recipients[at].fate == Fate::Left {
-                self.recipients[at].fate = Fate::Unknown;
-            }
+            let fate = &mut self.recipients[at].fate;
+            *fate = match *fate {
+                Fate::Left if self.later => Fate::Kept,
+                Fate::Left => Fate::Unknown,
+                Fate::Waiting if self.cut_off => Fate::Unknown,
+                other => other,
+            };
             if !json {
                 self.tell(at).await?;
             }
