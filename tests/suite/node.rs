@@ -7,3 +7,4 @@ mod outbox;
 mod presence;
 mod roster;
 mod running;
+mod several;
