@@ -5,22 +5,24 @@
 //! settles. [`later`] keeps for those who are away.
 
 pub(crate) mod later;
+mod records;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::api::{Delivery, Direction, Event, PeerId, PeerView};
-use super::effect::{MessageRecord, Open, Outcome, OutcomeRecord, Record};
+use super::api::{Event, PeerId, PeerView};
+use super::effect::{Open, Outcome, Record};
 use super::input::{Bounce, SaveId, SaveResult, Tick, UnixMillis};
 use super::links::Links;
 use super::roster::Roster;
 use super::timers::Timer;
 use super::turn::Turn;
 use crate::wire::command::message;
-use crate::wire::{Options, PacketNo, Recipients, Verdict};
+use crate::wire::{Options, PacketNo, Verdict};
 use later::{Later, Shelf};
+pub(crate) use records::sent_record;
 
 /// Names a message to one recipient: the message's number, and which recipient.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -90,12 +92,6 @@ pub(crate) struct Sending {
     pub(crate) later: Option<Later>,
     /// It may have left this host in an earlier run.
     pub(crate) may_have_left: bool,
-}
-
-/// A span in milliseconds, to the microsecond.
-fn milliseconds(span: Duration) -> f64 {
-    let micros = u32::try_from(span.as_micros()).unwrap_or(u32::MAX);
-    f64::from(micros) / 1_000.0
 }
 
 /// A large send is dealt out this often.
@@ -482,51 +478,6 @@ impl Outbox {
         let Some(sending) = self.remove(turn, no) else { return };
         self.tell(turn, roster, no, &sending, outcome, hint);
     }
-
-    /// Writes down and tells faces what became of one that goes on.
-    fn note(&mut self, turn: &mut Turn<'_>, roster: &Roster, no: SendNo, outcome: Outcome) {
-        let Some(sending) = self.sends.remove(&no) else { return };
-        self.tell(turn, roster, no, &sending, outcome, None);
-        self.sends.insert(no, sending);
-    }
-
-    fn tell(
-        &mut self,
-        turn: &mut Turn<'_>,
-        roster: &Roster,
-        no: SendNo,
-        sending: &Sending,
-        outcome: Outcome,
-        hint: Option<Bounce>,
-    ) {
-        let confirmed = outcome == Outcome::Confirmed;
-        let rtt = sending.first.filter(|_| confirmed);
-        let queued = sending.later.filter(|later| later.told);
-        let waited = turn.now.wall.0.saturating_sub(sending.written.0);
-        let record = OutcomeRecord {
-            at: turn.now.wall,
-            number: no.number,
-            peer: roster.view(&sending.view.id).unwrap_or_else(|| (*sending.view).clone()),
-            outcome,
-            tries: sending.tries,
-            rtt_ms: rtt.map(|first| milliseconds(turn.now.tick - first)),
-            hint,
-            waited_ms: queued.filter(|_| confirmed).map(|_| u64::try_from(waited).unwrap_or(0)),
-            expires: queued.filter(|_| outcome == Outcome::Queued).map(|later| later.expires),
-        };
-        let event = record.event();
-        if !turn.base.keeps || !sending.stored {
-            turn.emit(event, None);
-            return;
-        }
-        let id = turn.save(Record::Outcome(record));
-        turn.emit(event.clone(), Some(id));
-        if outcome == Outcome::Queued {
-            self.noting.insert(id, no);
-        } else {
-            self.closing.insert(id, event);
-        }
-    }
 }
 
 /// What the timer of a message found.
@@ -568,34 +519,5 @@ fn leave_meeting(meetings: &mut BTreeMap<SocketAddr, Vec<SendNo>>, addr: SocketA
         if waiting.is_empty() {
             meetings.remove(&addr);
         }
-    }
-}
-
-/// The record of a message of ours.
-pub(crate) fn sent_record(
-    turn: &Turn<'_>,
-    number: PacketNo,
-    options: Options,
-    text: &str,
-    charset: Verdict,
-    raw: Arc<[u8]>,
-) -> MessageRecord {
-    let broadcast = options.contains(message::BROADCAST);
-    MessageRecord {
-        direction: Direction::Out,
-        delivery: if broadcast { Delivery::Broadcast } else { Delivery::Direct },
-        at: turn.now.wall,
-        peer: None,
-        addr: None,
-        epoch: 0,
-        number,
-        options,
-        text: text.to_owned(),
-        charset,
-        cut: false,
-        files: 0,
-        raw,
-        recipients: Recipients::default(),
-        open: None,
     }
 }
