@@ -1,6 +1,7 @@
 //! What the store tells a starting node of the runs before it.
 
-use super::api::PeerId;
+use super::api::{Alias, PeerId, PeerView};
+use super::effect::BookRecord;
 use crate::wire::PacketNo;
 
 /// What a node is told of earlier runs, once, before its first input; by a store that has nothing to
@@ -11,6 +12,28 @@ pub struct Memory {
     /// Peers that number their packets from 1. With it a message that is repeated across our own
     /// restart is known; without it such a peer begins a new epoch then.
     pub epochs: Vec<EpochMemory>,
+    /// The user's own names for peers.
+    pub aliases: Vec<Alias>,
+    /// Peers we are deaf to, as they were when they were blocked.
+    pub blocks: Vec<PeerView>,
+}
+
+impl Memory {
+    /// Takes in a change that came after what is here.
+    pub fn apply(&mut self, change: &BookRecord) {
+        match change {
+            BookRecord::Named(alias) => {
+                self.aliases.retain(|other| other.name != alias.name);
+                self.aliases.push(alias.clone());
+            }
+            BookRecord::Unnamed { name } => self.aliases.retain(|other| other.name != *name),
+            BookRecord::Blocked(view) => {
+                self.blocks.retain(|other| other.id != view.id);
+                self.blocks.push((**view).clone());
+            }
+            BookRecord::Unblocked { peer } => self.blocks.retain(|other| other.id != *peer),
+        }
+    }
 }
 
 /// Where the numbers of a peer that counts from 1 stand in the store.

@@ -227,7 +227,8 @@ impl Store {
 fn weight(record: &Record) -> usize {
     match record {
         Record::Message(message) => 256 + message.raw.len() + message.text.len(),
-        Record::Outcome(_) | Record::Numbers(_) => 256,
+        Record::Roster(roster) => 512 * (1 + roster.seen.len()),
+        Record::Outcome(_) | Record::Numbers(_) | Record::Book(_) => 256,
     }
 }
 

@@ -2,13 +2,20 @@
 
 use rusqlite::Connection;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, people};
 use crate::node::{EpochMemory, Memory, PacketNo, PeerId};
 
 impl Store {
     /// Everything a node is to know before its first input.
     pub fn memory(&self) -> Result<Memory, StoreError> {
-        let read = || -> rusqlite::Result<Memory> { Ok(Memory { epochs: epochs(self.db())? }) };
+        let db = self.db();
+        let read = || -> rusqlite::Result<Memory> {
+            Ok(Memory {
+                epochs: epochs(db)?,
+                aliases: people::aliases(db)?,
+                blocks: people::blocks(db)?,
+            })
+        };
         read().map_err(StoreError::database("read", self.path()))
     }
 }

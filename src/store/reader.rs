@@ -89,6 +89,14 @@ impl Reader {
         read().map_err(StoreError::database("read", &self.path))
     }
 
+    /// Reads something.
+    pub(super) fn read<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        read(&self.db).map_err(StoreError::database("read", &self.path))
+    }
+
     /// How much is stored.
     pub fn counts(&self) -> Result<Counts, StoreError> {
         let read = || {

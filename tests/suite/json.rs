@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use feige::node::{
-    Bounce, Charset, Counters, Delivery, Direction, DownReason, Event, Ipv4Net, Link, LinkId,
-    MessageEvent, NoticeCode, Outcome, PacketNo, PeerId, PeerView, Refusal, Reply, Request,
+    Alias, Bounce, Charset, Counters, Delivery, Direction, DownReason, Event, Ipv4Net, Link,
+    LinkId, MessageEvent, NoticeCode, Outcome, PacketNo, PeerId, PeerView, Refusal, Reply, Request,
     ShellStatus, Status, Sure, Target, UnixMillis,
 };
 use serde::Serialize;
@@ -75,6 +75,8 @@ impl Page {
                 "v4" => "net",
                 "files" => "file",
                 "hosts" => "listed",
+                "aliases" => "alias",
+                "blocks" => "peer",
                 other => other,
             };
             let inner = match value {
@@ -83,7 +85,7 @@ impl Page {
             };
             for object in inner.iter().filter_map(Value::as_object) {
                 // A recipient of a request is `{"peer": ID}` or `{"addr": ADDRESS}`.
-                if key != "to" || object.len() > 1 {
+                if !matches!(key.as_str(), "to" | "target") || object.len() > 1 {
                     self.describes("object", name, object);
                 }
             }
@@ -169,6 +171,11 @@ fn every_request_is_described() {
             },
             Request::Cancel { number: PacketNo(1) },
             Request::Rename { nick: "a".into(), group: "b".into() },
+            Request::Book,
+            Request::SetAlias { alias: alias() },
+            Request::RemoveAlias { name: "boss".into() },
+            Request::Block { peer: Box::new(peer()) },
+            Request::Unblock { peer: PeerId(Arc::from("a@b")) },
             Request::Status,
             Request::Stop,
         ],
@@ -183,6 +190,7 @@ fn every_reply_is_described() {
             Reply::Peers { peers: vec![peer()] },
             Reply::RollCall { wait_ms: 1200 },
             Reply::Sent { number: PacketNo(1), to: vec![peer()], links: vec!["eth0".into()] },
+            Reply::Book { aliases: vec![alias()], blocks: vec![peer()] },
             Reply::Status(Box::new(status())),
             Reply::Done,
             Reply::Refused(Refusal::EmptyText),
@@ -202,6 +210,11 @@ fn every_refusal_is_described() {
             Refusal::Nobody,
             Refusal::NoLink,
             Refusal::Passive,
+            Refusal::NotKept { reason: "the disk is full".into() },
+            Refusal::BadAlias { name: "@boss".into() },
+            Refusal::UnknownAlias { name: "boss".into() },
+            Refusal::NotBlocked { peer: PeerId(Arc::from("a@b")) },
+            Refusal::BookFull,
             Refusal::Busy,
         ],
     );
@@ -249,6 +262,10 @@ fn peer() -> PeerView {
         absent: false,
         fingerprint: Some("00".into()),
     }
+}
+
+fn alias() -> Alias {
+    Alias { name: "boss".into(), target: Target::Peer(PeerId(Arc::from("a@b"))) }
 }
 
 fn message() -> MessageEvent {
