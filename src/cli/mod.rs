@@ -250,8 +250,8 @@ fn attend(
     let _log = wish.logs(globals.verbose).then(log).transpose()?;
     if rustix::process::geteuid().is_root() && !globals.quiet {
         complain(
-            "running as root, which is never needed: what it keeps belongs to root, and a fault in it \
-             is a fault of root's",
+            "running as root, which is never needed: better a user of its own, whose its files \
+             then are",
         );
     }
     in_runtime(async {

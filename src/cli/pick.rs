@@ -293,7 +293,8 @@ impl fmt::Display for NoPick {
                 write!(f, "{who} may mean {} peers; nothing was sent", candidates.len())
             }
             Self::Blocked { who, nick } => {
-                write!(f, "{who} is {nick}, who is blocked; nothing was sent")
+                let is = if who == nick { String::new() } else { format!(" is {nick}, who") };
+                write!(f, "{who}{is} is blocked; nothing was sent")
             }
             Self::Unreadable { who, why } => write!(f, "cannot read {who}: {why}"),
         }
@@ -367,7 +368,7 @@ mod tests {
         let error = CliError::from(picked("mallory").expect_err("blocked"));
         assert_eq!(error.exit(), Exit::Nobody);
         insta::assert_snapshot!(error.to_string(), @r"
-        feige: mallory is mallory, who is blocked; nothing was sent
+        feige: mallory is blocked; nothing was sent
           `feige block --remove mallory` hears it again
         ");
         assert!(matches!(picked("mal-nobody"), Err(NoPick::Nobody { .. })));

@@ -70,13 +70,12 @@ impl Page {
     fn describes_inside(&self, object: &Map<String, Value>) {
         for (key, value) in object {
             let name = match key.as_str() {
-                "peers" | "to" => "peer",
+                "peers" | "to" | "blocks" => "peer",
                 "links" => "link",
                 "v4" => "net",
                 "files" => "file",
                 "hosts" => "listed",
                 "aliases" => "alias",
-                "blocks" => "peer",
                 other => other,
             };
             let inner = match value {

@@ -120,12 +120,14 @@ fn words(status: &Status) -> String {
     rows.push((
         "received",
         format!(
-            "{} datagrams: {} messages, {} repeats, {} malformed, {} dropped, {} our own",
+            "{} datagrams: {} messages, {} repeats, {} malformed, {} dropped, {} of blocked peers, {} our \
+             own",
             counters.received,
             counters.messages,
             counters.repeats,
             counters.malformed,
             counters.dropped,
+            counters.blocked,
             counters.own
         ),
     ));
