@@ -17,7 +17,9 @@ pub fn keep_book(paths: &Paths, change: BookRecord) -> Result<(), StartError> {
     let results = store.commit(&[(SaveId(0), Record::Book(change))]);
     store.close(numbers.last);
     match results.into_iter().next() {
-        Some((_, SaveResult::Failed(reason))) => Err(StoreError::NotKept { reason }.into()),
+        Some((_, SaveResult::Failed(reason) | SaveResult::Refused(reason))) => {
+            Err(StoreError::NotKept { reason }.into())
+        }
         _ => Ok(()),
     }
 }

@@ -336,6 +336,11 @@ pub enum NoticeCode {
     StoreFailed,
     /// The store takes messages again.
     StoreRecovered,
+    /// How the store works here, where that is not as usual.
+    StoreNote,
+    /// A stranger's message was not kept and gets no receipt: strangers filled their share of the
+    /// day, or the disk has little room.
+    Quota,
     /// Messages were dropped without a receipt because an address sent too many.
     Flood,
     /// The kernel granted a small receive buffer.

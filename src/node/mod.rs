@@ -150,6 +150,7 @@ impl Node {
                 counters: Counters::default(),
                 next_save: 0,
                 store_fails: false,
+                told_quota: None,
                 remembered: Remembered::default(),
             },
             last: Now::default(),
@@ -466,7 +467,7 @@ impl Parts {
 
     fn saved(&mut self, turn: &mut Turn<'_>, id: SaveId, result: &SaveResult) {
         turn.note_store(result);
-        let kept = !matches!(result, SaveResult::Failed(_));
+        let kept = !matches!(result, SaveResult::Failed(_) | SaveResult::Refused(_));
         if self.inbox.saved(turn, id, result)
             || self.outbox.saved(turn, &self.roster, id, result)
             || self.book_saved(turn, id, result)

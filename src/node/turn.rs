@@ -11,7 +11,7 @@ use rand::rngs::StdRng;
 use super::api::{Counters, Event, NoticeCode, Reply};
 use super::config::Policy;
 use super::effect::{Effect, Record, Transmit};
-use super::input::{LinkId, Now, RequestId, SaveId, SaveResult};
+use super::input::{LinkId, Now, RequestId, SaveId, SaveResult, Tick};
 use super::numbers::{Issued, Numbers};
 use super::own::Own;
 use super::remembered::Remembered;
@@ -33,9 +33,14 @@ pub(crate) struct Base {
     pub(crate) next_save: u64,
     /// The store refused a record, and has taken none since.
     pub(crate) store_fails: bool,
+    /// When the user was told last that strangers filled their share.
+    pub(crate) told_quota: Option<Tick>,
     /// Peers on their way to the store.
     pub(crate) remembered: Remembered,
 }
+
+/// The user is not told more often that strangers filled their share.
+const QUOTA_SILENCE: Duration = Duration::from_secs(3600);
 
 /// Whether anything may be sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -122,6 +127,14 @@ impl<'a> Turn<'a> {
                 self.base.store_fails = true;
                 let text = format!("the store takes no messages, receipts are withheld: {reason}");
                 self.notice(NoticeCode::StoreFailed, text);
+            }
+            SaveResult::Refused(reason)
+                if self.base.told_quota.is_none_or(|at| self.now.tick - at >= QUOTA_SILENCE) =>
+            {
+                self.base.told_quota = Some(self.now.tick);
+                let text =
+                    format!("a stranger's message was not kept and gets no receipt: {reason}");
+                self.notice(NoticeCode::Quota, text);
             }
             SaveResult::Kept { .. } if self.base.store_fails => {
                 self.base.store_fails = false;

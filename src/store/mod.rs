@@ -11,6 +11,7 @@ mod files;
 mod memory;
 mod numbers;
 mod people;
+mod quota;
 mod reader;
 mod rows;
 mod schema;
