@@ -434,6 +434,9 @@ pub struct Status {
     pub links: Vec<Link>,
     /// Peers known now.
     pub peers: usize,
+    /// Why the store takes no messages just now; none while it does.
+    #[serde(default)]
+    pub store_trouble: Option<String>,
     /// Messages that wait for receipts, counted by recipient.
     pub waiting: usize,
     /// Counters since the start.

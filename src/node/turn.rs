@@ -32,7 +32,7 @@ pub(crate) struct Base {
     /// The id of the next record.
     pub(crate) next_save: u64,
     /// The store refused a record, and has taken none since.
-    pub(crate) store_fails: bool,
+    pub(crate) store_fails: Option<String>,
     /// When the user was told last that strangers filled their share.
     pub(crate) told_quota: Option<Tick>,
     /// Peers on their way to the store.
@@ -123,8 +123,8 @@ impl<'a> Turn<'a> {
     /// Notes how the store does, and tells the user when that changes.
     pub(crate) fn note_store(&mut self, result: &SaveResult) {
         match result {
-            SaveResult::Failed(reason) if !self.base.store_fails => {
-                self.base.store_fails = true;
+            SaveResult::Failed(reason) if self.base.store_fails.is_none() => {
+                self.base.store_fails = Some(reason.clone());
                 let text = format!("the store takes no messages, receipts are withheld: {reason}");
                 self.notice(NoticeCode::StoreFailed, text);
             }
@@ -136,8 +136,8 @@ impl<'a> Turn<'a> {
                     format!("a stranger's message was not kept and gets no receipt: {reason}");
                 self.notice(NoticeCode::Quota, text);
             }
-            SaveResult::Kept { .. } if self.base.store_fails => {
-                self.base.store_fails = false;
+            SaveResult::Kept { .. } if self.base.store_fails.is_some() => {
+                self.base.store_fails = None;
                 let text = "the store takes messages again".to_owned();
                 self.notice(NoticeCode::StoreRecovered, text);
             }

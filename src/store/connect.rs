@@ -2,6 +2,7 @@
 //! system is not up to it.
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ pub(super) fn for_writing(
     path: &Path,
     now: UnixMillis,
 ) -> Result<(Connection, Vec<String>), StoreError> {
-    create_private_folder(folder_of(path))?;
+    create_private_folder(folder_of(path)).map_err(|error| plainly(error, path))?;
     check_folder(path)?;
     if !path.exists() {
         create(path, now)?;
@@ -42,6 +43,19 @@ pub(super) fn for_writing(
         make_private(&file)?;
     }
     connect(path).map_err(StoreError::database("open", path))
+}
+
+/// A folder that cannot be made because of its disk, in the words for that.
+fn plainly(error: StoreError, path: &Path) -> StoreError {
+    let path = path.to_owned();
+    match &error {
+        StoreError::File { source, .. } => match source.kind() {
+            ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly { path },
+            ErrorKind::StorageFull => StoreError::Full { path },
+            _ => error,
+        },
+        _ => error,
+    }
 }
 
 /// Finds out before `SQLite` does, whose words for it are less clear.
@@ -88,7 +102,7 @@ fn create(path: &Path, now: UnixMillis) -> Result<(), StoreError> {
     match new.persist_noclobber(path) {
         Ok(_) => sync_folder(folder).map_err(failed()),
         // Another process was faster; its store is as good.
-        Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if error.error.kind() == ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(failed()(error.error)),
     }
 }

@@ -2,6 +2,7 @@
 
 mod book;
 mod config;
+mod crash;
 mod decode;
 mod lan;
 mod ports;

@@ -309,6 +309,7 @@ fn status() -> Status {
             multicast: true,
         }],
         peers: 1,
+        store_trouble: None,
         waiting: 0,
         counters: Counters::default(),
         shell: Some(ShellStatus::default()),

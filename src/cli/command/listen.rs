@@ -117,6 +117,12 @@ impl Listen<'_> {
             let event = Stamped { seq: None, at: now, event: Event::PeerUp { peer } };
             self.show(&event).await?;
         }
+        // Who comes later hears it too.
+        if let Some(reason) = client.status().await?.store_trouble {
+            let text = format!("the store takes no messages, receipts are withheld: {reason}");
+            let event = Event::Notice { code: NoticeCode::StoreFailed, text };
+            self.show(&Stamped { seq: None, at: now, event }).await?;
+        }
         while self.left != Some(0) {
             let Some(event) = client.next_event().await? else { break };
             // Missed while the replay took its time.
