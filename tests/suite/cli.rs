@@ -6,6 +6,7 @@ mod crash;
 mod decode;
 mod lan;
 mod ports;
+mod stream;
 
 use crate::support::home::Lan;
 
