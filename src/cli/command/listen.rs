@@ -136,6 +136,10 @@ impl Listen<'_> {
                 self.feed.human().use_book(client.book().await?);
             }
             self.show(&event).await?;
+            // What was missed is in the store; more may not come for a long time.
+            if let (Event::Lagged { .. }, Some(before)) = (&event.event, last) {
+                last = Some(self.replay(client, before, u64::MAX).await?);
+            }
         }
         Ok(())
     }
