@@ -9,11 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use super::Parts;
 use super::api::{Counters, PeerId, PeerView};
+use super::effect::SeenPeer;
 use super::inbox::Key;
 use super::input::{LinkId, Tick, UnixMillis};
 use super::outbox::later::Later;
 use super::outbox::{SendNo, Sending};
 use super::peer::{Charsets, Mac, Peer, Place};
+use super::timers::Timer;
 use super::turn::{Base, Turn};
 use crate::wire::{Dialect, Options, PacketNo, dialect};
 
@@ -30,6 +32,9 @@ pub struct Handover {
     /// Messages received, oldest first.
     received: Vec<ReceivedNote>,
     epochs: Vec<EpochNote>,
+    /// Peers on their way to the store.
+    #[serde(default)]
+    unwritten: Vec<SeenPeer>,
     /// Answers to entries that wait for the shared timer.
     answers: Vec<(PeerId, LinkId, SocketAddr)>,
 }
@@ -74,6 +79,7 @@ impl Handover {
             sends: parts.outbox.iter().map(|(no, send)| SendNote::of(no, send, now)).collect(),
             received: received.into_iter().map(|(_, note)| note).collect(),
             epochs: epochs.collect(),
+            unwritten: base.remembered.seen().cloned().collect(),
             answers: answers.collect(),
         }
     }
@@ -90,6 +96,11 @@ impl Handover {
             let Parts { roster, presence, .. } = &mut *parts;
             if let Some(no) = roster.find(&id) {
                 presence.owe_answer(turn, roster, no, (link, addr));
+            }
+        }
+        for SeenPeer { peer, at } in self.unwritten {
+            if turn.base.remembered.note(&peer, at) {
+                turn.arm(Timer::Remember, turn.base.policy.roster_lag);
             }
         }
         for EpochNote { peer, epoch, highest } in self.epochs {
@@ -231,6 +242,8 @@ impl PeerNote {
             charsets: self.charsets,
             places: self.places.into_iter().map(place).collect(),
             heard: before(now, self.heard_ago),
+            // Of what the other process did not write down yet nothing is lost.
+            noted: Tick::default(),
             entered: self.entered,
             written: self.written,
             greeted: self.greeted_ago.map(|ago| before(now, ago)),

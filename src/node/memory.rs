@@ -1,7 +1,7 @@
 //! What the store tells a starting node of the runs before it.
 
-use super::api::{PeerId, PeerView};
-use super::effect::Open;
+use super::api::{Alias, PeerId, PeerView};
+use super::effect::{BookRecord, Open};
 use super::input::UnixMillis;
 use crate::wire::{Options, PacketNo};
 
@@ -16,6 +16,28 @@ pub struct Memory {
     /// Messages of ours whose end is not known, in the order of writing. What was to be kept goes
     /// on waiting; the others end, because the node that sent them did.
     pub open: Vec<OpenMemory>,
+    /// The user's own names for peers.
+    pub aliases: Vec<Alias>,
+    /// Peers we are deaf to, as they were when they were blocked.
+    pub blocks: Vec<PeerView>,
+}
+
+impl Memory {
+    /// Takes in a change that came after what is here.
+    pub fn apply(&mut self, change: &BookRecord) {
+        match change {
+            BookRecord::Named(alias) => {
+                self.aliases.retain(|other| other.name != alias.name);
+                self.aliases.push(alias.clone());
+            }
+            BookRecord::Unnamed { name } => self.aliases.retain(|other| other.name != *name),
+            BookRecord::Blocked(view) => {
+                self.blocks.retain(|other| other.id != view.id);
+                self.blocks.push((**view).clone());
+            }
+            BookRecord::Unblocked { peer } => self.blocks.retain(|other| other.id != *peer),
+        }
+    }
 }
 
 /// A message of ours to one recipient that has not ended.

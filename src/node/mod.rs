@@ -13,6 +13,7 @@
 //! ```
 
 pub mod api;
+mod book;
 pub mod config;
 pub mod effect;
 mod epochs;
@@ -28,6 +29,7 @@ mod own;
 mod peer;
 mod presence;
 mod reach;
+mod remembered;
 mod rollcall;
 mod roster;
 mod timers;
@@ -46,17 +48,21 @@ pub use crate::wire::{
     Charset, Office, Options, PORT, PacketNo, Recipient, Recipients, Sure, Verdict,
 };
 pub use api::{
-    Counters, Delivery, Direction, DownReason, Event, MessageEvent, NoticeCode, PeerId, PeerView,
-    Refusal, Reply, Request, ShellStatus, Status, Target, Waiting, WaitingState, Wishes,
+    Alias, Counters, Delivery, Direction, DownReason, Event, MessageEvent, NoticeCode, PeerId,
+    PeerView, Refusal, Reply, Request, ShellStatus, Status, Target, Waiting, WaitingState, Wishes,
 };
 pub use config::{Config, Identity, Network, NumberStart, Policy};
-pub use effect::{Effect, MessageRecord, Open, Outcome, OutcomeRecord, Record, Transmit};
+pub use effect::{
+    BookRecord, Effect, MessageRecord, Open, Outcome, OutcomeRecord, Record, RosterRecord,
+    SeenPeer, Transmit,
+};
 pub use handover::Handover;
 pub use input::{
     Bounce, Input, Ipv4Net, Link, LinkId, Now, RequestId, SaveId, SaveResult, Tick, UnixMillis,
 };
 pub use memory::{EpochMemory, Memory, OpenMemory};
 
+use book::Book;
 use inbox::Inbox;
 use letters::Letter;
 use links::Links;
@@ -65,6 +71,7 @@ use outbox::{Due, Outbox};
 use own::{Own, canonical};
 use peer::{Sighting, mac_of};
 use presence::Presence;
+use remembered::Remembered;
 use rollcall::Cause;
 use roster::Roster;
 use timers::{Timer, Timers};
@@ -91,6 +98,7 @@ pub(crate) struct Parts {
     presence: Presence,
     outbox: Outbox,
     inbox: Inbox,
+    book: Book,
     trust: Trust,
     /// Links were up once, and we announced ourselves there, or another process did for us.
     started: bool,
@@ -128,6 +136,7 @@ impl Node {
                 presence: Presence::new(&config),
                 outbox: Outbox::default(),
                 inbox: Inbox::default(),
+                book: Book::default(),
                 trust: Trust::default(),
                 started: false,
                 resumed: false,
@@ -142,7 +151,9 @@ impl Node {
                 numbers,
                 counters: Counters::default(),
                 next_save: 0,
-                store_fails: false,
+                store_fails: None,
+                told_quota: None,
+                remembered: Remembered::default(),
             },
             last: Now::default(),
             since: None,
@@ -153,8 +164,9 @@ impl Node {
     /// [`Node::resume`] too.
     pub fn remember(&mut self, now: Now, memory: Memory) {
         self.last = now;
-        let Memory { epochs, open } = memory;
+        let Memory { epochs, open, aliases, blocks } = memory;
         self.parts.inbox.epochs.remember(epochs);
+        self.parts.book.remember(aliases, blocks);
         let mut turn = Turn::new(now, &mut self.base);
         self.parts.outbox.remember(&mut turn, open);
     }
@@ -224,7 +236,12 @@ impl Parts {
             return;
         }
         let packet = Packet::read(&raw, &self.roster.hint(from, &raw, turn.base.own.office));
-        self.packet(turn, &Sighting::new(link, from, &raw, &packet, bytes));
+        let seen = Sighting::new(link, from, &raw, &packet, bytes);
+        if self.book.is_deaf_to(&self.roster, &seen) {
+            turn.base.counters.blocked += 1;
+            return;
+        }
+        self.packet(turn, &seen);
     }
 
     /// The routing table (wire reference, 4). What is not in it is ignored without an answer.
@@ -400,6 +417,19 @@ impl Parts {
                 }
                 Reply::Done
             }
+            Request::Book => self.book.view(),
+            Request::SetAlias { alias } => {
+                return self.change_book(turn, id, BookRecord::Named(alias));
+            }
+            Request::RemoveAlias { name } => {
+                return self.change_book(turn, id, BookRecord::Unnamed { name });
+            }
+            Request::Block { peer } => {
+                return self.change_book(turn, id, BookRecord::Blocked(peer));
+            }
+            Request::Unblock { peer } => {
+                return self.change_book(turn, id, BookRecord::Unblocked { peer });
+            }
             Request::Status => Reply::Status(Box::new(self.status(turn, since))),
             Request::Stop => Reply::Done,
         };
@@ -421,6 +451,7 @@ impl Parts {
             since,
             links: self.links.iter().cloned().collect(),
             peers: self.roster.len(),
+            store_trouble: turn.base.store_fails.clone(),
             waiting: self.outbox.len(),
             counters: turn.base.counters,
             shell: None,
@@ -447,8 +478,11 @@ impl Parts {
 
     fn saved(&mut self, turn: &mut Turn<'_>, id: SaveId, result: &SaveResult) {
         turn.note_store(result);
-        let kept = !matches!(result, SaveResult::Failed(_));
-        if self.inbox.saved(turn, id, result) || self.outbox.saved(turn, &self.roster, id, result) {
+        let kept = !matches!(result, SaveResult::Failed(_) | SaveResult::Refused(_));
+        if self.inbox.saved(turn, id, result)
+            || self.outbox.saved(turn, &self.roster, id, result)
+            || self.book_saved(turn, id, result)
+        {
             return;
         }
         turn.base.numbers.saved(id, kept);
@@ -473,6 +507,7 @@ impl Parts {
             Timer::Scan => presence.scan_next(turn, links),
             Timer::RollCall => presence.close_roll(turn, roster, links),
             Timer::Seeds => presence.seeds_due(turn),
+            Timer::Remember => remembered::write_down(turn, roster, false),
             Timer::Probe(addr) => presence.probe_due(turn, roster, links, addr),
             Timer::FirstTries => outbox.send_next(turn, roster, links),
             Timer::Seek => self.seek(turn),
@@ -495,6 +530,7 @@ impl Parts {
         }
         let Self { roster, presence, links, outbox, .. } = self;
         outbox.close(turn, roster);
+        remembered::write_down(turn, roster, true);
         if self.started {
             presence.announce(turn, roster, links, Command::BR_EXIT, None);
         }

@@ -63,7 +63,13 @@ impl Disk {
             .into_iter()
             .map(|(peer, (epoch, highest))| EpochMemory { peer, epoch, highest })
             .collect();
-        Memory { epochs, open: self.open() }
+        let mut memory = Memory { epochs, open: self.open(), ..Memory::default() };
+        for record in &self.records {
+            if let Record::Book(change) = record {
+                memory.apply(change);
+            }
+        }
+        memory
     }
 
     /// Messages of ours without an outcome.
@@ -145,7 +151,7 @@ impl Disk {
             Record::Numbers(upto) => self.last_number = *upto,
             _ => {}
         }
-        let is_event = !matches!(record, Record::Numbers(_));
+        let is_event = matches!(record, Record::Message(_) | Record::Outcome(_));
         self.seq += u64::from(is_event);
         self.records.push(record);
         Some((SaveResult::Kept { seq: is_event.then_some(self.seq) }, transmits, events))

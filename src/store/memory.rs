@@ -2,14 +2,20 @@
 
 use rusqlite::Connection;
 
-use super::{Store, StoreError, outbox};
+use super::{Store, StoreError, outbox, people};
 use crate::node::{EpochMemory, Memory, PacketNo, PeerId};
 
 impl Store {
     /// Everything a node is to know before its first input.
     pub fn memory(&self) -> Result<Memory, StoreError> {
+        let db = self.db();
         let read = || -> rusqlite::Result<Memory> {
-            Ok(Memory { epochs: epochs(self.db())?, open: outbox::read(self.db())? })
+            Ok(Memory {
+                epochs: epochs(db)?,
+                open: outbox::read(db)?,
+                aliases: people::aliases(db)?,
+                blocks: people::blocks(db)?,
+            })
         };
         read().map_err(StoreError::database("read", self.path()))
     }

@@ -11,6 +11,8 @@ mod files;
 mod memory;
 mod numbers;
 mod outbox;
+mod people;
+mod quota;
 mod reader;
 mod rows;
 mod schema;

@@ -1,14 +1,17 @@
 //! The real binary: help, exit codes, output. Each test has a home and a LAN of its own.
 
+mod book;
 mod config;
+mod crash;
 mod decode;
 mod lan;
 mod ports;
 mod send;
+mod stream;
 
 use crate::support::home::Lan;
 
-const COMMANDS: [&[&str]; 17] = [
+const COMMANDS: [&[&str]; 19] = [
     &["listen"],
     &["peers"],
     &["broadcast"],
@@ -16,6 +19,8 @@ const COMMANDS: [&[&str]; 17] = [
     &["outbox"],
     &["outbox", "cancel"],
     &["outbox", "retry"],
+    &["alias"],
+    &["block"],
     &["node"],
     &["node", "status"],
     &["node", "stop"],

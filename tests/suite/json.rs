@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use feige::node::{
-    Bounce, Charset, Counters, Delivery, Direction, DownReason, Event, Ipv4Net, Link, LinkId,
-    MessageEvent, NoticeCode, Outcome, PacketNo, PeerId, PeerView, Recipient, Refusal, Reply,
-    Request, ShellStatus, Status, Sure, Target, UnixMillis, Waiting, WaitingState, Wishes,
+    Alias, Bounce, Charset, Counters, Delivery, Direction, DownReason, Event, Ipv4Net, Link,
+    LinkId, MessageEvent, NoticeCode, Outcome, PacketNo, PeerId, PeerView, Recipient, Refusal,
+    Reply, Request, ShellStatus, Status, Sure, Target, UnixMillis, Waiting, WaitingState, Wishes,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -70,13 +70,14 @@ impl Page {
     fn describes_inside(&self, object: &Map<String, Value>) {
         for (key, value) in object {
             let name = match key.as_str() {
-                "peers" | "to" => "peer",
+                "peers" | "to" | "blocks" | "absent" => "peer",
                 "links" => "link",
                 "v4" => "net",
                 "files" => "file",
                 "hosts" => "listed",
                 "recipients" => "recipient",
                 "results" => "result",
+                "aliases" => "alias",
                 other => other,
             };
             let inner = match value {
@@ -85,7 +86,7 @@ impl Page {
             };
             for object in inner.iter().filter_map(Value::as_object) {
                 // A recipient of a request is `{"peer": ID}` or `{"addr": ADDRESS}`.
-                if key != "to" || object.len() > 1 {
+                if !matches!(key.as_str(), "to" | "target") || object.len() > 1 {
                     self.describes("object", name, object);
                 }
             }
@@ -179,12 +180,18 @@ fn every_request_is_described() {
                     later: true,
                     expire_ms: Some(3_600_000),
                     utc_offset_s: Some(28_800),
+                    absent: vec![peer()],
                 },
             },
             Request::Outbox,
             Request::Retry { number: PacketNo(1) },
             Request::Cancel { number: PacketNo(1) },
             Request::Rename { nick: "a".into(), group: "b".into() },
+            Request::Book,
+            Request::SetAlias { alias: alias() },
+            Request::RemoveAlias { name: "boss".into() },
+            Request::Block { peer: Box::new(peer()) },
+            Request::Unblock { peer: PeerId(Arc::from("a@b")) },
             Request::Status,
             Request::Stop,
         ],
@@ -210,6 +217,7 @@ fn every_reply_is_described() {
                     tries: 0,
                 }],
             },
+            Reply::Book { aliases: vec![alias()], blocks: vec![peer()] },
             Reply::Status(Box::new(status())),
             Reply::Done,
             Reply::Refused(Refusal::EmptyText),
@@ -230,6 +238,11 @@ fn every_refusal_is_described() {
             Refusal::NoLink,
             Refusal::Passive,
             Refusal::KeepsNothing,
+            Refusal::NotKept { reason: "the disk is full".into() },
+            Refusal::BadAlias { name: "@boss".into() },
+            Refusal::UnknownAlias { name: "boss".into() },
+            Refusal::NotBlocked { peer: PeerId(Arc::from("a@b")) },
+            Refusal::BookFull,
             Refusal::Busy,
         ],
     );
@@ -280,6 +293,10 @@ fn peer() -> PeerView {
     }
 }
 
+fn alias() -> Alias {
+    Alias { name: "boss".into(), target: Target::Peer(PeerId(Arc::from("a@b"))) }
+}
+
 fn message() -> MessageEvent {
     MessageEvent {
         peer: Some(peer()),
@@ -325,6 +342,7 @@ fn status() -> Status {
             multicast: true,
         }],
         peers: 1,
+        store_trouble: None,
         waiting: 0,
         counters: Counters::default(),
         shell: Some(ShellStatus::default()),

@@ -1,5 +1,6 @@
 //! The engine, one rule a test: a node, hand-made datagrams, and a clock that is an argument.
 
+mod book;
 mod desk;
 mod inbox;
 mod later;

@@ -12,7 +12,7 @@ use crate::cli::output::Feed;
 use crate::cli::wish::{Role, Wish};
 use crate::cli::{Globals, duration, pick};
 use crate::io::Stamped;
-use crate::node::{Direction, Event, MessageEvent, PeerId, PeerView, UnixMillis};
+use crate::node::{Direction, Event, MessageEvent, NoticeCode, PeerId, PeerView, UnixMillis};
 use crate::store::{Reader, StoreError};
 
 /// Print who comes and goes, and every message
@@ -70,7 +70,7 @@ impl Args {
         }
         let mut listen = Listen {
             args: self,
-            feed: Feed::new(client.style())?,
+            feed: client.feed().await?,
             present: HashSet::new(),
             left: self.count,
         };
@@ -117,6 +117,12 @@ impl Listen<'_> {
             let event = Stamped { seq: None, at: now, event: Event::PeerUp { peer } };
             self.show(&event).await?;
         }
+        // Who comes later hears it too.
+        if let Some(reason) = client.status().await?.store_trouble {
+            let text = format!("the store takes no messages, receipts are withheld: {reason}");
+            let event = Event::Notice { code: NoticeCode::StoreFailed, text };
+            self.show(&Stamped { seq: None, at: now, event }).await?;
+        }
         while self.left != Some(0) {
             let Some(event) = client.next_event().await? else { break };
             // Missed while the replay took its time.
@@ -126,7 +132,14 @@ impl Listen<'_> {
                 self.replay(client, before, seq - 1).await?;
             }
             last = last.max(event.seq.filter(|_| last.is_some()));
+            if matches!(event.event, Event::Notice { code: NoticeCode::Book, .. }) {
+                self.feed.human().use_book(client.book().await?);
+            }
             self.show(&event).await?;
+            // What was missed is in the store; more may not come for a long time.
+            if let (Event::Lagged { .. }, Some(before)) = (&event.event, last) {
+                last = Some(self.replay(client, before, u64::MAX).await?);
+            }
         }
         Ok(())
     }
@@ -232,6 +245,6 @@ impl Listen<'_> {
         let mut known: Vec<_> =
             self.feed.human().peers().filter(|other| other.id != peer.id).cloned().collect();
         known.push(peer.clone());
-        pick::admits(from, peer, &known)
+        pick::admits(from, peer, &known, self.feed.human().book())
     }
 }

@@ -1,5 +1,7 @@
 //! One file for each subcommand: its arguments and what it does with them.
 
+pub(super) mod alias;
+pub(super) mod block;
 pub(super) mod broadcast;
 pub(super) mod completions;
 pub(super) mod config;

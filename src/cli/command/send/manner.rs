@@ -12,8 +12,7 @@ use crate::node::Wishes;
 pub(super) struct Manner {
     /// Keep the message for those who are away, and send it when they appear
     ///
-    /// Names and groups are then also looked up among those you have exchanged messages with. What
-    /// nobody confirmed within the time-out is queued; `feige outbox` lists it, and a node that
+    /// Names and groups are then also looked up among the peers seen before. What nobody confirmed within the time-out is queued; `feige outbox` lists it, and a node that
     /// runs sends it.
     #[arg(long)]
     later: bool,
@@ -33,6 +32,6 @@ impl Manner {
     pub(super) fn wishes(&self) -> Wishes {
         let expire = self.expire.map(|span| u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
         let utc_offset_s = self.later.then(|| utc_offset(wall_clock()));
-        Wishes { later: self.later, expire_ms: expire, utc_offset_s }
+        Wishes { later: self.later, expire_ms: expire, utc_offset_s, ..Wishes::default() }
     }
 }
