@@ -79,7 +79,8 @@ impl Parts {
             return Err(Refusal::Busy);
         }
         let mut options = Options::empty();
-        options.set(message::SEND_CHECK, letter.check);
+        // Only a receipt ends what is kept.
+        options.set(message::SEND_CHECK, letter.check || later.is_some());
         options.set(message::MULTICAST, recipients.len() > 1);
         let Issued { number, gate } = turn.message_number();
         let mut sheets = Sheets { number, options, text: &letter.text, written: Vec::new() };

@@ -399,7 +399,9 @@ impl Outbox {
     /// Sends the first datagram, unless something still holds it back.
     fn launch(&mut self, turn: &mut Turn<'_>, roster: &Roster, links: &Links, no: SendNo) {
         let Some(sending) = self.sends.get_mut(&no) else { return };
-        if sending.launched || sending.queued || sending.gate.is_some() || sending.bytes.is_none() {
+        // One that an earlier run wrote has no datagram in this one.
+        let written = sending.bytes.as_ref().is_some_and(|bytes| !bytes.is_empty());
+        if sending.launched || sending.queued || sending.gate.is_some() || !written {
             return;
         }
         sending.launched = true;

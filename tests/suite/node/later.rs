@@ -262,6 +262,34 @@ fn what_was_not_to_be_kept_ends_with_the_run_that_sent_it() {
 }
 
 #[test]
+fn nothing_empty_is_sent_when_the_port_changes_hands_right_after_a_restart() {
+    let mut desk = Desk::new();
+    desk.hear("10.0.0.2", ann(1));
+    let (_, first) = desk.send("Ann", "hi");
+    let (_, second) = send_later(&mut desk, vec![Target::Peer(peer_id("ann@pc"))], "later");
+    let next = restarted(&desk, memory(&[&first, &second]));
+    let json = serde_json::to_string(&next.node.hand_over()).unwrap();
+    let handover = serde_json::from_str(&json).unwrap();
+    let mut last = Desk::of(Node::resume(config(), [9; 32], handover, next.now));
+    last.now = next.now;
+    last.input(Input::Links(vec![link(1, [10, 0, 0, 1])]));
+    let out = last.pass(ms(1_000));
+    assert_eq!(told(&out), ["NotConfirmed", "queued"]);
+    assert!(out.transmits().iter().all(|transmit| !transmit.bytes.is_empty()));
+}
+
+#[test]
+fn what_is_kept_asks_for_its_receipt() {
+    let (mut desk, gone) = without_ann();
+    let to = vec![Target::Peer(gone.id.clone())];
+    let wishes = Wishes { later: true, absent: vec![gone], ..Wishes::default() };
+    let request = Request::Send { to, text: "x".into(), check: false, timeout_ms: 1, wishes };
+    let (_, out) = desk.ask(request);
+    let [(_, Record::Message(record)), _] = out.saves()[..] else { panic!("{out:?}") };
+    assert!(record.options.bits() & 0x100 != 0);
+}
+
+#[test]
 fn what_expired_while_nothing_ran_ends_at_the_start() {
     let (mut desk, gone) = without_ann();
     let (_, out) = keep_for(&mut desk, &gone, "hi");
