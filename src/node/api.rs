@@ -3,10 +3,14 @@
 //! The same types travel in process, over the control socket and as `--json` lines; `docs/json.md`
 //! describes every field. Adding a field is allowed, changing or removing one is not.
 
+mod envelopes;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+
+pub use envelopes::Told;
 
 use super::effect::Outcome;
 use super::input::{Bounce, Link, UnixMillis};
@@ -91,6 +95,21 @@ pub enum Request {
         /// New group.
         group: String,
     },
+    /// Open a sealed message: its text is shown, and its sender is told once that is on disk.
+    /// Answered by [`Reply::Opened`], also if it is open already; then nobody is told.
+    Open {
+        /// Place of the message in the event stream; in a run without a store the message's
+        /// number.
+        seq: u64,
+    },
+    /// We are away: said in our entries, and in one automatic reply a minute to each peer that
+    /// writes to us. Kept over restarts. Answered by [`Reply::Done`].
+    Away {
+        /// What is replied; may have several lines.
+        text: String,
+    },
+    /// We are back. Answered by [`Reply::Done`].
+    Back,
     /// How is the node? Answered by [`Reply::Status`].
     Status,
     /// End the node with a goodbye. Answered by [`Reply::Done`] (by the shell).
@@ -130,6 +149,17 @@ pub enum Reply {
         to: Vec<PeerView>,
         /// Names of the links it left through (broadcast only).
         links: Vec<String>,
+    },
+    /// To [`Request::Open`]: the message with its text.
+    Opened {
+        /// What it was asked for by.
+        seq: u64,
+        /// When it was received.
+        at: UnixMillis,
+        /// The message.
+        message: Box<MessageEvent>,
+        /// Its sender is being told; [`Event::Told`] says how that ended.
+        tells: bool,
     },
     /// To [`Request::Status`].
     Status(Box<Status>),
@@ -183,6 +213,18 @@ pub enum Refusal {
     /// Too many messages wait for receipts.
     #[error("too many messages are waiting for receipts")]
     Busy,
+    /// There is no message at this place of the event stream.
+    #[error("there is no message {seq}")]
+    NoMessage {
+        /// The place asked for.
+        seq: u64,
+    },
+    /// The store cannot be read or written, so the message stays closed.
+    #[error("the message stays closed: {reason}")]
+    StaysClosed {
+        /// What the store says.
+        reason: String,
+    },
 }
 
 /// Something happened.
@@ -232,6 +274,26 @@ pub enum Event {
         tries: u32,
         /// What the network said last, if anything.
         hint: Option<Bounce>,
+    },
+    /// A recipient opened a sealed message of ours, or threw it away. Stored.
+    Read {
+        /// Our number of the message.
+        number: PacketNo,
+        /// The recipient.
+        peer: PeerView,
+        /// It was thrown away unread.
+        discarded: bool,
+    },
+    /// The sender of a sealed message was told that we opened it.
+    Told {
+        /// The sender's number of the message.
+        number: PacketNo,
+        /// The sender.
+        peer: PeerView,
+        /// Whether it knows now.
+        told: Told,
+        /// Read notices sent.
+        tries: u32,
     },
     /// Something the user should know.
     Notice {
@@ -318,7 +380,7 @@ pub struct MessageEvent {
     pub delivery: Delivery,
     /// The sender's packet number.
     pub number: PacketNo,
-    /// The text.
+    /// The text; empty while the message is closed.
     pub text: String,
     /// Its charset on the wire.
     pub charset: Charset,
@@ -326,8 +388,10 @@ pub struct MessageEvent {
     pub charset_sure: Sure,
     /// Sealed: the sender wants to know when it is opened.
     pub sealed: bool,
-    /// Locked by the sender.
+    /// Locked by the sender; treated as sealed.
     pub locked: bool,
+    /// A sealed message to us that nobody opened yet ([`Request::Open`]).
+    pub closed: bool,
     /// Written by a machine (an absence text).
     pub automatic: bool,
     /// The text was longer than we keep.
@@ -355,6 +419,8 @@ pub struct Status {
     pub port: u16,
     /// Only listening.
     pub passive: bool,
+    /// What is replied while we are away; none: we are here.
+    pub away: Option<String>,
     /// Whether messages are kept, and therefore acknowledged.
     pub keeps: bool,
     /// When the node started.

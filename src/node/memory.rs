@@ -1,6 +1,6 @@
 //! What the store tells a starting node of the runs before it.
 
-use super::api::PeerId;
+use super::api::{PeerId, PeerView};
 use crate::wire::PacketNo;
 
 /// What a node is told of earlier runs, once, before its first input; by a store that has nothing to
@@ -11,6 +11,20 @@ pub struct Memory {
     /// Peers that number their packets from 1. With it a message that is repeated across our own
     /// restart is known; without it such a peer begins a new epoch then.
     pub epochs: Vec<EpochMemory>,
+    /// Sealed messages of ours that nobody opened yet, oldest first: their read notices may still
+    /// come.
+    pub sealed: Vec<SealedMemory>,
+    /// What is replied while we are away; none: we are here.
+    pub away: Option<String>,
+}
+
+/// A sealed message of ours that its recipient has not opened yet.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SealedMemory {
+    /// Its number.
+    pub number: PacketNo,
+    /// The recipient; its read notice counts only from one of these addresses.
+    pub peer: PeerView,
 }
 
 /// Where the numbers of a peer that counts from 1 stand in the store.

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::Committed;
 use crate::node::{
-    Direction, EpochMemory, Event, Memory, MessageRecord, NumberStart, PacketNo, PeerId, Record,
-    SaveId, SaveResult, Transmit, UnixMillis,
+    Direction, EpochMemory, Event, Memory, MessageRecord, NumberStart, PacketNo, PeerId, Recalled,
+    Record, SaveId, SaveResult, SealedMemory, Transmit, UnixMillis,
 };
+use crate::wire::command::message::SECRET;
 
 /// What survives a restart of a simulated node.
 #[derive(Debug, Default)]
@@ -20,6 +21,11 @@ pub struct Disk {
     received: BTreeSet<(PeerId, u32, PacketNo)>,
     last_number: PacketNo,
     seq: u64,
+    /// The places of messages in the event stream, and in the records.
+    messages: BTreeMap<u64, usize>,
+    opened: BTreeSet<u64>,
+    read: BTreeSet<(PeerId, PacketNo)>,
+    away: Option<String>,
     waiting: BTreeMap<SaveId, Waiting>,
 }
 
@@ -45,6 +51,28 @@ impl Disk {
         })
     }
 
+    /// A message as a node that wants to open it gets it.
+    pub(super) fn recall(&self, seq: u64) -> Recalled {
+        match self.messages.get(&seq).and_then(|&at| self.records.get(at)) {
+            Some(Record::Message(message)) => Recalled::Message {
+                message: Box::new(message.clone()),
+                opened: self.opened.contains(&seq),
+            },
+            _ => Recalled::Missing,
+        }
+    }
+
+    /// Our sealed messages that nobody opened.
+    fn sealed(&self) -> Vec<SealedMemory> {
+        let sent = self.messages().filter(|message| {
+            message.direction == Direction::Out && message.options.contains(SECRET)
+        });
+        sent.filter_map(|message| Some((message.number, message.peer.clone()?)))
+            .filter(|(number, peer)| !self.read.contains(&(peer.id.clone(), *number)))
+            .map(|(number, peer)| SealedMemory { number, peer })
+            .collect()
+    }
+
     /// Where the numbers of the next run go on.
     pub(super) fn numbers(&self, wall: UnixMillis) -> NumberStart {
         let seconds = u64::try_from(wall.0 / 1_000).unwrap_or(0);
@@ -63,7 +91,7 @@ impl Disk {
             .into_iter()
             .map(|(peer, (epoch, highest))| EpochMemory { peer, epoch, highest })
             .collect();
-        Memory { epochs }
+        Memory { epochs, sealed: self.sealed(), away: self.away.clone() }
     }
 
     pub(super) fn take(&mut self, id: SaveId, record: Record) {
@@ -121,10 +149,25 @@ impl Disk {
                 }
             }
             Record::Numbers(upto) => self.last_number = *upto,
+            Record::Opened(opened) => {
+                if !self.opened.insert(opened.message) {
+                    return Some((SaveResult::Repeat, transmits, Vec::new()));
+                }
+            }
+            Record::Read(read) => {
+                if !self.read.insert((read.peer.id.clone(), read.number)) {
+                    return Some((SaveResult::Repeat, transmits, Vec::new()));
+                }
+            }
+            Record::Away(away) => self.away.clone_from(away),
             _ => {}
         }
-        let is_event = !matches!(record, Record::Numbers(_));
+        let silent = matches!(record, Record::Numbers(_) | Record::Opened(_) | Record::Away(_));
+        let is_event = !silent;
         self.seq += u64::from(is_event);
+        if matches!(record, Record::Message(_)) {
+            self.messages.insert(self.seq, self.records.len());
+        }
         self.records.push(record);
         Some((SaveResult::Kept { seq: is_event.then_some(self.seq) }, transmits, events))
     }
