@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Parts;
-use super::api::{PeerView, Refusal, Reply, Target};
+use super::api::{PeerView, Refusal, Reply, Target, Wishes};
 use super::effect::Record;
 use super::input::RequestId;
 use super::links::targets;
@@ -29,6 +29,8 @@ pub(crate) struct Letter {
     pub(crate) text: String,
     pub(crate) check: bool,
     pub(crate) timeout: Duration,
+    #[allow(dead_code, reason = "each wish comes with its owner")]
+    pub(crate) wishes: Wishes,
 }
 
 /// One recipient, found.
@@ -76,6 +78,7 @@ impl Parts {
         let mut options = Options::empty();
         options.set(message::SEND_CHECK, letter.check);
         options.set(message::MULTICAST, recipients.len() > 1);
+        options |= seal(&letter.wishes);
         let Issued { number, gate } = turn.message_number();
         let mut sheets = Sheets { number, options, text: &letter.text, written: Vec::new() };
         for recipient in &recipients {
@@ -267,6 +270,15 @@ impl Sheets<'_> {
 /// Whether two forms give the same bytes: substitutes belong to one dialect.
 fn same(a: TextForm, b: TextForm) -> bool {
     std::mem::discriminant(&a) == std::mem::discriminant(&b) && a.charset() == b.charset()
+}
+
+/// The option bits of a message that is to be opened before it is read. The official client locks
+/// only what it seals (wire reference, 6.1).
+fn seal(wishes: &Wishes) -> Options {
+    let mut options = Options::empty();
+    options.set(message::SECRET | message::READ_CHECK, wishes.sealed || wishes.locked);
+    options.set(message::PASSWORD, wishes.locked);
+    options
 }
 
 /// Whether a message with this text may be sent at all.

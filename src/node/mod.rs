@@ -51,7 +51,7 @@ use rand::rngs::StdRng;
 pub use crate::wire::{Charset, Office, Options, PORT, PacketNo, Sure, Verdict};
 pub use api::{
     Counters, Delivery, Direction, DownReason, Event, MessageEvent, NoticeCode, PeerId, PeerView,
-    Refusal, Reply, Request, ShellStatus, Status, Target, Told,
+    Refusal, Reply, Request, ShellStatus, Status, Target, Told, Wishes,
 };
 pub use config::{Config, Identity, Network, NumberStart, Policy};
 pub use effect::{
@@ -392,9 +392,9 @@ impl Parts {
                 Reply::RollCall { wait_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX) }
             }
             Request::Broadcast { text } => return self.broadcast(turn, id, &text),
-            Request::Send { to, text, check, timeout_ms } => {
+            Request::Send { to, text, check, timeout_ms, wishes } => {
                 let timeout = Duration::from_millis(timeout_ms);
-                return self.send(turn, id, &Letter { to, text, check, timeout });
+                return self.send(turn, id, &Letter { to, text, check, timeout, wishes });
             }
             Request::Cancel { number } => {
                 self.outbox.cancel(turn, &self.roster, number);
