@@ -136,6 +136,7 @@ impl From<Refusal> for CliError {
     fn from(refusal: Refusal) -> Self {
         let exit = match refusal {
             Refusal::UnknownPeer { .. } | Refusal::Nobody => Exit::Nobody,
+            Refusal::StaysClosed { .. } => Exit::Store,
             Refusal::NoLink => Exit::CannotListen,
             Refusal::Busy => Exit::Partly,
             _ => Exit::Usage,
@@ -160,6 +161,9 @@ impl From<Refusal> for CliError {
                 error.hint("end the `feige listen --passive` that runs, or use --profile")
             }
             Refusal::Busy => error.hint("wait for the receipts of what was sent before"),
+            Refusal::NoMessage { .. } => {
+                error.hint("the ID of a message is its seq; `feige listen --json` shows it")
+            }
             Refusal::UnknownPeer { .. } => error.hint("`feige peers` lists who is here"),
             _ => error,
         }

@@ -3,10 +3,12 @@
 //! What is promised to scripts (names of commands and options, JSON lines, exit codes) is described
 //! in `docs/json.md` and in the help texts, which come from the types of this module.
 
+mod absence;
 mod client;
 mod command;
 pub mod error;
 mod logging;
+mod open;
 pub mod output;
 pub mod pick;
 mod signals;
@@ -144,6 +146,9 @@ enum Command {
     Peers(command::peers::Args),
     Broadcast(command::broadcast::Args),
     Send(command::send::Args),
+    History(command::history::Args),
+    Away(command::away::Args),
+    Back(command::back::Args),
     Node(command::node::Args),
     Decode(command::decode::Args),
     Demo(command::demo::Args),
@@ -216,6 +221,12 @@ impl Cli {
             Command::Node(args) => {
                 attend(globals, args.wish(), async |client| args.run(client).await)
             }
+            Command::History(args) => {
+                let wish = command::history::Args::wish();
+                attend(globals, wish, async |client| args.run(client).await)
+            }
+            Command::Away(args) => in_runtime(args.run(globals)),
+            Command::Back(args) => in_runtime(args.run(globals)),
             Command::Broadcast(args) => {
                 // Read before the LAN is entered: whoever types slowly is not there meanwhile.
                 let text = args.text()?;

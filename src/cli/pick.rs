@@ -152,8 +152,9 @@ fn candidates<'p>(who: &str, peers: &'p [PeerView]) -> Result<(Step, Vec<&'p Pee
 }
 
 /// The names of a peer, in the order in which they are tried.
-const NAMES: [fn(&PeerView) -> String; 4] = [
+const NAMES: [fn(&PeerView) -> String; 5] = [
     |peer| peer.nick.clone(),
+    |peer| peer.untitled_nick().to_owned(),
     |peer| format!("{}@{}", peer.user, peer.host),
     |peer| peer.host.clone(),
     |peer| peer.user.clone(),

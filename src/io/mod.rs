@@ -20,6 +20,7 @@ mod holder;
 pub mod lab;
 pub mod links;
 mod owner;
+mod recall;
 mod routes;
 mod sockets;
 mod task;

@@ -56,6 +56,23 @@ pub struct PeerView {
     pub fingerprint: Option<String>,
 }
 
+impl PeerView {
+    /// The nickname without the word in brackets that clients put behind it while their user is
+    /// away: `Ali[lunch]` is Ali (wire reference, 4.3).
+    pub fn untitled_nick(&self) -> &str {
+        without_title(&self.nick, self.absent)
+    }
+}
+
+/// `nick` without what stands in brackets at its end, if its owner is away.
+pub(crate) fn without_title(nick: &str, absent: bool) -> &str {
+    let bare = nick.strip_suffix(']').and_then(|rest| rest.rsplit_once('['));
+    match bare.filter(|_| absent) {
+        Some((bare, _)) if !bare.trim_end().is_empty() => bare.trim_end(),
+        _ => nick,
+    }
+}
+
 /// What a face asks of the node.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "snake_case")]

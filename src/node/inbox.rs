@@ -58,7 +58,7 @@ pub(crate) enum Taken {
     /// It is on its way to the disk.
     Saving(SaveId),
     /// It is kept nowhere.
-    Passing(MessageRecord),
+    Passing(Box<MessageRecord>),
 }
 
 impl Inbox {
@@ -202,7 +202,7 @@ fn keep(
     if !turn.base.keeps {
         turn.base.counters.messages += 1;
         turn.emit(event, None);
-        return Taken::Passing(record);
+        return Taken::Passing(Box::new(record));
     }
     let id = turn.save(Record::Message(record));
     turn.emit(event, Some(id));

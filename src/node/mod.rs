@@ -339,7 +339,7 @@ impl Parts {
                 Taken::Saving(id) => Some(id),
                 Taken::Passing(message) => {
                     if message.is_envelope() {
-                        envelopes.hold(turn, message);
+                        envelopes.hold(turn, *message);
                     }
                     None
                 }

@@ -149,15 +149,11 @@ impl Disk {
                 }
             }
             Record::Numbers(upto) => self.last_number = *upto,
-            Record::Opened(opened) => {
-                if !self.opened.insert(opened.message) {
-                    return Some((SaveResult::Repeat, transmits, Vec::new()));
-                }
+            Record::Opened(opened) if !self.opened.insert(opened.message) => {
+                return Some((SaveResult::Repeat, transmits, Vec::new()));
             }
-            Record::Read(read) => {
-                if !self.read.insert((read.peer.id.clone(), read.number)) {
-                    return Some((SaveResult::Repeat, transmits, Vec::new()));
-                }
+            Record::Read(read) if !self.read.insert((read.peer.id.clone(), read.number)) => {
+                return Some((SaveResult::Repeat, transmits, Vec::new()));
             }
             Record::Away(away) => self.away.clone_from(away),
             _ => {}

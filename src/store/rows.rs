@@ -1,5 +1,7 @@
 //! Records to rows and back.
 
+pub(super) mod envelopes;
+
 use std::collections::HashMap;
 use std::str::FromStr;
 
@@ -11,8 +13,8 @@ use serde::de::DeserializeOwned;
 use super::numbers::Numbers;
 use super::reader::StoredEvent;
 use crate::node::{
-    Charset, MessageRecord, Options, OutcomeRecord, PacketNo, PeerId, PeerView, Record, SaveResult,
-    UnixMillis, Verdict,
+    Charset, Event, MessageRecord, Options, OutcomeRecord, PacketNo, PeerId, PeerView, ReadRecord,
+    Record, SaveResult, UnixMillis, Verdict,
 };
 
 /// Writes the records of one transaction.
@@ -63,6 +65,12 @@ impl<'c> Rows<'c> {
                 *self.numbers = numbers;
                 Ok(SaveResult::Kept { seq: None })
             }
+            Record::Opened(opened) => self.keep_opening(opened),
+            Record::Read(read) => self.keep_reading(read),
+            Record::Away(away) => {
+                envelopes::set_away(self.db, away.as_deref())?;
+                Ok(SaveResult::Kept { seq: None })
+            }
         }
     }
 
@@ -100,23 +108,7 @@ impl<'c> Rows<'c> {
     fn keep_outcome(&mut self, outcome: &OutcomeRecord) -> rusqlite::Result<SaveResult> {
         let (peer, appearance) = self.peers.rows(self.db, &outcome.peer)?;
         let number = outcome.number.0.cast_signed();
-        let mut message = self
-            .db
-            .prepare_cached(
-                "SELECT max(id) FROM message WHERE direction = 'out' AND number = ?1 AND peer = ?2",
-            )?
-            .query_row((number, peer), |row| row.get::<_, Option<i64>>(0))?;
-        if message.is_none() {
-            // Written to an address, answered by the peer that turned out to be there.
-            let addr = std::net::SocketAddr::new(outcome.peer.addr, outcome.peer.port);
-            message = self
-                .db
-                .prepare_cached(
-                    "SELECT max(id) FROM message
-                     WHERE direction = 'out' AND number = ?1 AND addr = ?2",
-                )?
-                .query_row((number, addr.to_string()), |row| row.get(0))?;
-        }
+        let message = self.sent_message(outcome.number, peer, &outcome.peer)?;
         self.db
             .prepare_cached(
                 "INSERT INTO outcome (id, message, at, number, appearance, outcome, tries, rtt_ms,
@@ -135,6 +127,33 @@ impl<'c> Rows<'c> {
                 outcome.hint.map(word),
             ])?;
         self.announce(outcome.at, "outcome")
+    }
+
+    /// The message of ours with this number to this peer.
+    fn sent_message(
+        &self,
+        number: PacketNo,
+        peer: i64,
+        view: &PeerView,
+    ) -> rusqlite::Result<Option<i64>> {
+        let number = number.0.cast_signed();
+        let message = self
+            .db
+            .prepare_cached(
+                "SELECT max(id) FROM message WHERE direction = 'out' AND number = ?1 AND peer = ?2",
+            )?
+            .query_row((number, peer), |row| row.get::<_, Option<i64>>(0))?;
+        if message.is_some() {
+            return Ok(message);
+        }
+        // Written to an address, answered by the peer that turned out to be there.
+        let addr = std::net::SocketAddr::new(view.addr, view.port);
+        self.db
+            .prepare_cached(
+                "SELECT max(id) FROM message
+                 WHERE direction = 'out' AND number = ?1 AND addr = ?2",
+            )?
+            .query_row((number, addr.to_string()), |row| row.get(0))
     }
 
     fn announce(&mut self, at: UnixMillis, kind: &str) -> rusqlite::Result<SaveResult> {
@@ -255,14 +274,16 @@ pub(super) fn write_numbers(db: &Connection, numbers: Numbers) -> rusqlite::Resu
 /// Events after ?1, at most ?2, as [`read_event`] reads them. An event whose message was deleted is
 /// left out.
 pub(super) const EVENTS: &str = "
-    SELECT e.seq, e.at, e.kind, a.view, coalesce(m.number, o.number) AS number,
+    SELECT e.seq, e.at, e.kind, a.view, coalesce(m.number, o.number, r.number) AS number,
         m.direction, m.delivery, m.addr, m.epoch, m.options, m.text, m.charset, m.sure, m.cut,
-        m.files, o.outcome, o.tries, o.rtt_ms, o.hint
+        m.files, o.outcome, o.tries, o.rtt_ms, o.hint, r.discarded, w.at AS opened
     FROM event AS e
     LEFT JOIN message AS m ON e.kind = 'message' AND m.id = e.seq
     LEFT JOIN outcome AS o ON e.kind = 'outcome' AND o.id = e.seq
-    LEFT JOIN appearance AS a ON a.id = coalesce(m.appearance, o.appearance)
-    WHERE e.seq > ?1 AND (m.id IS NOT NULL OR o.id IS NOT NULL)
+    LEFT JOIN reading AS r ON e.kind = 'reading' AND r.id = e.seq
+    LEFT JOIN opening AS w ON w.message = m.id
+    LEFT JOIN appearance AS a ON a.id = coalesce(m.appearance, o.appearance, r.appearance)
+    WHERE e.seq > ?1 AND (m.id IS NOT NULL OR o.id IS NOT NULL OR r.id IS NOT NULL)
     ORDER BY e.seq LIMIT ?2";
 
 /// A row of [`EVENTS`].
@@ -270,7 +291,16 @@ pub(super) fn read_event(row: &Row<'_>) -> rusqlite::Result<StoredEvent> {
     let at = UnixMillis(row.get("at")?);
     let number = PacketNo(row.get::<_, i64>("number")?.cast_unsigned());
     let event = match row.get_ref("kind")?.as_str()? {
-        "message" => read_message(row, at, number)?.event(),
+        "message" => match row.get::<_, Option<i64>>("opened")? {
+            Some(_) => Event::Message(Box::new(read_message(row, at, number)?.opened())),
+            None => read_message(row, at, number)?.event(),
+        },
+        "reading" => {
+            let peer = read_view(row)?;
+            let peer = peer.ok_or_else(|| unreadable(row, "view", "a reading without its peer"))?;
+            let discarded = row.get("discarded")?;
+            ReadRecord { at, number, peer, discarded }.event()
+        }
         _ => read_outcome(row, at, number)?.event(),
     };
     Ok(StoredEvent { seq: row.get::<_, i64>("seq")?.cast_unsigned(), at, event })

@@ -101,6 +101,26 @@ const STEPS: &[&str] = &[
     ) STRICT;
     CREATE INDEX outcome_message ON outcome (message) WHERE message IS NOT NULL;
     ",
+    // Sealed messages: which of those we received were opened, which of ours were read.
+    "
+    CREATE TABLE opening (
+        message INTEGER PRIMARY KEY REFERENCES message (id) ON DELETE CASCADE,
+        at      INTEGER NOT NULL
+    ) STRICT;
+
+    CREATE TABLE reading (
+        id         INTEGER PRIMARY KEY,
+        message    INTEGER REFERENCES message (id) ON DELETE SET NULL,
+        at         INTEGER NOT NULL,
+        number     INTEGER NOT NULL,
+        appearance INTEGER NOT NULL REFERENCES appearance (id),
+        discarded  INTEGER NOT NULL
+    ) STRICT;
+    CREATE UNIQUE INDEX reading_message ON reading (message) WHERE message IS NOT NULL;
+    -- Sealed messages of ours (512 is SECRETOPT): few, and looked through at each start.
+    CREATE INDEX message_sealed ON message (id)
+        WHERE direction = 'out' AND options & 512 <> 0;
+    ",
 ];
 
 /// Brings a store to the schema of this program.

@@ -263,6 +263,7 @@ impl PacketNo {
     }
 
     /// The packet of ours that this reference means; ours are below 2^31.
+    #[must_use]
     pub const fn as_ours(self) -> Self {
         Self(self.0 & 0xffff_ffff)
     }

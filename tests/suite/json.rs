@@ -7,7 +7,7 @@ use std::sync::Arc;
 use feige::node::{
     Bounce, Charset, Counters, Delivery, Direction, DownReason, Event, Ipv4Net, Link, LinkId,
     MessageEvent, NoticeCode, Outcome, PacketNo, PeerId, PeerView, Refusal, Reply, Request,
-    ShellStatus, Status, Sure, Target, UnixMillis, Wishes,
+    ShellStatus, Status, Sure, Target, Told, UnixMillis, Wishes,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -83,7 +83,9 @@ impl Page {
             };
             for object in inner.iter().filter_map(Value::as_object) {
                 // A recipient of a request is `{"peer": ID}` or `{"addr": ADDRESS}`.
-                if key != "to" || object.len() > 1 {
+                if key == "message" {
+                    self.describes("event", name, object);
+                } else if key != "to" || object.len() > 1 {
                     self.describes("object", name, object);
                 }
             }
@@ -144,6 +146,8 @@ fn every_event_is_described() {
                 tries: 17,
                 hint: Some(Bounce::PortUnreachable),
             },
+            Event::Read { number: PacketNo(1), peer: peer(), discarded: false },
+            Event::Told { number: PacketNo(1), peer: peer(), told: Told::Confirmed, tries: 1 },
             Event::Notice { code: NoticeCode::Links, text: "eth0".into() },
             Event::Lagged { missed: 3 },
         ],
@@ -175,6 +179,9 @@ fn every_request_is_described() {
             },
             Request::Cancel { number: PacketNo(1) },
             Request::Rename { nick: "a".into(), group: "b".into() },
+            Request::Open { seq: 418 },
+            Request::Away { text: "at lunch".into() },
+            Request::Back,
             Request::Status,
             Request::Stop,
         ],
@@ -189,6 +196,12 @@ fn every_reply_is_described() {
             Reply::Peers { peers: vec![peer()] },
             Reply::RollCall { wait_ms: 1200 },
             Reply::Sent { number: PacketNo(1), to: vec![peer()], links: vec!["eth0".into()] },
+            Reply::Opened {
+                seq: 418,
+                at: UnixMillis(0),
+                message: Box::new(message()),
+                tells: true,
+            },
             Reply::Status(Box::new(status())),
             Reply::Done,
             Reply::Refused(Refusal::EmptyText),
@@ -209,6 +222,8 @@ fn every_refusal_is_described() {
             Refusal::NoLink,
             Refusal::Passive,
             Refusal::Busy,
+            Refusal::NoMessage { seq: 418 },
+            Refusal::StaysClosed { reason: "the disk is full".into() },
         ],
     );
 }
@@ -222,6 +237,7 @@ fn every_word_is_described() {
     words::<Bounce>("hint");
     words::<Sure>("charset_sure");
     words::<NoticeCode>("code");
+    words::<Told>("told");
 }
 
 #[test]
@@ -268,6 +284,7 @@ fn message() -> MessageEvent {
         charset_sure: Sure::Dialect,
         sealed: false,
         locked: false,
+        closed: false,
         automatic: false,
         cut: false,
         files: 0,
@@ -289,6 +306,7 @@ fn status() -> Status {
         identity: "0123456789AB".into(),
         port: 2425,
         passive: false,
+        away: Some("at lunch".into()),
         keeps: true,
         since: UnixMillis(0),
         links: vec![Link {

@@ -1,6 +1,8 @@
 //! The engine, one rule a test: a node, hand-made datagrams, and a clock that is an argument.
 
+mod absence;
 mod desk;
+mod envelopes;
 mod inbox;
 mod outbox;
 mod presence;

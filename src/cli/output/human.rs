@@ -21,7 +21,7 @@ use chrono::NaiveDate;
 
 use super::{Style, local};
 use crate::node::{
-    Bounce, Delivery, Direction, DownReason, Event, MessageEvent, Outcome, PeerId, PeerView,
+    Bounce, Delivery, Direction, DownReason, Event, MessageEvent, Outcome, PeerId, PeerView, Told,
     UnixMillis,
 };
 use crate::term;
@@ -142,6 +142,21 @@ impl Human {
                 let words = format!("{number}: {}", failed(*outcome, *tries, *hint));
                 (Mark::Trouble, peer, self.name(peer), words)
             }
+            Event::Read { peer, number, discarded } => {
+                let words = if *discarded { "threw away unread" } else { "opened" };
+                (Mark::System, peer, self.name(peer), format!("{words} {number}"))
+            }
+            Event::Told { peer, number, told, tries } => {
+                let (mark, words) = match told {
+                    Told::Confirmed => (Mark::System, "knows that you opened it".to_owned()),
+                    Told::NotAsked => (Mark::System, "was told that you opened it".to_owned()),
+                    Told::NotConfirmed => {
+                        let words = format!("did not confirm that you opened it, {tries} tries");
+                        (Mark::Trouble, words)
+                    }
+                };
+                (mark, peer, self.name(peer), format!("{number}: {words}"))
+            }
             Event::Notice { text, .. } => return Rendered::Talk(text.clone()),
             Event::Lagged { missed } => {
                 return Rendered::Talk(format!("too slow: {missed} events were missed"));
@@ -149,6 +164,20 @@ impl Human {
         };
         let colour = peer_colour(&peer.id);
         Rendered::Data(self.line(at, mark, (&label, colour), &words, columns))
+    }
+
+    /// The words for a sealed message that nobody opened yet; `id` is what it is opened by.
+    pub fn envelope(
+        &mut self,
+        at: UnixMillis,
+        id: u64,
+        message: &MessageEvent,
+        columns: Option<usize>,
+    ) -> String {
+        let Some(peer) = &message.peer else { return self.message(at, message, columns) };
+        let words = format!("sent a sealed message: feige history --open {id}");
+        let who = (&*self.name(peer), peer_colour(&peer.id));
+        self.line(at, Mark::System, who, &words, columns)
     }
 
     fn message(
@@ -341,7 +370,8 @@ fn about(peer: &PeerView) -> String {
 fn change(before: Option<&PeerView>, peer: &PeerView) -> String {
     let mut changes = Vec::new();
     if let Some(before) = before {
-        if before.nick != peer.nick {
+        let renamed = before.untitled_nick() != peer.untitled_nick();
+        if renamed {
             changes.push(format!("was called {}", one_space(&term::safe(&before.nick))));
         }
         if before.group != peer.group {
@@ -379,6 +409,7 @@ fn notes(message: &MessageEvent) -> Vec<String> {
             notes.push(words.to_owned());
         }
     };
+    note(message.closed, "not opened yet");
     note(message.sealed, "sealed");
     note(message.locked, "locked");
     note(message.automatic, "automatic reply");
@@ -456,6 +487,7 @@ mod tests {
             charset_sure: Sure::Dialect,
             sealed: false,
             locked: false,
+            closed: false,
             automatic: false,
             cut: false,
             files: 0,

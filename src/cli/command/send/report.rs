@@ -92,6 +92,10 @@ impl Report {
             Event::Failed { number, peer, outcome, tries, hint } if *number == self.number => {
                 (peer, Fate::Failed, Some(failed(*outcome, *tries, *hint)))
             }
+            Event::Read { number, peer, discarded } if *number == self.number => {
+                let words = if *discarded { "thrown away unread" } else { "opened" };
+                return self.was_read(peer, words, stamped).await;
+            }
             Event::Notice { code: NoticeCode::StoreFailed, text } => {
                 if self.recipients.iter().all(|recipient| recipient.fate == Fate::Waiting) {
                     return Err(CliError::new(Exit::Store, format_args!("not sent: {text}")));
@@ -108,6 +112,26 @@ impl Report {
         }
         match words {
             Some(words) => self.tell(at, &words).await,
+            None => Ok(()),
+        }
+    }
+
+    /// A recipient opened the message while others are still waited for.
+    async fn was_read(
+        &mut self,
+        peer: &PeerView,
+        words: &str,
+        stamped: &Stamped,
+    ) -> Result<(), CliError> {
+        if self.feed.style().json {
+            return self.feed.event(stamped.seq, stamped.at, &stamped.event).await;
+        }
+        let at = self.recipients.iter().position(|recipient| {
+            let other = &recipient.peer;
+            other.id == peer.id || (other.addr, other.port) == (peer.addr, peer.port)
+        });
+        match at {
+            Some(at) => self.tell(at, words).await,
             None => Ok(()),
         }
     }
