@@ -51,6 +51,16 @@ impl Disk {
         })
     }
 
+    /// The places of the sealed messages that nobody opened yet.
+    pub fn closed(&self) -> Vec<u64> {
+        let closed = self.messages.iter().filter(|(seq, at)| {
+            let record = self.records.get(**at);
+            matches!(record, Some(Record::Message(message)) if message.is_envelope())
+                && !self.opened.contains(seq)
+        });
+        closed.map(|(&seq, _)| seq).collect()
+    }
+
     /// A message as a node that wants to open it gets it.
     pub(super) fn recall(&self, seq: u64) -> Recalled {
         match self.messages.get(&seq).and_then(|&at| self.records.get(at)) {

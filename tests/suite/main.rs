@@ -10,6 +10,7 @@ mod laws;
 mod node;
 mod picture;
 mod request;
+mod sealed;
 mod tree;
 mod wire;
 
