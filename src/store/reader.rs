@@ -92,7 +92,15 @@ impl Reader {
     /// The message at this place of the event stream, whole, and whether it is an envelope that was
     /// opened.
     pub fn message(&self, seq: u64) -> Result<Recalled, StoreError> {
-        rows::envelopes::recall(&self.db, seq).map_err(StoreError::database("read", &self.path))
+        self.read(|db| rows::envelopes::recall(db, seq))
+    }
+
+    /// Reads something.
+    pub(super) fn read<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        read(&self.db).map_err(StoreError::database("read", &self.path))
     }
 
     /// How much is stored.

@@ -1,5 +1,6 @@
 //! The real binary: help, exit codes, output. Each test has a home and a LAN of its own.
 
+mod book;
 mod config;
 mod decode;
 mod lan;
@@ -7,11 +8,13 @@ mod ports;
 
 use crate::support::home::Lan;
 
-const COMMANDS: [&[&str]; 14] = [
+const COMMANDS: [&[&str]; 16] = [
     &["listen"],
     &["peers"],
     &["broadcast"],
     &["send"],
+    &["alias"],
+    &["block"],
     &["node"],
     &["node", "status"],
     &["node", "stop"],
