@@ -157,7 +157,9 @@ impl From<Refusal> for CliError {
             | Refusal::BadAlias { .. }
             | Refusal::UnknownAlias { .. }
             | Refusal::NotBlocked { .. }
-            | Refusal::BookFull => Self::new(exit, format_args!("not done: {refusal}")),
+            | Refusal::BookFull
+            | Refusal::NoMessage { .. }
+            | Refusal::StaysClosed { .. } => Self::new(exit, format_args!("not done: {refusal}")),
             _ => Self::new(exit, format_args!("not sent: {refusal}")),
         };
         match refusal {
