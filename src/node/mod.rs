@@ -50,22 +50,25 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 /// Values of the wire that this vocabulary is made of, for those who do not speak to the wire.
-pub use crate::wire::{Charset, Office, Options, PORT, PacketNo, Sure, Verdict};
+pub use crate::wire::{
+    Charset, Office, Options, PORT, PacketNo, Recipient, Recipients, Sure, Verdict,
+};
 pub use api::{
     Alias, Counters, Delivery, Direction, DownReason, Event, MessageEvent, NoticeCode, PeerId,
-    PeerView, Refusal, Reply, Request, ShellStatus, Status, Target, Told, Wishes,
+    PeerView, Refusal, Reply, Request, ShellStatus, Status, Target, Told, Waiting, WaitingState,
+    Wishes,
 };
 pub use config::{Config, Identity, Network, NumberStart, Policy};
 pub use effect::{
-    BookRecord, Effect, MessageRecord, OpenedRecord, Outcome, OutcomeRecord, ReadRecord, Record,
-    RosterRecord, SeenPeer, Transmit,
+    BookRecord, Effect, MessageRecord, Open, OpenedRecord, Outcome, OutcomeRecord, ReadRecord,
+    Record, RosterRecord, SeenPeer, Transmit,
 };
 pub use handover::Handover;
 pub use input::{
     Bounce, Input, Ipv4Net, Link, LinkId, Now, Recalled, RequestId, SaveId, SaveResult, Tick,
     UnixMillis,
 };
-pub use memory::{EpochMemory, Memory, SealedMemory};
+pub use memory::{EpochMemory, Memory, OpenMemory, SealedMemory};
 
 use absence::Absence;
 use book::Book;
@@ -175,7 +178,7 @@ impl Node {
     /// [`Node::resume`] too.
     pub fn remember(&mut self, now: Now, memory: Memory) {
         self.last = now;
-        let Memory { epochs, aliases, blocks, sealed, away } = memory;
+        let Memory { epochs, aliases, blocks, sealed, away, open } = memory;
         self.parts.inbox.epochs.remember(epochs);
         self.parts.book.remember(aliases, blocks);
         for SealedMemory { number, peer } in sealed {
@@ -186,6 +189,8 @@ impl Node {
         if away.is_some() {
             self.base.own.away = away;
         }
+        let mut turn = Turn::new(now, &mut self.base);
+        self.parts.outbox.remember(&mut turn, open);
     }
 
     /// What the next owner of the port needs.
@@ -323,6 +328,7 @@ impl Parts {
             presence.entered(turn, roster, seen, met);
         }
         self.write_to(turn, seen.from);
+        self.write_late(turn, met.peer);
     }
 
     fn message(
@@ -412,6 +418,11 @@ impl Parts {
             }
             Request::Cancel { number } => {
                 self.outbox.cancel(turn, &self.roster, number);
+                Reply::Done
+            }
+            Request::Outbox => Reply::Outbox { waiting: self.outbox.views(&self.roster) },
+            Request::Retry { number } => {
+                self.retry(turn, number);
                 Reply::Done
             }
             Request::Rename { nick, group } => {
@@ -525,6 +536,7 @@ impl Parts {
             Timer::Remember => remembered::write_down(turn, roster, false),
             Timer::Probe(addr) => presence.probe_due(turn, roster, links, addr),
             Timer::FirstTries => outbox.send_next(turn, roster, links),
+            Timer::Seek => self.seek(turn),
             Timer::Send(no) => match outbox.due(turn, roster, links, no) {
                 Due::Done => {}
                 Due::Write => self.write(turn, no),
@@ -539,6 +551,9 @@ impl Parts {
 
     /// Says goodbye to everybody, and ends what still waits.
     fn leave(&mut self, turn: &mut Turn<'_>) {
+        for no in self.outbox.unwritten() {
+            self.write(turn, no);
+        }
         let Self { roster, presence, links, outbox, .. } = self;
         outbox.close(turn, roster);
         remembered::write_down(turn, roster, true);

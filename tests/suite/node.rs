@@ -5,6 +5,7 @@ mod book;
 mod desk;
 mod envelopes;
 mod inbox;
+mod later;
 mod outbox;
 mod presence;
 mod roster;

@@ -242,6 +242,8 @@ impl Listen<'_> {
             }
             // What became of our own messages is nothing from anybody.
             Event::Receipt { peer, .. }
+            | Event::Queued { peer, .. }
+            | Event::Delivered { peer, .. }
             | Event::Failed { peer, .. }
             | Event::Read { peer, .. }
             | Event::Told { peer, .. } => {
