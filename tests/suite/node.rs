@@ -10,3 +10,4 @@ mod outbox;
 mod presence;
 mod roster;
 mod running;
+mod several;

@@ -1,6 +1,7 @@
 //! The store: what survives a restart, a crash and a full disk.
 
 mod envelopes;
+mod outbox;
 
 use std::ffi::OsStr;
 use std::fs;
