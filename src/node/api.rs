@@ -406,6 +406,11 @@ pub enum NoticeCode {
     StoreFailed,
     /// The store takes messages again.
     StoreRecovered,
+    /// How the store works here, where that is not as usual.
+    StoreNote,
+    /// A stranger's message was not kept and gets no receipt: strangers filled their share of the
+    /// day, or the disk has little room.
+    Quota,
     /// Messages were dropped without a receipt because an address sent too many.
     Flood,
     /// The kernel granted a small receive buffer.
@@ -512,6 +517,9 @@ pub struct Status {
     pub links: Vec<Link>,
     /// Peers known now.
     pub peers: usize,
+    /// Why the store takes no messages just now; none while it does.
+    #[serde(default)]
+    pub store_trouble: Option<String>,
     /// Messages that wait for receipts, counted by recipient.
     pub waiting: usize,
     /// Counters since the start.

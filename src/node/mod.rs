@@ -166,7 +166,8 @@ impl Node {
                 numbers,
                 counters: Counters::default(),
                 next_save: 0,
-                store_fails: false,
+                store_fails: None,
+                told_quota: None,
                 remembered: Remembered::default(),
             },
             last: Now::default(),
@@ -472,6 +473,7 @@ impl Parts {
             since,
             links: self.links.iter().cloned().collect(),
             peers: self.roster.len(),
+            store_trouble: turn.base.store_fails.clone(),
             waiting: self.outbox.len(),
             counters: turn.base.counters,
             shell: None,
@@ -498,7 +500,7 @@ impl Parts {
 
     fn saved(&mut self, turn: &mut Turn<'_>, id: SaveId, result: &SaveResult) {
         turn.note_store(result);
-        let kept = !matches!(result, SaveResult::Failed(_));
+        let kept = !matches!(result, SaveResult::Failed(_) | SaveResult::Refused(_));
         let Self { inbox, outbox, envelopes, absence, roster, links, .. } = self;
         absence.reply_to(turn, id, result);
         if inbox.saved(turn, id, result)

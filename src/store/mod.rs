@@ -12,6 +12,7 @@ mod memory;
 mod numbers;
 mod outbox;
 mod people;
+mod quota;
 mod reader;
 mod rows;
 mod schema;

@@ -46,8 +46,7 @@ impl Reader {
     ///
     /// [`StoreError::Missing`] if nothing was stored yet, [`StoreError::Older`],
     /// [`StoreError::Newer`] or [`StoreError::NotOurs`] if it cannot be understood,
-    /// [`StoreError::Database`] if it cannot be read (also where its owner had to lock it for
-    /// itself, see [`Store::notes`](super::Store::notes)).
+    /// [`StoreError::Database`] if it cannot be read.
     pub fn open(paths: &Paths) -> Result<Self, StoreError> {
         let path = paths.db.clone();
         if !path.exists() {

@@ -11,11 +11,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::numbers::Numbers;
+use super::quota::Quota;
 use super::reader::StoredEvent;
 use super::{outbox, people};
 use crate::node::{
-    Charset, Event, MessageRecord, Options, Outcome, OutcomeRecord, PacketNo, PeerId, PeerView,
-    ReadRecord, Recipients, Record, SaveResult, UnixMillis, Verdict,
+    Charset, Direction, Event, MessageRecord, Options, Outcome, OutcomeRecord, PacketNo, PeerId,
+    PeerView, ReadRecord, Recipients, Record, SaveResult, UnixMillis, Verdict,
 };
 
 /// Writes the records of one transaction.
@@ -23,6 +24,7 @@ pub(super) struct Rows<'c> {
     db: &'c Connection,
     peers: &'c mut Peers,
     numbers: &'c mut Numbers,
+    quota: &'c mut Quota,
     message: CachedStatement<'c>,
     datagram: CachedStatement<'c>,
     event: CachedStatement<'c>,
@@ -37,6 +39,7 @@ impl<'c> Rows<'c> {
         db: &'c Connection,
         peers: &'c mut Peers,
         numbers: &'c mut Numbers,
+        quota: &'c mut Quota,
     ) -> rusqlite::Result<Self> {
         Ok(Self {
             message: db.prepare_cached(
@@ -51,6 +54,7 @@ impl<'c> Rows<'c> {
             db,
             peers,
             numbers,
+            quota,
         })
     }
 
@@ -84,12 +88,22 @@ impl<'c> Rows<'c> {
     }
 
     fn keep_message(&mut self, message: &MessageRecord) -> rusqlite::Result<SaveResult> {
-        let (peer, appearance) = match &message.peer {
-            Some(view) => {
-                self.peers.rows(self.db, view).map(|rows| (Some(rows.0), Some(rows.1)))?
-            }
-            None => (None, None),
+        let known = match &message.peer {
+            Some(view) => Some(self.peers.rows(self.db, view)?),
+            None => None,
         };
+        let (peer, appearance) =
+            (known.map(|known| known.peer), known.map(|known| known.appearance));
+        let from_stranger =
+            message.direction == Direction::In && known.is_some_and(|known| !known.written);
+        if from_stranger && let Some(reason) = self.quota.refuses(message) {
+            // What is here already is confirmed again.
+            return if self.has(message, peer)? {
+                Ok(SaveResult::Repeat)
+            } else {
+                Ok(SaveResult::Refused(reason))
+            };
+        }
         let kept = self.message.execute(params![
             self.next_seq,
             word(message.direction),
@@ -112,14 +126,32 @@ impl<'c> Rows<'c> {
             return Ok(SaveResult::Repeat);
         }
         self.datagram.execute((self.next_seq, &message.raw[..]))?;
+        if from_stranger {
+            self.quota.count(message);
+        }
+        if let Some(view) = message.peer.as_ref().filter(|_| message.direction == Direction::Out) {
+            self.peers.note_written(self.db, view)?;
+        }
         if let Some(open) = message.open {
             outbox::open(self.db, self.next_seq, open)?;
         }
         self.announce(message.at, "message")
     }
 
+    /// Whether a received message is here already.
+    fn has(&self, message: &MessageRecord, peer: Option<i64>) -> rusqlite::Result<bool> {
+        self.db
+            .prepare_cached(
+                "SELECT 1 FROM message
+                 WHERE direction = 'in' AND number = ?1 AND peer = ?2 AND epoch = ?3",
+            )?
+            .exists((message.number.0.cast_signed(), peer, message.epoch))
+    }
+
     fn keep_outcome(&mut self, outcome: &OutcomeRecord) -> rusqlite::Result<SaveResult> {
-        let (peer, appearance) = self.peers.rows(self.db, &outcome.peer)?;
+        let PeerRows { peer, appearance, .. } = self.peers.rows(self.db, &outcome.peer)?;
+        // Written to an address, and this is who was there.
+        self.peers.note_written(self.db, &outcome.peer)?;
         let number = outcome.number.0.cast_signed();
         let message = self.sent_message(outcome.number, peer, &outcome.peer)?;
         self.db
@@ -184,15 +216,15 @@ impl<'c> Rows<'c> {
     }
 
     /// Forgets what was learnt since a savepoint that is being rolled back.
-    pub(super) fn roll_back(&mut self, next_seq: i64, numbers: Numbers) {
+    pub(super) fn roll_back(&mut self, (next_seq, numbers, quota): (i64, Numbers, Quota)) {
         self.next_seq = next_seq;
-        *self.numbers = numbers;
+        (*self.numbers, *self.quota) = (numbers, quota);
         self.peers.forget();
     }
 
     /// For [`Rows::roll_back`].
-    pub(super) fn mark(&self) -> (i64, Numbers) {
-        (self.next_seq, *self.numbers)
+    pub(super) fn mark(&self) -> (i64, Numbers, Quota) {
+        (self.next_seq, *self.numbers, *self.quota)
     }
 }
 
@@ -205,7 +237,15 @@ pub(super) struct Peers {
 #[derive(Debug)]
 struct Known {
     view: PeerView,
-    rows: (i64, i64),
+    rows: PeerRows,
+}
+
+/// A peer's rows, and whether we ever wrote to it.
+#[derive(Clone, Copy, Debug)]
+struct PeerRows {
+    peer: i64,
+    appearance: i64,
+    written: bool,
 }
 
 /// At most this many are held; then all are forgotten and looked up again.
@@ -213,15 +253,16 @@ const PEERS_HELD: usize = 1_024;
 
 impl Peers {
     /// The rows of a peer and of how it looks, made if they are not there.
-    fn rows(&mut self, db: &Connection, view: &PeerView) -> rusqlite::Result<(i64, i64)> {
+    fn rows(&mut self, db: &Connection, view: &PeerView) -> rusqlite::Result<PeerRows> {
         if let Some(known) = self.known.get(&view.id).filter(|known| known.view == *view) {
             return Ok(known.rows);
         }
-        let peer = row_of(
+        let (peer, written) = row_of(
             db,
-            "SELECT id FROM peer WHERE name = ?1",
-            "INSERT INTO peer (name) VALUES (?1) RETURNING id",
+            "SELECT id, written FROM peer WHERE name = ?1",
+            "INSERT INTO peer (name) VALUES (?1) RETURNING id, written",
             (&*view.id.0,),
+            |row| Ok((row.get(0)?, row.get(1)?)),
         )?;
         let json = to_json(view)?;
         let appearance = row_of(
@@ -229,13 +270,25 @@ impl Peers {
             "SELECT id FROM appearance WHERE peer = ?2 AND view = ?1",
             "INSERT INTO appearance (view, peer) VALUES (?1, ?2) RETURNING id",
             (json, peer),
+            |row| row.get(0),
         )?;
         if self.known.len() >= PEERS_HELD {
             self.forget();
         }
-        let rows = (peer, appearance);
+        let rows = PeerRows { peer, appearance, written };
         self.known.insert(view.id.clone(), Known { view: view.clone(), rows });
         Ok(rows)
+    }
+
+    /// We wrote to this peer: it is no stranger any more.
+    fn note_written(&mut self, db: &Connection, view: &PeerView) -> rusqlite::Result<()> {
+        let Some(known) = self.known.get_mut(&view.id).filter(|known| !known.rows.written) else {
+            return Ok(());
+        };
+        known.rows.written = true;
+        db.prepare_cached("UPDATE peer SET written = 1 WHERE id = ?1")?
+            .execute((known.rows.peer,))?;
+        Ok(())
     }
 
     /// Forgets all: a transaction was rolled back, and rows with it.
@@ -244,17 +297,16 @@ impl Peers {
     }
 }
 
-fn row_of<P: rusqlite::Params + Clone>(
+fn row_of<P: rusqlite::Params + Clone, T>(
     db: &Connection,
     select: &str,
     insert: &str,
     params: P,
-) -> rusqlite::Result<i64> {
-    let found =
-        db.prepare_cached(select)?.query_row(params.clone(), |row| row.get(0)).optional()?;
-    match found {
-        Some(id) => Ok(id),
-        None => db.prepare_cached(insert)?.query_row(params, |row| row.get(0)),
+    read: fn(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    match db.prepare_cached(select)?.query_row(params.clone(), read).optional()? {
+        Some(found) => Ok(found),
+        None => db.prepare_cached(insert)?.query_row(params, read),
     }
 }
 

@@ -3,11 +3,13 @@
 mod away;
 mod book;
 mod config;
+mod crash;
 mod decode;
 mod lan;
 mod ports;
 mod sealed;
 mod send;
+mod stream;
 
 use crate::support::home::Lan;
 

@@ -362,6 +362,7 @@ fn status() -> Status {
             multicast: true,
         }],
         peers: 1,
+        store_trouble: None,
         waiting: 0,
         counters: Counters::default(),
         shell: Some(ShellStatus::default()),
