@@ -5,8 +5,8 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use feige::node::{
-    Charset, Delivery, Direction, MessageRecord, Options, PacketNo, Record, SaveId, Sure,
-    UnixMillis, Verdict,
+    Charset, Delivery, Direction, MessageRecord, Options, PacketNo, Recipients, Record, SaveId,
+    Sure, UnixMillis, Verdict,
 };
 use feige::store::{Opened, Paths, Store};
 use serde_json::Value;
@@ -38,6 +38,8 @@ fn fill(home: &TestHome) {
                 cut: false,
                 files: 0,
                 raw: [].into(),
+                recipients: Recipients::default(),
+                open: None,
             };
             (SaveId(n), Record::Message(message))
         };
