@@ -33,6 +33,7 @@ mod own;
 mod peer;
 mod presence;
 mod reach;
+mod reread;
 mod rollcall;
 mod roster;
 mod sealed;
@@ -62,6 +63,7 @@ pub use input::{
     Bounce, Input, Ipv4Net, Link, LinkId, Now, Recalled, RequestId, SaveId, SaveResult, Tick,
     UnixMillis,
 };
+pub use reread::reread;
 pub use memory::{EpochMemory, Memory, SealedMemory};
 
 use absence::Absence;

@@ -11,7 +11,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::error::{in_words, is_the_records_own};
 use super::numbers::Numbers;
 use super::rows::{self, Peers, Rows};
-use super::{Paths, StoreError, connect, schema};
+use super::{Paths, StoreError, connect, history, schema};
 use crate::node::{NumberStart, PacketNo, Record, SaveId, SaveResult, UnixMillis};
 
 /// The open store.
@@ -201,9 +201,23 @@ impl Store {
         }
     }
 
+    /// Whether the index of texts lacks messages.
+    pub(super) fn is_behind(&self) -> bool {
+        // What cannot be read now is looked for again after the next message.
+        history::is_behind(&self.db).unwrap_or(false)
+    }
+
+    /// Puts some messages into the index of texts; whether more are left. If that fails they are
+    /// found without it.
+    pub(super) fn index(&mut self) -> bool {
+        history::index_some(&mut self.db).unwrap_or(false)
+    }
+
     /// An orderly end: gives the packet numbers above `last_number`, the last one used, back and
     /// puts everything into the one file. What was committed is safe also without it.
-    pub fn close(self, last_number: PacketNo) {
+    pub fn close(mut self, last_number: PacketNo) {
+        // A command that was here for one message leaves none behind; many can wait for the next.
+        self.index();
         // If this fails numbers are skipped and the log stays for the next start: no loss.
         let _ = self.give_back(last_number);
         self.db.flush_prepared_statement_cache();

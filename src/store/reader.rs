@@ -1,6 +1,6 @@
 //! Reading the store beside its owner: a connection of its own that never writes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
@@ -73,6 +73,14 @@ impl Reader {
             }
             _ => Ok(Self { db, path }),
         }
+    }
+
+    pub(super) fn db(&self) -> &Connection {
+        &self.db
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The events after `seq`, oldest first, at most `limit` of them; with fewer, that was all

@@ -38,13 +38,8 @@ impl<'c> Rows<'c> {
         numbers: &'c mut Numbers,
     ) -> rusqlite::Result<Self> {
         Ok(Self {
-            message: db.prepare_cached(
-                "INSERT INTO message (id, direction, delivery, at, peer, appearance, addr, epoch,
-                     number, options, text, charset, sure, cut, files)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
-                 ON CONFLICT (number, peer, epoch) WHERE direction = 'in' DO NOTHING",
-            )?,
-            datagram: db.prepare_cached("INSERT INTO datagram (message, bytes) VALUES (?1, ?2)")?,
+            message: db.prepare_cached(INSERT_MESSAGE)?,
+            datagram: db.prepare_cached(INSERT_DATAGRAM)?,
             event: db.prepare_cached("INSERT INTO event (seq, at, kind) VALUES (?1, ?2, ?3)")?,
             next_seq: last_seq(db)? + 1,
             db,
@@ -75,29 +70,11 @@ impl<'c> Rows<'c> {
     }
 
     fn keep_message(&mut self, message: &MessageRecord) -> rusqlite::Result<SaveResult> {
-        let (peer, appearance) = match &message.peer {
-            Some(view) => {
-                self.peers.rows(self.db, view).map(|rows| (Some(rows.0), Some(rows.1)))?
-            }
-            None => (None, None),
+        let rows = match &message.peer {
+            Some(view) => Some(self.peers.rows(self.db, view)?),
+            None => None,
         };
-        let kept = self.message.execute(params![
-            self.next_seq,
-            word(message.direction),
-            word(message.delivery),
-            message.at.0,
-            peer,
-            appearance,
-            message.addr.map(|addr| addr.to_string()),
-            message.epoch,
-            message.number.0.cast_signed(),
-            message.options.bits(),
-            message.text,
-            message.charset.charset.name(),
-            word(message.charset.sure),
-            message.cut,
-            i64::try_from(message.files).unwrap_or(i64::MAX),
-        ])?;
+        let kept = insert_message(&mut self.message, self.next_seq, rows, message)?;
         if kept == 0 {
             return Ok(SaveResult::Repeat);
         }
@@ -176,6 +153,43 @@ impl<'c> Rows<'c> {
     }
 }
 
+/// A message's row, for [`insert_message`]; a repeat changes nothing.
+pub(super) const INSERT_MESSAGE: &str = "
+    INSERT INTO message (id, direction, delivery, at, peer, appearance, addr, epoch,
+        number, options, text, charset, sure, cut, files)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+    ON CONFLICT (number, peer, epoch) WHERE direction = 'in' DO NOTHING";
+
+/// The bytes of a message.
+pub(super) const INSERT_DATAGRAM: &str = "INSERT INTO datagram (message, bytes) VALUES (?1, ?2)";
+
+/// Writes a message's row under `id`, with the rows of its peer and of how that looked. How many
+/// were written: none if it is a repeat.
+pub(super) fn insert_message(
+    insert: &mut CachedStatement<'_>,
+    id: i64,
+    peer: Option<(i64, i64)>,
+    message: &MessageRecord,
+) -> rusqlite::Result<usize> {
+    insert.execute(params![
+        id,
+        word(message.direction),
+        word(message.delivery),
+        message.at.0,
+        peer.map(|(peer, _)| peer),
+        peer.map(|(_, appearance)| appearance),
+        message.addr.map(|addr| addr.to_string()),
+        message.epoch,
+        message.number.0.cast_signed(),
+        message.options.bits(),
+        message.text,
+        message.charset.charset.name(),
+        word(message.charset.sure),
+        message.cut,
+        i64::try_from(message.files).unwrap_or(i64::MAX),
+    ])
+}
+
 /// The rows of peers written to or heard lately, so that a burst does not look them up each time.
 #[derive(Default, Debug)]
 pub(super) struct Peers {
@@ -193,7 +207,11 @@ const PEERS_HELD: usize = 1_024;
 
 impl Peers {
     /// The rows of a peer and of how it looks, made if they are not there.
-    fn rows(&mut self, db: &Connection, view: &PeerView) -> rusqlite::Result<(i64, i64)> {
+    pub(super) fn rows(
+        &mut self,
+        db: &Connection,
+        view: &PeerView,
+    ) -> rusqlite::Result<(i64, i64)> {
         if let Some(known) = self.known.get(&view.id).filter(|known| known.view == *view) {
             return Ok(known.rows);
         }
@@ -307,7 +325,7 @@ pub(super) fn read_event(row: &Row<'_>) -> rusqlite::Result<StoredEvent> {
 }
 
 /// All of a message but its bytes.
-fn read_message(
+pub(super) fn read_message(
     row: &Row<'_>,
     at: UnixMillis,
     number: PacketNo,
@@ -354,7 +372,7 @@ fn read_outcome(
     })
 }
 
-fn read_view(row: &Row<'_>) -> rusqlite::Result<Option<PeerView>> {
+pub(super) fn read_view(row: &Row<'_>) -> rusqlite::Result<Option<PeerView>> {
     row.get_ref("view")?
         .as_str_or_null()?
         .map(|json| serde_json::from_str(json).map_err(|error| unreadable(row, "view", error)))
@@ -362,20 +380,20 @@ fn read_view(row: &Row<'_>) -> rusqlite::Result<Option<PeerView>> {
 }
 
 /// A variant without fields by its name in machine output: `not_confirmed`.
-fn word(value: impl Serialize) -> String {
+pub(super) fn word(value: impl Serialize) -> String {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(word)) => word,
         _ => String::new(),
     }
 }
 
-fn read_word<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
+pub(super) fn read_word<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
     let word = row.get_ref(column)?.as_str()?;
     T::deserialize(serde::de::value::StrDeserializer::<serde::de::value::Error>::new(word))
         .map_err(|error| unreadable(row, column, error))
 }
 
-fn unreadable(
+pub(super) fn unreadable(
     row: &Row<'_>,
     column: &str,
     error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
