@@ -221,10 +221,12 @@ impl Cli {
             Command::Node(args) => {
                 attend(globals, args.wish(), async |client| args.run(client).await)
             }
-            Command::History(args) => {
-                let wish = command::history::Args::wish();
-                attend(globals, wish, async |client| args.run(client).await)
-            }
+            Command::History(args) => match args.opens() {
+                Some((seq, wish)) => attend(globals, wish, async |client| {
+                    command::history::Args::open(seq, client).await
+                }),
+                None => args.run(globals),
+            },
             Command::Away(args) => in_runtime(args.run(globals)),
             Command::Back(args) => in_runtime(args.run(globals)),
             Command::Broadcast(args) => {

@@ -207,9 +207,9 @@ impl Store {
         history::is_behind(&self.db).unwrap_or(false)
     }
 
-    /// Puts some messages into the index of texts; whether more are left. If that fails they are
-    /// found without it.
-    pub(super) fn index(&mut self) -> bool {
+    /// Puts some messages into the index of texts, as the writer does when it is idle; whether more
+    /// are left. If that fails they are found without it.
+    pub fn index(&mut self) -> bool {
         history::index_some(&mut self.db).unwrap_or(false)
     }
 

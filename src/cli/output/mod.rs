@@ -101,6 +101,11 @@ pub fn rfc3339(at: UnixMillis) -> String {
     local(at).to_rfc3339_opts(SecondsFormat::Millis, false)
 }
 
+/// Local day and time, to the minute, for tables: `2026-11-20 09:30`.
+pub fn day_and_time(at: UnixMillis) -> String {
+    local(at).format("%Y-%m-%d %H:%M").to_string()
+}
+
 /// Local time; what no calendar holds is shown as the epoch.
 fn local(at: UnixMillis) -> DateTime<Local> {
     DateTime::from_timestamp_millis(at.0).unwrap_or_default().with_timezone(&Local)
@@ -116,6 +121,11 @@ impl Printer {
     /// Writes as the options say, without colours.
     pub fn new(globals: &Globals) -> Self {
         Self { style: Style::new(globals, Color::Never) }
+    }
+
+    /// Writes in this style.
+    pub const fn with(style: Style) -> Self {
+        Self { style }
     }
 
     /// How it writes.
