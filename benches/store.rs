@@ -168,11 +168,38 @@ fn open(bencher: Bencher<'_, '_>, messages: u64) {
 
 /// Words of an office, to make texts of: Chinese, Latin and both, 4 to 60 characters.
 const PARTS: [&str; 32] = [
-    "明天上午", "九点半", "在三楼会议室", "开会", "请大家", "带上进度表", "收到请回复", "谢谢",
-    "服务器", "今晚重启", "数据库", "备份完成", "接口文档", "已经更新", "测试环境", "部署失败",
-    "日志在", "/var/log/app.log", "build #1234 passed", "please review", "deploy", "OK",
-    "pull request", "the server is down", "see wiki", "版本 2.3.1", "客户反馈", "周报", "午饭",
-    "报销单", "打印机坏了", "快递到了",
+    "明天上午",
+    "九点半",
+    "在三楼会议室",
+    "开会",
+    "请大家",
+    "带上进度表",
+    "收到请回复",
+    "谢谢",
+    "服务器",
+    "今晚重启",
+    "数据库",
+    "备份完成",
+    "接口文档",
+    "已经更新",
+    "测试环境",
+    "部署失败",
+    "日志在",
+    "/var/log/app.log",
+    "build #1234 passed",
+    "please review",
+    "deploy",
+    "OK",
+    "pull request",
+    "the server is down",
+    "see wiki",
+    "版本 2.3.1",
+    "客户反馈",
+    "周报",
+    "午饭",
+    "报销单",
+    "打印机坏了",
+    "快递到了",
 ];
 
 /// Text `n`, always the same: some words appear in every tenth, some in one of a thousand.
@@ -185,7 +212,7 @@ fn text(n: u64) -> String {
         dice % sides
     };
     let mut text = String::new();
-    for _ in 0..1 + roll(6) {
+    for _ in 0..=roll(6) {
         text.push_str(PARTS[usize::try_from(roll(32)).unwrap()]);
         text.push_str(["，", " ", "", "。"][usize::try_from(roll(4)).unwrap()]);
     }

@@ -11,6 +11,7 @@ mod logging;
 mod open;
 pub mod output;
 pub mod pick;
+mod seen;
 mod signals;
 mod text;
 mod wish;

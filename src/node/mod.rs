@@ -63,8 +63,8 @@ pub use input::{
     Bounce, Input, Ipv4Net, Link, LinkId, Now, Recalled, RequestId, SaveId, SaveResult, Tick,
     UnixMillis,
 };
-pub use reread::reread;
 pub use memory::{EpochMemory, Memory, SealedMemory};
+pub use reread::reread;
 
 use absence::Absence;
 use envelopes::Envelopes;

@@ -17,9 +17,7 @@ pub(super) use index::{index_some, is_behind};
 
 use super::rows::{read_message, read_view, read_word};
 use super::{Reader, StoreError};
-use crate::node::{
-    Bounce, Event, MessageRecord, Outcome, PacketNo, PeerId, PeerView, UnixMillis,
-};
+use crate::node::{Bounce, Event, MessageRecord, Outcome, PacketNo, PeerId, PeerView, UnixMillis};
 
 /// Which messages.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -160,7 +158,8 @@ impl Reader {
     pub fn unread(&self) -> Result<u64, StoreError> {
         self.look(|db| {
             let sql = format!("SELECT count(*) FROM message AS m WHERE {UNREAD}");
-            db.prepare_cached(&sql)?.query_row((), |row| row.get::<_, i64>(0).map(i64::cast_unsigned))
+            db.prepare_cached(&sql)?
+                .query_row((), |row| row.get::<_, i64>(0).map(i64::cast_unsigned))
         })
     }
 }
@@ -221,13 +220,14 @@ fn find(db: &Connection, query: &Query) -> rusqlite::Result<Vec<i64>> {
     let filter = Filter::new(db, query)?;
     let words: Vec<String> =
         query.words.iter().map(|word| grams::fold(word).trim().to_owned()).collect();
-    let words: Vec<&str> = words.iter().map(String::as_str).filter(|word| !word.is_empty()).collect();
+    let words: Vec<&str> =
+        words.iter().map(String::as_str).filter(|word| !word.is_empty()).collect();
     let mut found = if words.is_empty() {
         let sql = format!(
             "SELECT m.at, m.id FROM message AS m WHERE {} ORDER BY m.at DESC, m.id DESC LIMIT ?",
             filter.sql
         );
-        filter.ask(db, &sql, [], limit)?
+        filter.ask(db, &sql, &[], limit)?
     } else {
         search(db, &filter, &words, limit)?
     };
@@ -267,7 +267,7 @@ fn search(
              WHERE g.text MATCH ? AND g.rowid {side} AND {readable}
              ORDER BY g.rowid DESC LIMIT ?"
         );
-        found.extend(filter.ask(db, &sql, [question.clone()], limit)?);
+        found.extend(filter.ask(db, &sql, std::slice::from_ref(&question), limit)?);
     }
     Ok(found)
 }
@@ -289,7 +289,8 @@ impl Filter {
                 let mut row = db.prepare_cached("SELECT id FROM peer WHERE name = ?1")?;
                 let mut rows = Vec::new();
                 for peer in peers {
-                    let id: Option<i64> = row.query_row((&*peer.0,), |row| row.get(0)).optional()?;
+                    let id: Option<i64> =
+                        row.query_row((&*peer.0,), |row| row.get(0)).optional()?;
                     rows.extend(id.map(|id| id.to_string()));
                 }
                 conditions.push(format!("m.peer IN ({})", rows.join(", ")));
@@ -314,11 +315,11 @@ impl Filter {
     }
 
     /// Times and ids; `before` and `limit` are the first and the last parameters.
-    fn ask<const N: usize>(
+    fn ask(
         &self,
         db: &Connection,
         sql: &str,
-        before: [Value; N],
+        before: &[Value],
         limit: i64,
     ) -> rusqlite::Result<Vec<(i64, i64)>> {
         let limit = Value::Integer(limit);

@@ -9,6 +9,8 @@ use feige::store::{Opened, Paths, Reader, Store, Writer};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
+use crate::support::process::until;
+
 const NOW: UnixMillis = UnixMillis(1_795_000_000_000);
 const SEALED: u32 = 0x200;
 
@@ -170,11 +172,7 @@ fn the_writer_fills_the_index_when_it_has_nothing_else_to_do() {
         let sql = "SELECT value FROM meta WHERE key = 'indexed'";
         db.query_row(sql, (), |row| row.get::<_, i64>(0)).unwrap()
     };
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
-    while look() != 6 {
-        assert!(std::time::Instant::now() < deadline, "the index stays behind");
-        std::thread::yield_now();
-    }
+    until("a full index", || look() == 6);
     assert_eq!(home.found(&["重启"]), [TEXTS[0], TEXTS[5]]);
     drop(writer);
 }
@@ -306,9 +304,8 @@ fn importing_twice_adds_nothing_and_makes_no_event() {
         nameless("重启 two"),
     ];
     let first = home.pen().import(&arrivals).unwrap();
-    use Import::{Known, Taken};
-    assert_eq!(first, [Known, Taken, Taken, Taken, Taken]);
-    assert_eq!(home.pen().import(&arrivals).unwrap(), [Known; 5]);
+    assert_eq!(first, [Import::Known, Import::Taken, Import::Taken, Import::Taken, Import::Taken]);
+    assert_eq!(home.pen().import(&arrivals).unwrap(), [Import::Known; 5]);
 
     let expected = ["去年 重启", "重启 one", "重启 two", "here already 重启", "new 重启"];
     assert_eq!(home.texts(&Query::default()), expected, "by their time");

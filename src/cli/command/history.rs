@@ -98,8 +98,12 @@ pub(in crate::cli) struct Args {
     )]
     import: Option<PathBuf>,
 
-    /// Show what would read differently in this charset (gbk, shift_jis, big5, euc-kr, utf-8)
-    #[arg(long, value_name = "CHARSET", requires = "with")]
+    #[arg(
+        long,
+        value_name = "CHARSET",
+        requires = "with",
+        help = "Show what would read differently in this charset: gbk, shift_jis, big5, euc-kr, utf-8"
+    )]
     charset: Option<Charset>,
 
     /// Write it down; the bytes as they came are kept
@@ -195,7 +199,8 @@ impl Args {
         if ids.is_empty() {
             style.say(if self.unread { "nothing is unread" } else { "nothing found" });
         } else if older {
-            style.say(&format!("the newest {} are shown; --all or --limit N shows more", ids.len()));
+            style
+                .say(&format!("the newest {} are shown; --all or --limit N shows more", ids.len()));
         }
         Ok(Exit::Done)
     }
@@ -210,10 +215,10 @@ fn meant(who: &str, reader: &Reader) -> Result<With, CliError> {
     match pick::everybody_called(who, &known) {
         Ok(ids) => Ok(With::Peers(ids)),
         Err(NoPick::Nobody { who, here }) => {
-            let error = format!("no messages with {who}; there are some with {here} others");
+            let others = if here == 1 { "1 other" } else { &format!("{here} others") };
+            let error = format!("no messages with {who}; there are some with {others}");
             Err(CliError::new(Exit::Nobody, error))
         }
-        Err(no @ NoPick::Several { .. }) => Err(CliError::from(no)),
         Err(no) => Err(CliError::from(no)),
     }
 }

@@ -76,15 +76,14 @@ pub(super) fn question<'w>(words: impl IntoIterator<Item = &'w str>) -> String {
             question.push_str(" AND ");
         }
         let mut chars = word.chars();
-        let _ = match (chars.next(), chars.next()) {
-            (Some(only), None) => write!(question, "\"{}\" *", token_char(only)),
-            _ => {
-                let grams = grams(word);
-                // The last token is the single character that ends the word, which need not end
-                // the text.
-                let pairs = grams.rsplit_once(' ').map_or(&*grams, |(pairs, _)| pairs);
-                write!(question, "\"{pairs}\"")
-            }
+        let _ = if let (Some(only), None) = (chars.next(), chars.next()) {
+            write!(question, "\"{}\" *", token_char(only))
+        } else {
+            let grams = grams(word);
+            // The last token is the single character that ends the word, which need not end the
+            // text.
+            let pairs = grams.rsplit_once(' ').map_or(&*grams, |(pairs, _)| pairs);
+            write!(question, "\"{pairs}\"")
         };
     }
     question

@@ -219,8 +219,7 @@ fn free_id(db: &Connection, at: UnixMillis) -> rusqlite::Result<i64> {
     let mut milli = at.0.clamp(0, i64::MAX / SAME_MILLI - SAME_MILLI);
     loop {
         let first = i64::MIN + milli * SAME_MILLI;
-        let last: Option<i64> =
-            taken.query_row((first, first + SAME_MILLI), |row| row.get(0))?;
+        let last: Option<i64> = taken.query_row((first, first + SAME_MILLI), |row| row.get(0))?;
         match last {
             None => return Ok(first),
             Some(last) if last + 1 < first + SAME_MILLI => return Ok(last + 1),
@@ -229,12 +228,7 @@ fn free_id(db: &Connection, at: UnixMillis) -> rusqlite::Result<i64> {
     }
 }
 
-fn keep_fate(
-    db: &Connection,
-    id: i64,
-    appearance: i64,
-    arrival: &Arrival,
-) -> rusqlite::Result<()> {
+fn keep_fate(db: &Connection, id: i64, appearance: i64, arrival: &Arrival) -> rusqlite::Result<()> {
     let number = arrival.message.number.0.cast_signed();
     if let Some(fate) = arrival.fate {
         db.prepare_cached(

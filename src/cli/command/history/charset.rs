@@ -46,16 +46,17 @@ pub(super) fn run(
         changes.push(Reread { id: *id, text, cut });
     }
     if unreadable > 0 {
-        style.say(&format!("{unreadable} stay as they are: their bytes are not kept, or encrypted"));
+        style
+            .say(&format!("{unreadable} stay as they are: their bytes are not kept, or encrypted"));
     }
-    let (changed, all) = (changes.len(), ids.len());
+    let (other, all) = (changes.len(), ids.len());
     if changes.is_empty() {
         style.say(&format!("none of {all} messages reads differently in {charset}"));
     } else if fix {
         Pen::open(paths, crate::io::wall_clock())?.reread(charset, &changes)?;
-        style.say(&format!("{changed} of {all} messages read as {charset} from now on"));
+        style.say(&format!("{other} of {all} messages read as {charset} from now on"));
     } else {
-        style.say(&format!("{changed} of {all} messages would read so; --fix writes it down"));
+        style.say(&format!("{other} of {all} messages would read so; --fix writes it down"));
     }
     Ok(Exit::Done)
 }

@@ -32,7 +32,7 @@ pub(super) fn run(
         export.write(&ids, &mut out)?.map_err(|error| closed_or(&error, file))?;
         return Ok(Exit::Done);
     }
-    export.to_file(&ids, file)?;
+    export.replace(&ids, file)?;
     let Export { written, closed, .. } = export;
     let messages = if written == 1 { "message" } else { "messages" };
     style.say(&format!("{written} {messages} written to {}", file.display()));
@@ -53,7 +53,7 @@ struct Export<'r> {
 impl Export<'_> {
     /// Beside its place, then moved there: an export that fails leaves the one before alone. What is
     /// no plain file (a pipe, a terminal) is written directly.
-    fn to_file(&mut self, ids: &[i64], file: &Path) -> Result<(), CliError> {
+    fn replace(&mut self, ids: &[i64], file: &Path) -> Result<(), CliError> {
         let failed = |error: io::Error| cannot_write(&error, file);
         // A link stays one.
         let file = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
@@ -70,19 +70,14 @@ impl Export<'_> {
         Ok(())
     }
 
-    fn write(
-        &mut self,
-        ids: &[i64],
-        out: &mut impl Write,
-    ) -> Result<io::Result<()>, CliError> {
+    fn write(&mut self, ids: &[i64], out: &mut impl Write) -> Result<io::Result<()>, CliError> {
         for id in ids {
             let Some(entry) = self.reader.entry(*id)? else { continue };
-            let line = match &mut self.words {
-                Some(words) => words.entry(&entry, None),
-                None => {
-                    let datagram = self.reader.datagram(*id)?;
-                    Line::whole(&entry, datagram.as_deref()).json()? + "\n"
-                }
+            let line = if let Some(words) = &mut self.words {
+                words.entry(&entry, None)
+            } else {
+                let datagram = self.reader.datagram(*id)?;
+                Line::whole(&entry, datagram.as_deref()).json()? + "\n"
             };
             if let Err(error) = out.write_all(line.as_bytes()) {
                 return Ok(Err(error));

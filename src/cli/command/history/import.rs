@@ -105,7 +105,10 @@ impl Importer {
         crate::cli::output::complain(&format!("line {number}: {reason}"));
     }
 
-    #[expect(clippy::disallowed_methods, reason = "how long the file was held, to leave it as long")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "how long the file was held, to leave it as long"
+    )]
     fn commit(&mut self) -> Result<(), CliError> {
         let start = Instant::now();
         for import in self.pen.import(&self.batch)? {
@@ -135,7 +138,8 @@ impl Importer {
         }
         if bad > 0 {
             let lines = if bad == 1 { "1 line was" } else { &format!("{bad} lines were") };
-            self.style.say(&format!("{lines} left out; once mended, the file can be imported again"));
+            self.style
+                .say(&format!("{lines} left out; once mended, the file can be imported again"));
             return Ok(Exit::Partly);
         }
         Ok(Exit::Done)
@@ -167,10 +171,7 @@ enum Unread {
 }
 
 /// The message on a line; none on an empty one.
-fn arrival(
-    line: &[u8],
-    names: &mut HashMap<IpAddr, String>,
-) -> Result<Option<Arrival>, Unread> {
+fn arrival(line: &[u8], names: &mut HashMap<IpAddr, String>) -> Result<Option<Arrival>, Unread> {
     #[derive(Deserialize)]
     struct Kind {
         event: Option<String>,
@@ -192,7 +193,12 @@ fn arrival(
 }
 
 fn parse<'l, T: Deserialize<'l>>(line: &'l [u8]) -> Result<T, Unread> {
-    serde_json::from_slice(line).map_err(|error| Unread::Bad(error.to_string()))
+    serde_json::from_slice(line).map_err(|error| {
+        let reason = error.to_string();
+        let reason = reason.split(" at line ").next().unwrap_or_default();
+        let what = if error.is_data() { "it is no message" } else { "it is no JSON" };
+        Unread::Bad(format!("{what}: {reason} at column {}", error.column()))
+    })
 }
 
 fn time(text: &str) -> Result<UnixMillis, Unread> {
@@ -203,6 +209,7 @@ fn time(text: &str) -> Result<UnixMillis, Unread> {
 
 /// A line of ours. What a later or an earlier version lacks has a default.
 #[derive(Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of its own in the line")]
 struct Own {
     at: String,
     peer: Option<PeerView>,
@@ -257,14 +264,13 @@ impl Own {
             return Err(Unread::Bad("a received message without its peer".to_owned()));
         }
         // SECRETOPT and PASSWORDOPT, where the line has no option word.
-        let marks = u32::from(self.sealed) * 0x200 | u32::from(self.locked) * 0x8000;
+        let marks = (u32::from(self.sealed) * 0x200) | (u32::from(self.locked) * 0x8000);
         let fate = self.receipt.map(|receipt| {
             let line::Receipt { at, outcome, tries, rtt_ms, hint } = receipt;
             time(&at).map(|at| Fate { outcome, at, tries, rtt_ms, hint })
         });
-        let read = self.read.map(|read| {
-            time(&read.at).map(|at| ReadAt { at, discarded: read.discarded })
-        });
+        let read =
+            self.read.map(|read| time(&read.at).map(|at| ReadAt { at, discarded: read.discarded }));
         Ok(Arrival {
             message: MessageRecord {
                 direction: self.direction,
