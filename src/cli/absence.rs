@@ -8,8 +8,9 @@ use super::Globals;
 use super::client::Client;
 use super::error::{CliError, Exit};
 use super::output::Printer;
+use crate::io::{self, StartError};
 use crate::node::Request;
-use crate::store::{Lock, Paths, Store, StoreError};
+use crate::store::Paths;
 
 /// How long another command may hold the profile without a node that can be asked: it is just
 /// starting or just ending.
@@ -40,9 +41,9 @@ pub(super) async fn set(
                 "no node runs, and --no-store leaves nothing for the next",
             ));
         }
-        match leave_word(paths, away.as_deref()) {
+        match io::keep_absence(paths, away.clone()) {
             Ok(()) => break,
-            Err(StoreError::Held { .. }) if waited < WAIT => {
+            Err(StartError::AlreadyRunning { .. }) if waited < WAIT => {
                 sleep(STEP).await;
                 waited += STEP;
             }
@@ -54,11 +55,4 @@ pub(super) async fn set(
         None => "no node runs: the next one is here",
     });
     Ok(Exit::Done)
-}
-
-/// Writes it into the store while no node can start.
-fn leave_word(paths: &Paths, away: Option<&str>) -> Result<(), StoreError> {
-    let _lock = Lock::take(paths)?;
-    let mut opened = Store::open(paths, crate::io::wall_clock())?;
-    opened.store.set_away(away)
 }

@@ -135,10 +135,13 @@ fn known_as(peer: &PeerView) -> String {
 impl From<Refusal> for CliError {
     fn from(refusal: Refusal) -> Self {
         let exit = match refusal {
-            Refusal::UnknownPeer { .. } | Refusal::Nobody => Exit::Nobody,
-            Refusal::StaysClosed { .. } => Exit::Store,
+            Refusal::UnknownPeer { .. }
+            | Refusal::Nobody
+            | Refusal::UnknownAlias { .. }
+            | Refusal::NotBlocked { .. } => Exit::Nobody,
             Refusal::NoLink => Exit::CannotListen,
             Refusal::Busy => Exit::Partly,
+            Refusal::NotKept { .. } | Refusal::StaysClosed { .. } => Exit::Store,
             _ => Exit::Usage,
         };
         let error = match &refusal {
@@ -150,6 +153,13 @@ impl From<Refusal> for CliError {
                     known_as(peer)
                 ),
             ),
+            Refusal::NotKept { .. }
+            | Refusal::BadAlias { .. }
+            | Refusal::UnknownAlias { .. }
+            | Refusal::NotBlocked { .. }
+            | Refusal::BookFull
+            | Refusal::NoMessage { .. }
+            | Refusal::StaysClosed { .. } => Self::new(exit, format_args!("not done: {refusal}")),
             _ => Self::new(exit, format_args!("not sent: {refusal}")),
         };
         match refusal {
@@ -222,6 +232,8 @@ impl From<NoPick> for CliError {
         match &no {
             NoPick::Nobody { .. } => Self::new(Exit::Nobody, &no),
             NoPick::Unreadable { .. } => Self::usage(&no),
+            NoPick::Blocked { nick, .. } => Self::new(Exit::Nobody, &no)
+                .hint(format_args!("`feige block --remove {nick}` hears it again")),
             NoPick::Several { candidates, pattern, .. } => {
                 let columns = candidates
                     .iter()

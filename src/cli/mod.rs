@@ -4,6 +4,7 @@
 //! in `docs/json.md` and in the help texts, which come from the types of this module.
 
 mod absence;
+mod book;
 mod client;
 mod command;
 pub mod error;
@@ -14,6 +15,7 @@ pub mod pick;
 mod seen;
 mod signals;
 mod text;
+mod who;
 mod wish;
 
 use std::future::Future;
@@ -26,6 +28,7 @@ use clap::{ArgAction, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use self::client::Client;
 use self::error::{CliError, Exit};
+use self::output::complain;
 use self::signals::Signals;
 use self::wish::Wish;
 use crate::store::{Paths, process_env};
@@ -150,6 +153,8 @@ enum Command {
     History(command::history::Args),
     Away(command::away::Args),
     Back(command::back::Args),
+    Alias(command::alias::Args),
+    Block(command::block::Args),
     Node(command::node::Args),
     Decode(command::decode::Args),
     Demo(command::demo::Args),
@@ -208,6 +213,8 @@ impl Cli {
             Command::Decode(args) => command::decode::run(globals, args),
             Command::Demo(args) => in_runtime(args.run(globals)),
             Command::Config(args) => args.run(globals),
+            Command::Alias(args) => args.run(globals),
+            Command::Block(args) => args.run(globals),
             Command::Completions(args) => command::completions::run(globals, args),
             Command::Man(args) => command::man::run(globals, args),
             Command::Node(command::node::Args { ask: Some(ask), .. }) => {
@@ -255,6 +262,12 @@ fn attend(
         logging::start(&paths, globals.verbose)
     };
     let _log = wish.logs(globals.verbose).then(log).transpose()?;
+    if rustix::process::geteuid().is_root() && !globals.quiet {
+        complain(
+            "running as root, which is never needed: better a user of its own, whose its files \
+             then are",
+        );
+    }
     in_runtime(async {
         let mut signals = Signals::new()?;
         let mut client = Client::open(globals, wish).await?;

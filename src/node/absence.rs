@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::Parts;
 use super::api::{PeerId, PeerView, Refusal, Reply};
 use super::effect::Record;
-use super::input::{LinkId, SaveId, SaveResult, Tick};
+use super::input::{LinkId, RequestId, SaveId, SaveResult, Tick};
 use super::numbers::Issued;
 use super::outbox::sent_record;
 use super::peer::{Peer, Sighting, charset_of};
@@ -26,6 +26,8 @@ pub(crate) struct Absence {
     replied: BTreeMap<PeerId, Tick>,
     /// Those that wait until the message they answer is kept.
     waiting: BTreeMap<SaveId, AutoReply>,
+    /// Changes on their way to the disk, and who wants them.
+    changing: BTreeMap<SaveId, (RequestId, Option<String>)>,
 }
 
 #[derive(Debug)]
@@ -79,7 +81,7 @@ impl Absence {
     }
 
     /// A message came back from the store.
-    pub(crate) fn saved(&mut self, turn: &mut Turn<'_>, id: SaveId, result: &SaveResult) {
+    pub(crate) fn reply_to(&mut self, turn: &mut Turn<'_>, id: SaveId, result: &SaveResult) {
         let Some(reply) = self.waiting.remove(&id) else { return };
         match result {
             SaveResult::Kept { .. } => reply.send(turn),
@@ -119,20 +121,47 @@ impl AutoReply {
 }
 
 impl Parts {
-    /// The user leaves the desk, or is back: kept, and told to everybody.
-    pub(crate) fn absent(&mut self, turn: &mut Turn<'_>, away: Option<String>) -> Reply {
+    /// The user leaves the desk, or is back: kept, then told to everybody.
+    pub(crate) fn absent(&mut self, turn: &mut Turn<'_>, id: RequestId, away: Option<String>) {
         if away.as_deref().is_some_and(|text| text.trim().is_empty()) {
-            return Reply::Refused(Refusal::EmptyText);
+            turn.reply(id, Reply::Refused(Refusal::EmptyText));
+        } else if turn.base.keeps {
+            let saving = turn.save(Record::Away(away.clone()));
+            self.absence.changing.insert(saving, (id, away));
+        } else {
+            self.announce_absence(turn, away);
+            turn.reply(id, Reply::Done);
         }
-        if turn.base.own.away != away {
-            if turn.base.keeps {
-                turn.save(Record::Away(away.clone()));
+    }
+
+    /// A record came back from the store. Whether it was a change of ours.
+    pub(crate) fn absence_saved(
+        &mut self,
+        turn: &mut Turn<'_>,
+        id: SaveId,
+        result: &SaveResult,
+    ) -> bool {
+        let Some((request, away)) = self.absence.changing.remove(&id) else { return false };
+        let reply = match result {
+            SaveResult::Failed(reason) => {
+                Reply::Refused(Refusal::NotKept { reason: reason.clone() })
             }
-            turn.base.own.away = away;
-            let Self { presence, roster, links, .. } = self;
-            presence.announce(turn, roster, links, Command::BR_ABSENCE, None);
+            SaveResult::Kept { .. } | SaveResult::Repeat => {
+                self.announce_absence(turn, away);
+                Reply::Done
+            }
+        };
+        turn.reply(request, reply);
+        true
+    }
+
+    fn announce_absence(&mut self, turn: &mut Turn<'_>, away: Option<String>) {
+        if turn.base.own.away == away {
+            return;
         }
-        Reply::Done
+        turn.base.own.away = away;
+        let Self { presence, roster, links, .. } = self;
+        presence.announce(turn, roster, links, Command::BR_ABSENCE, None);
     }
 
     /// Answers a question about ourselves, within the caps and never one that was written by a

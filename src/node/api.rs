@@ -4,12 +4,15 @@
 //! describes every field. Adding a field is allowed, changing or removing one is not.
 
 mod envelopes;
+mod people;
 mod wishes;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+
+pub use people::Alias;
 
 use super::effect::Outcome;
 use super::input::{Bounce, Link, UnixMillis};
@@ -131,6 +134,30 @@ pub enum Request {
     },
     /// We are back. Answered by [`Reply::Done`].
     Back,
+    /// Own names and blocks. Answered by [`Reply::Book`].
+    Book,
+    /// An own name for somebody; another one of the same name is replaced. Answered by
+    /// [`Reply::Done`] when it is on disk.
+    SetAlias {
+        /// The name, and whom it stands for.
+        alias: Alias,
+    },
+    /// An own name is given up. Answered by [`Reply::Done`] when that is on disk.
+    RemoveAlias {
+        /// The name.
+        name: String,
+    },
+    /// Be deaf to a peer: nothing of it is shown, stored, confirmed or answered, only counted.
+    /// Answered by [`Reply::Done`] when it is on disk.
+    Block {
+        /// The peer; the identity counts, the rest is for lists.
+        peer: Box<PeerView>,
+    },
+    /// Hear a peer again. Answered by [`Reply::Done`] when it is on disk.
+    Unblock {
+        /// The peer.
+        peer: PeerId,
+    },
     /// How is the node? Answered by [`Reply::Status`].
     Status,
     /// End the node with a goodbye. Answered by [`Reply::Done`] (by the shell).
@@ -182,6 +209,13 @@ pub enum Reply {
         /// Its sender is being told; [`Event::Told`] says how that ended.
         tells: bool,
     },
+    /// To [`Request::Book`].
+    Book {
+        /// Own names, in order.
+        aliases: Vec<Alias>,
+        /// Peers we are deaf to, as they were when they were blocked.
+        blocks: Vec<PeerView>,
+    },
     /// To [`Request::Status`].
     Status(Box<Status>),
     /// Done, nothing more to say.
@@ -231,6 +265,33 @@ pub enum Refusal {
     /// The node only listens (`--passive`).
     #[error("this node only listens")]
     Passive,
+    /// It could not be kept, so it was not done.
+    #[error("it cannot be kept: {reason}")]
+    NotKept {
+        /// Why, for people.
+        reason: String,
+    },
+    /// No name for an alias.
+    #[error("{name:?} cannot be an alias: 1 to 64 bytes, no control characters, no @ in front")]
+    BadAlias {
+        /// As it was given.
+        name: String,
+    },
+    /// There is no such alias.
+    #[error("no alias is called {name}")]
+    UnknownAlias {
+        /// As it was given.
+        name: String,
+    },
+    /// This peer is not blocked.
+    #[error("this peer is not blocked")]
+    NotBlocked {
+        /// The peer.
+        peer: PeerId,
+    },
+    /// There is no room for more.
+    #[error("there is room for 4,096 aliases and 4,096 blocks, and no more")]
+    BookFull,
     /// Too many messages wait for receipts.
     #[error("too many messages are waiting for receipts")]
     Busy,
@@ -342,6 +403,8 @@ pub enum DownReason {
     Replaced,
     /// Forgotten to make room.
     Forgotten,
+    /// The user blocked it.
+    Blocked,
 }
 
 /// What a notice is about.
@@ -367,6 +430,8 @@ pub enum NoticeCode {
     TookOver,
     /// Our packet numbers start low again.
     NumbersWrapped,
+    /// Own names or blocks changed.
+    Book,
 }
 
 /// Received or sent.
@@ -469,6 +534,9 @@ pub struct Counters {
     pub own: u64,
     /// Of these: dropped by a cap.
     pub dropped: u64,
+    /// Of these: from a blocked peer.
+    #[serde(default)]
+    pub blocked: u64,
     /// Messages received, each once.
     pub messages: u64,
     /// Repeats of messages.

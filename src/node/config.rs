@@ -147,6 +147,8 @@ pub struct Policy {
     /// Recipients of one message that are served at once; the others at the rate below.
     pub sends_at_once: usize,
     pub sends_per_second: u32,
+    /// How long the store may not know who was heard.
+    pub roster_lag: Duration,
     /// Packet numbers reserved on disk at a time.
     pub numbers_block: u32,
     /// A peer that writes to us while we are away gets at most one automatic reply in this time.
@@ -195,6 +197,7 @@ impl Default for Policy {
             same_entry_span: ms(10_000),
             sends_at_once: 50,
             sends_per_second: 500,
+            roster_lag: ms(5_000),
             numbers_block: 65_536,
             auto_reply_once_per: ms(60_000),
             sealed_max: 4_096,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::api::{Delivery, Direction, Event, MessageEvent, PeerView, Reply};
+use super::api::{Alias, Delivery, Direction, Event, MessageEvent, PeerId, PeerView, Reply};
 use super::input::{Bounce, LinkId, RequestId, SaveId, UnixMillis};
 use crate::wire::command::message;
 use crate::wire::{Options, PacketNo, Verdict};
@@ -66,6 +66,47 @@ pub enum Record {
     Read(ReadRecord),
     /// What is replied while we are away; none: we are here.
     Away(Option<String>),
+    /// The user's address book changed.
+    Book(BookRecord),
+    /// Who was heard, and when.
+    Roster(RosterRecord),
+}
+
+/// A change of the user's address book.
+#[derive(Clone, PartialEq, Debug)]
+pub enum BookRecord {
+    /// An own name stands for somebody from now on.
+    Named(Alias),
+    /// An own name is given up.
+    Unnamed {
+        /// The name.
+        name: String,
+    },
+    /// We are deaf to this peer.
+    Blocked(Box<PeerView>),
+    /// We hear this peer again.
+    Unblocked {
+        /// The peer.
+        peer: PeerId,
+    },
+}
+
+/// News of peers for the store's list of those ever seen. No event, and nobody waits for it.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct RosterRecord {
+    /// Peers as they are or were.
+    pub seen: Vec<SeenPeer>,
+    /// Identities that never were: names of somebody else, read wrongly.
+    pub ghosts: Vec<PeerId>,
+}
+
+/// A peer and when it was heard last.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct SeenPeer {
+    /// The peer.
+    pub peer: PeerView,
+    /// When it was heard last.
+    pub at: UnixMillis,
 }
 
 /// A message as it is kept.

@@ -9,12 +9,14 @@ use serde::{Deserialize, Serialize};
 
 use super::Parts;
 use super::api::{Counters, PeerId, PeerView};
+use super::effect::SeenPeer;
 use super::envelopes::ReadNotice;
 use super::inbox::Key;
 use super::input::{LinkId, Tick, UnixMillis};
 use super::outbox::{SendNo, Sending};
 use super::peer::{Charsets, Mac, Peer, Place};
 use super::sealed::Unopened;
+use super::timers::Timer;
 use super::turn::{Base, Turn};
 use crate::wire::{Dialect, Options, PacketNo, dialect};
 
@@ -31,6 +33,9 @@ pub struct Handover {
     /// Messages received, oldest first.
     received: Vec<ReceivedNote>,
     epochs: Vec<EpochNote>,
+    /// Peers on their way to the store.
+    #[serde(default)]
+    unwritten: Vec<SeenPeer>,
     /// Answers to entries that wait for the shared timer.
     answers: Vec<(PeerId, LinkId, SocketAddr)>,
     /// Sealed messages of ours that nobody opened yet, oldest first.
@@ -81,6 +86,7 @@ impl Handover {
             sends: parts.outbox.iter().map(|(no, send)| SendNote::of(no, send, now)).collect(),
             received: received.into_iter().map(|(_, note)| note).collect(),
             epochs: epochs.collect(),
+            unwritten: base.remembered.seen().cloned().collect(),
             answers: answers.collect(),
             sealed: parts.outbox.sealed.iter().cloned().map(SealedNote::from).collect(),
             read_notices: parts.envelopes.notices().map(ReadNoticeNote::of).collect(),
@@ -100,6 +106,11 @@ impl Handover {
             let Parts { roster, presence, .. } = &mut *parts;
             if let Some(no) = roster.find(&id) {
                 presence.owe_answer(turn, roster, no, (link, addr));
+            }
+        }
+        for SeenPeer { peer, at } in self.unwritten {
+            if turn.base.remembered.note(&peer, at) {
+                turn.arm(Timer::Remember, turn.base.policy.roster_lag);
             }
         }
         for EpochNote { peer, epoch, highest } in self.epochs {
@@ -264,6 +275,8 @@ impl PeerNote {
             charsets: self.charsets,
             places: self.places.into_iter().map(place).collect(),
             heard: before(now, self.heard_ago),
+            // Of what the other process did not write down yet nothing is lost.
+            noted: Tick::default(),
             entered: self.entered,
             written: self.written,
             greeted: self.greeted_ago.map(|ago| before(now, ago)),

@@ -1,6 +1,7 @@
 //! What the store tells a starting node of the runs before it.
 
-use super::api::{PeerId, PeerView};
+use super::api::{Alias, PeerId, PeerView};
+use super::effect::BookRecord;
 use crate::wire::PacketNo;
 
 /// What a node is told of earlier runs, once, before its first input; by a store that has nothing to
@@ -11,6 +12,10 @@ pub struct Memory {
     /// Peers that number their packets from 1. With it a message that is repeated across our own
     /// restart is known; without it such a peer begins a new epoch then.
     pub epochs: Vec<EpochMemory>,
+    /// The user's own names for peers.
+    pub aliases: Vec<Alias>,
+    /// Peers we are deaf to, as they were when they were blocked.
+    pub blocks: Vec<PeerView>,
     /// Sealed messages of ours that nobody opened yet, oldest first: their read notices may still
     /// come.
     pub sealed: Vec<SealedMemory>,
@@ -18,13 +23,22 @@ pub struct Memory {
     pub away: Option<String>,
 }
 
-/// A sealed message of ours that its recipient has not opened yet.
-#[derive(Clone, PartialEq, Debug)]
-pub struct SealedMemory {
-    /// Its number.
-    pub number: PacketNo,
-    /// The recipient; its read notice counts only from one of these addresses.
-    pub peer: PeerView,
+impl Memory {
+    /// Takes in a change that came after what is here.
+    pub fn apply(&mut self, change: &BookRecord) {
+        match change {
+            BookRecord::Named(alias) => {
+                self.aliases.retain(|other| other.name != alias.name);
+                self.aliases.push(alias.clone());
+            }
+            BookRecord::Unnamed { name } => self.aliases.retain(|other| other.name != *name),
+            BookRecord::Blocked(view) => {
+                self.blocks.retain(|other| other.id != view.id);
+                self.blocks.push((**view).clone());
+            }
+            BookRecord::Unblocked { peer } => self.blocks.retain(|other| other.id != *peer),
+        }
+    }
 }
 
 /// Where the numbers of a peer that counts from 1 stand in the store.
@@ -36,4 +50,13 @@ pub struct EpochMemory {
     pub epoch: u32,
     /// The highest number of a message in it.
     pub highest: PacketNo,
+}
+
+/// A sealed message of ours that its recipient has not opened yet.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SealedMemory {
+    /// Its number.
+    pub number: PacketNo,
+    /// The recipient; its read notice counts only from one of these addresses.
+    pub peer: PeerView,
 }

@@ -17,6 +17,7 @@
 
 mod absence;
 pub mod api;
+mod book;
 pub mod config;
 pub mod effect;
 mod envelopes;
@@ -33,6 +34,7 @@ mod own;
 mod peer;
 mod presence;
 mod reach;
+mod remembered;
 mod reread;
 mod rollcall;
 mod roster;
@@ -51,12 +53,13 @@ use rand::rngs::StdRng;
 /// Values of the wire that this vocabulary is made of, for those who do not speak to the wire.
 pub use crate::wire::{Charset, Office, Options, PORT, PacketNo, Sure, Verdict};
 pub use api::{
-    Counters, Delivery, Direction, DownReason, Event, MessageEvent, NoticeCode, PeerId, PeerView,
-    Refusal, Reply, Request, ShellStatus, Status, Target, Told, Wishes,
+    Alias, Counters, Delivery, Direction, DownReason, Event, MessageEvent, NoticeCode, PeerId,
+    PeerView, Refusal, Reply, Request, ShellStatus, Status, Target, Told, Wishes,
 };
 pub use config::{Config, Identity, Network, NumberStart, Policy};
 pub use effect::{
-    Effect, MessageRecord, OpenedRecord, Outcome, OutcomeRecord, ReadRecord, Record, Transmit,
+    BookRecord, Effect, MessageRecord, OpenedRecord, Outcome, OutcomeRecord, ReadRecord, Record,
+    RosterRecord, SeenPeer, Transmit,
 };
 pub use handover::Handover;
 pub use input::{
@@ -67,6 +70,7 @@ pub use memory::{EpochMemory, Memory, SealedMemory};
 pub use reread::reread;
 
 use absence::Absence;
+use book::Book;
 use envelopes::Envelopes;
 use inbox::{Inbox, Taken};
 use letters::Letter;
@@ -76,6 +80,7 @@ use outbox::{Due, Outbox};
 use own::{Own, canonical};
 use peer::{Sighting, mac_of};
 use presence::Presence;
+use remembered::Remembered;
 use rollcall::Cause;
 use roster::Roster;
 use sealed::Unopened;
@@ -105,6 +110,7 @@ pub(crate) struct Parts {
     inbox: Inbox,
     envelopes: Envelopes,
     absence: Absence,
+    book: Book,
     trust: Trust,
     /// Links were up once, and we announced ourselves there, or another process did for us.
     started: bool,
@@ -144,6 +150,7 @@ impl Node {
                 inbox: Inbox::default(),
                 envelopes: Envelopes::default(),
                 absence: Absence::default(),
+                book: Book::default(),
                 trust: Trust::default(),
                 started: false,
                 resumed: false,
@@ -159,6 +166,7 @@ impl Node {
                 counters: Counters::default(),
                 next_save: 0,
                 store_fails: false,
+                remembered: Remembered::default(),
             },
             last: Now::default(),
             since: None,
@@ -169,8 +177,9 @@ impl Node {
     /// [`Node::resume`] too.
     pub fn remember(&mut self, now: Now, memory: Memory) {
         self.last = now;
-        let Memory { epochs, sealed, away } = memory;
+        let Memory { epochs, aliases, blocks, sealed, away } = memory;
         self.parts.inbox.epochs.remember(epochs);
+        self.parts.book.remember(aliases, blocks);
         for SealedMemory { number, peer } in sealed {
             let sent_to = peer.addrs.clone();
             let unopened = Unopened { number, peer: Box::new(peer), sent_to };
@@ -249,7 +258,12 @@ impl Parts {
             return;
         }
         let packet = Packet::read(&raw, &self.roster.hint(from, &raw, turn.base.own.office));
-        self.packet(turn, &Sighting::new(link, from, &raw, &packet, bytes));
+        let seen = Sighting::new(link, from, &raw, &packet, bytes);
+        if self.book.is_deaf_to(&self.roster, &seen) {
+            turn.base.counters.blocked += 1;
+            return;
+        }
+        self.packet(turn, &seen);
     }
 
     /// The routing table (wire reference, 4). What is not in it is ignored without an answer.
@@ -412,8 +426,21 @@ impl Parts {
                 Reply::Done
             }
             Request::Open { seq } => return self.open(turn, id, seq),
-            Request::Away { text } => self.absent(turn, Some(text)),
-            Request::Back => self.absent(turn, None),
+            Request::Away { text } => return self.absent(turn, id, Some(text)),
+            Request::Back => return self.absent(turn, id, None),
+            Request::Book => self.book.view(),
+            Request::SetAlias { alias } => {
+                return self.change_book(turn, id, BookRecord::Named(alias));
+            }
+            Request::RemoveAlias { name } => {
+                return self.change_book(turn, id, BookRecord::Unnamed { name });
+            }
+            Request::Block { peer } => {
+                return self.change_book(turn, id, BookRecord::Blocked(peer));
+            }
+            Request::Unblock { peer } => {
+                return self.change_book(turn, id, BookRecord::Unblocked { peer });
+            }
             Request::Status => Reply::Status(Box::new(self.status(turn, since))),
             Request::Stop => Reply::Done,
         };
@@ -464,11 +491,13 @@ impl Parts {
         turn.note_store(result);
         let kept = !matches!(result, SaveResult::Failed(_));
         let Self { inbox, outbox, envelopes, absence, roster, links, .. } = self;
-        absence.saved(turn, id, result);
+        absence.reply_to(turn, id, result);
         if inbox.saved(turn, id, result)
             || outbox.saved(turn, roster, id, result)
             || outbox.sealed.saved(turn.base.policy.sealed_max, id, result)
             || envelopes.saved(turn, (roster, links), id, result)
+            || self.book_saved(turn, id, result)
+            || self.absence_saved(turn, id, result)
         {
             return;
         }
@@ -495,6 +524,7 @@ impl Parts {
             Timer::Scan => presence.scan_next(turn, links),
             Timer::RollCall => presence.close_roll(turn, roster, links),
             Timer::Seeds => presence.seeds_due(turn),
+            Timer::Remember => remembered::write_down(turn, roster, false),
             Timer::Probe(addr) => presence.probe_due(turn, roster, links, addr),
             Timer::FirstTries => outbox.send_next(turn, roster, links),
             Timer::Send(no) => match outbox.due(turn, roster, links, no) {
@@ -513,6 +543,7 @@ impl Parts {
     fn leave(&mut self, turn: &mut Turn<'_>) {
         let Self { roster, presence, links, outbox, .. } = self;
         outbox.close(turn, roster);
+        remembered::write_down(turn, roster, true);
         if self.started {
             presence.announce(turn, roster, links, Command::BR_EXIT, None);
         }

@@ -116,6 +116,8 @@ pub(crate) struct Peer {
     pub(crate) places: Vec<Place>,
     /// When it was heard last.
     pub(crate) heard: Tick,
+    /// What the store knows of when it was heard.
+    pub(crate) noted: Tick,
     /// It told its names in an entry; else they are from a message's header.
     pub(crate) entered: bool,
     /// We wrote to it.
@@ -171,6 +173,7 @@ impl Peer {
             charsets: Charsets::default(),
             places: vec![Place::new(seen, now)],
             heard: now,
+            noted: now,
             entered: false,
             written: false,
             greeted: None,
@@ -398,7 +401,7 @@ fn is_damage(character: char) -> bool {
 
 /// Whether the two are alike but for characters that were lost or read in another charset: their
 /// ASCII letters are the same, and so are the places of the gaps between them.
-fn same_skeleton(a: &str, b: &str) -> bool {
+pub(crate) fn same_skeleton(a: &str, b: &str) -> bool {
     fn skeleton(name: &str) -> impl Iterator<Item = Option<char>> {
         let mut in_gap = false;
         name.chars().filter_map(move |character| {

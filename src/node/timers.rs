@@ -24,6 +24,8 @@ pub(crate) enum Timer {
     RollCall,
     /// A seed had its time to send its host list.
     Seeds,
+    /// Who was heard goes to the store.
+    Remember,
     /// A peer that is being asked at this address had its time.
     Probe(SocketAddr),
     /// The next first datagrams of a large send leave.

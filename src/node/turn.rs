@@ -14,6 +14,7 @@ use super::effect::{Effect, Record, Transmit};
 use super::input::{LinkId, Now, RequestId, SaveId, SaveResult};
 use super::numbers::{Issued, Numbers};
 use super::own::Own;
+use super::remembered::Remembered;
 use super::timers::{Timer, Timers};
 use crate::wire::PacketNo;
 
@@ -32,6 +33,8 @@ pub(crate) struct Base {
     pub(crate) next_save: u64,
     /// The store refused a record, and has taken none since.
     pub(crate) store_fails: bool,
+    /// Peers on their way to the store.
+    pub(crate) remembered: Remembered,
 }
 
 /// Whether anything may be sent.
@@ -84,6 +87,13 @@ impl<'a> Turn<'a> {
 
     /// Tells everybody who listens; with `after`, once that record is kept.
     pub(crate) fn emit(&mut self, event: Event, after: Option<SaveId>) {
+        if let Event::PeerUp { peer } | Event::PeerChanged { peer } | Event::PeerDown { peer, .. } =
+            &event
+            && self.base.keeps
+            && self.base.remembered.note(peer, self.now.wall)
+        {
+            self.arm(Timer::Remember, self.base.policy.roster_lag);
+        }
         self.effects.push(Effect::Emit { event, after });
     }
 

@@ -101,7 +101,14 @@ impl Disk {
             .into_iter()
             .map(|(peer, (epoch, highest))| EpochMemory { peer, epoch, highest })
             .collect();
-        Memory { epochs, sealed: self.sealed(), away: self.away.clone() }
+        let (sealed, away) = (self.sealed(), self.away.clone());
+        let mut memory = Memory { epochs, sealed, away, ..Memory::default() };
+        for record in &self.records {
+            if let Record::Book(change) = record {
+                memory.apply(change);
+            }
+        }
+        memory
     }
 
     pub(super) fn take(&mut self, id: SaveId, record: Record) {
@@ -168,8 +175,7 @@ impl Disk {
             Record::Away(away) => self.away.clone_from(away),
             _ => {}
         }
-        let silent = matches!(record, Record::Numbers(_) | Record::Opened(_) | Record::Away(_));
-        let is_event = !silent;
+        let is_event = matches!(record, Record::Message(_) | Record::Outcome(_) | Record::Read(_));
         self.seq += u64::from(is_event);
         if matches!(record, Record::Message(_)) {
             self.messages.insert(self.seq, self.records.len());

@@ -241,9 +241,13 @@ impl Store {
 fn weight(record: &Record) -> usize {
     match record {
         Record::Message(message) => 256 + message.raw.len() + message.text.len(),
-        Record::Outcome(_) | Record::Read(_) => 256,
-        Record::Numbers(_) | Record::Opened(_) => 64,
+        Record::Roster(roster) => 512 * (1 + roster.seen.len()),
         Record::Away(away) => 64 + away.as_ref().map_or(0, String::len),
+        Record::Outcome(_)
+        | Record::Numbers(_)
+        | Record::Book(_)
+        | Record::Opened(_)
+        | Record::Read(_) => 256,
     }
 }
 

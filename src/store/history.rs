@@ -108,16 +108,9 @@ impl Entry {
 }
 
 impl Reader {
-    fn look<T>(
-        &self,
-        look: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> Result<T, StoreError> {
-        look(self.db()).map_err(StoreError::database("read", self.path()))
-    }
-
     /// The ids of the messages that `query` means, oldest first.
     pub fn find(&self, query: &Query) -> Result<Vec<i64>, StoreError> {
-        self.look(|db| {
+        self.read(|db| {
             // One look at the store: between index and messages nothing may change.
             let moment = db.unchecked_transaction()?;
             find(&moment, query)
@@ -126,13 +119,13 @@ impl Reader {
 
     /// A message by its id; none if it is gone.
     pub fn entry(&self, id: i64) -> Result<Option<Entry>, StoreError> {
-        self.look(|db| db.prepare_cached(&ENTRY)?.query_row((id,), read_entry).optional())
+        self.read(|db| db.prepare_cached(&ENTRY)?.query_row((id,), read_entry).optional())
     }
 
     /// The datagram of a message as it was on the wire; none for one that was imported without it,
     /// and for a closed one.
     pub fn datagram(&self, id: i64) -> Result<Option<Vec<u8>>, StoreError> {
-        self.look(|db| {
+        self.read(|db| {
             db.prepare_cached(&format!(
                 "SELECT d.bytes FROM datagram AS d JOIN message AS m ON m.id = d.message
                  WHERE d.message = ?1 AND NOT {CLOSED}"
@@ -144,7 +137,7 @@ impl Reader {
 
     /// Everybody that messages came from or went to, as they looked the last time.
     pub fn correspondents(&self) -> Result<Vec<PeerView>, StoreError> {
-        self.look(|db| {
+        self.read(|db| {
             // Of the columns beside it, max() gives those of its row.
             let views = db
                 .prepare_cached("SELECT view, max(id) FROM appearance GROUP BY peer")?
@@ -156,7 +149,7 @@ impl Reader {
 
     /// Received messages that nobody has seen yet: how many.
     pub fn unread(&self) -> Result<u64, StoreError> {
-        self.look(|db| {
+        self.read(|db| {
             let sql = format!("SELECT count(*) FROM message AS m WHERE {UNREAD}");
             db.prepare_cached(&sql)?
                 .query_row((), |row| row.get::<_, i64>(0).map(i64::cast_unsigned))

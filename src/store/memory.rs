@@ -2,28 +2,23 @@
 
 use rusqlite::Connection;
 
-use super::{Store, StoreError, rows};
+use super::{Store, StoreError, people, rows};
 use crate::node::{EpochMemory, Memory, PacketNo, PeerId};
 
 impl Store {
     /// Everything a node is to know before its first input.
     pub fn memory(&self) -> Result<Memory, StoreError> {
+        let db = self.db();
         let read = || -> rusqlite::Result<Memory> {
-            let db = self.db();
             Ok(Memory {
                 epochs: epochs(db)?,
+                aliases: people::aliases(db)?,
+                blocks: people::blocks(db)?,
                 sealed: rows::envelopes::sealed(db)?,
                 away: rows::envelopes::away(db)?,
             })
         };
         read().map_err(StoreError::database("read", self.path()))
-    }
-
-    /// What the next node replies while its user is away; none: the user is here. For a command that
-    /// finds no node to tell.
-    pub fn set_away(&mut self, away: Option<&str>) -> Result<(), StoreError> {
-        rows::envelopes::set_away(self.db(), away)
-            .map_err(StoreError::database("write", self.path()))
     }
 }
 

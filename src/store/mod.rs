@@ -11,6 +11,7 @@ mod files;
 pub mod history;
 mod memory;
 mod numbers;
+mod people;
 mod reader;
 mod rows;
 mod schema;

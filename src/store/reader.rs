@@ -1,6 +1,6 @@
 //! Reading the store beside its owner: a connection of its own that never writes.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rusqlite::Connection;
 
@@ -75,14 +75,6 @@ impl Reader {
         }
     }
 
-    pub(super) fn db(&self) -> &Connection {
-        &self.db
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// The events after `seq`, oldest first, at most `limit` of them; with fewer, that was all
     /// there is now.
     pub fn since(&self, seq: u64, limit: usize) -> Result<Vec<StoredEvent>, StoreError> {
@@ -100,7 +92,15 @@ impl Reader {
     /// The message at this place of the event stream, whole, and whether it is an envelope that was
     /// opened.
     pub fn message(&self, seq: u64) -> Result<Recalled, StoreError> {
-        rows::envelopes::recall(&self.db, seq).map_err(StoreError::database("read", &self.path))
+        self.read(|db| rows::envelopes::recall(db, seq))
+    }
+
+    /// Reads something.
+    pub(super) fn read<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        read(&self.db).map_err(StoreError::database("read", &self.path))
     }
 
     /// How much is stored.

@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::numbers::Numbers;
+use super::people;
 use super::reader::StoredEvent;
 use crate::node::{
     Charset, Event, MessageRecord, Options, OutcomeRecord, PacketNo, PeerId, PeerView, ReadRecord,
@@ -64,6 +65,14 @@ impl<'c> Rows<'c> {
             Record::Read(read) => self.keep_reading(read),
             Record::Away(away) => {
                 envelopes::set_away(self.db, away.as_deref())?;
+                Ok(SaveResult::Kept { seq: None })
+            }
+            Record::Book(change) => {
+                people::keep_book(self.db, change)?;
+                Ok(SaveResult::Kept { seq: None })
+            }
+            Record::Roster(roster) => {
+                people::keep_roster(self.db, roster)?;
                 Ok(SaveResult::Kept { seq: None })
             }
         }
@@ -221,8 +230,7 @@ impl Peers {
             "INSERT INTO peer (name) VALUES (?1) RETURNING id",
             (&*view.id.0,),
         )?;
-        let json = serde_json::to_string(view)
-            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+        let json = to_json(view)?;
         let appearance = row_of(
             db,
             "SELECT id FROM appearance WHERE peer = ?2 AND view = ?1",
@@ -373,10 +381,22 @@ fn read_outcome(
 }
 
 pub(super) fn read_view(row: &Row<'_>) -> rusqlite::Result<Option<PeerView>> {
-    row.get_ref("view")?
-        .as_str_or_null()?
-        .map(|json| serde_json::from_str(json).map_err(|error| unreadable(row, "view", error)))
-        .transpose()
+    match row.get_ref("view")? {
+        rusqlite::types::ValueRef::Null => Ok(None),
+        _ => read_json(row, "view").map(Some),
+    }
+}
+
+/// One of our types in a column of JSON.
+pub(super) fn read_json<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
+    serde_json::from_str(row.get_ref(column)?.as_str()?)
+        .map_err(|error| unreadable(row, column, error))
+}
+
+/// One of our types for a column of JSON.
+pub(super) fn to_json(value: &impl Serialize) -> rusqlite::Result<String> {
+    serde_json::to_string(value)
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
 }
 
 /// A variant without fields by its name in machine output: `not_confirmed`.

@@ -101,6 +101,29 @@ const STEPS: &[&str] = &[
     ) STRICT;
     CREATE INDEX outcome_message ON outcome (message) WHERE message IS NOT NULL;
     ",
+    // Own names, blocks, peers ever seen; whom we ever wrote to.
+    "
+    CREATE TABLE alias (
+        name   TEXT PRIMARY KEY NOT NULL,
+        target TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE block (
+        peer TEXT PRIMARY KEY NOT NULL,
+        view TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    -- By identity, so that nobody is here twice. Apart from peer, whose rows have messages.
+    CREATE TABLE seen (
+        peer TEXT PRIMARY KEY NOT NULL,
+        at   INTEGER NOT NULL,
+        view TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    ALTER TABLE peer ADD COLUMN written INTEGER NOT NULL DEFAULT 0;
+    UPDATE peer SET written = 1
+    WHERE id IN (SELECT peer FROM message WHERE direction = 'out');
+    ",
     // Sealed messages: which of those we received were opened, which of ours were read.
     "
     CREATE TABLE opening (

@@ -1,17 +1,26 @@
 //! The real binary: help, exit codes, output. Each test has a home and a LAN of its own.
 
+mod away;
+mod book;
 mod config;
 mod decode;
+mod history;
 mod lan;
 mod ports;
+mod sealed;
 
 use crate::support::home::Lan;
 
-const COMMANDS: [&[&str]; 14] = [
+const COMMANDS: [&[&str]; 19] = [
+    &["history"],
+    &["away"],
+    &["back"],
     &["listen"],
     &["peers"],
     &["broadcast"],
     &["send"],
+    &["alias"],
+    &["block"],
     &["node"],
     &["node", "status"],
     &["node", "stop"],

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use feige::node::{
-    Bounce, Charset, Counters, Delivery, Direction, DownReason, Event, Ipv4Net, Link, LinkId,
-    MessageEvent, NoticeCode, Outcome, PacketNo, PeerId, PeerView, Refusal, Reply, Request,
+    Alias, Bounce, Charset, Counters, Delivery, Direction, DownReason, Event, Ipv4Net, Link,
+    LinkId, MessageEvent, NoticeCode, Outcome, PacketNo, PeerId, PeerView, Refusal, Reply, Request,
     ShellStatus, Status, Sure, Target, Told, UnixMillis, Wishes,
 };
 use serde::Serialize;
@@ -70,11 +70,12 @@ impl Page {
     fn describes_inside(&self, object: &Map<String, Value>) {
         for (key, value) in object {
             let name = match key.as_str() {
-                "peers" | "to" => "peer",
+                "peers" | "to" | "blocks" => "peer",
                 "links" => "link",
                 "v4" => "net",
                 "files" => "file",
                 "hosts" => "listed",
+                "aliases" => "alias",
                 other => other,
             };
             let inner = match value {
@@ -85,7 +86,7 @@ impl Page {
                 // A recipient of a request is `{"peer": ID}` or `{"addr": ADDRESS}`.
                 if key == "message" {
                     self.describes("event", name, object);
-                } else if key != "to" || object.len() > 1 {
+                } else if !matches!(key.as_str(), "to" | "target") || object.len() > 1 {
                     self.describes("object", name, object);
                 }
             }
@@ -182,6 +183,11 @@ fn every_request_is_described() {
             Request::Open { seq: 418 },
             Request::Away { text: "at lunch".into() },
             Request::Back,
+            Request::Book,
+            Request::SetAlias { alias: alias() },
+            Request::RemoveAlias { name: "boss".into() },
+            Request::Block { peer: Box::new(peer()) },
+            Request::Unblock { peer: PeerId(Arc::from("a@b")) },
             Request::Status,
             Request::Stop,
         ],
@@ -202,6 +208,7 @@ fn every_reply_is_described() {
                 message: Box::new(message()),
                 tells: true,
             },
+            Reply::Book { aliases: vec![alias()], blocks: vec![peer()] },
             Reply::Status(Box::new(status())),
             Reply::Done,
             Reply::Refused(Refusal::EmptyText),
@@ -221,6 +228,11 @@ fn every_refusal_is_described() {
             Refusal::Nobody,
             Refusal::NoLink,
             Refusal::Passive,
+            Refusal::NotKept { reason: "the disk is full".into() },
+            Refusal::BadAlias { name: "@boss".into() },
+            Refusal::UnknownAlias { name: "boss".into() },
+            Refusal::NotBlocked { peer: PeerId(Arc::from("a@b")) },
+            Refusal::BookFull,
             Refusal::Busy,
             Refusal::NoMessage { seq: 418 },
             Refusal::StaysClosed { reason: "the disk is full".into() },
@@ -271,6 +283,10 @@ fn peer() -> PeerView {
         absent: false,
         fingerprint: Some("00".into()),
     }
+}
+
+fn alias() -> Alias {
+    Alias { name: "boss".into(), target: Target::Peer(PeerId(Arc::from("a@b"))) }
 }
 
 fn message() -> MessageEvent {

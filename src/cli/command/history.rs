@@ -16,7 +16,7 @@ use self::when::When;
 use crate::cli::client::Client;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{Human, Printer, Style, failed, milliseconds};
-use crate::cli::pick::NoPick;
+use crate::cli::pick::{Book, NoPick};
 use crate::cli::wish::Wish;
 use crate::cli::{Globals, open, pick};
 use crate::node::{Charset, Delivery, Direction, Event, MessageEvent, Outcome};
@@ -212,7 +212,8 @@ fn meant(who: &str, reader: &Reader) -> Result<With, CliError> {
         return Ok(With::Everybody);
     }
     let known = reader.correspondents()?;
-    match pick::everybody_called(who, &known) {
+    let (aliases, blocks) = reader.book()?;
+    match pick::everybody_called(who, &known, &Book { aliases, blocks }) {
         Ok(ids) => Ok(With::Peers(ids)),
         Err(NoPick::Nobody { who, here }) => {
             let others = if here == 1 { "1 other" } else { &format!("{here} others") };

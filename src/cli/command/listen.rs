@@ -14,7 +14,7 @@ use crate::cli::seen::{self, Seen};
 use crate::cli::wish::{Role, Wish};
 use crate::cli::{Globals, duration, pick};
 use crate::io::Stamped;
-use crate::node::{Direction, Event, MessageEvent, PeerId, PeerView, UnixMillis};
+use crate::node::{Direction, Event, MessageEvent, NoticeCode, PeerId, PeerView, UnixMillis};
 use crate::store::{Reader, StoreError};
 
 /// Print who comes and goes, and every message
@@ -76,7 +76,7 @@ impl Args {
         }
         let mut listen = Listen {
             args: self,
-            feed: Feed::new(client.style())?,
+            feed: client.feed().await?,
             present: HashSet::new(),
             left: self.count,
             untold: Untold::default(),
@@ -140,6 +140,9 @@ impl Listen<'_> {
                 self.replay(client, before, seq - 1).await?;
             }
             last = last.max(event.seq.filter(|_| last.is_some()));
+            if matches!(event.event, Event::Notice { code: NoticeCode::Book, .. }) {
+                self.feed.human().use_book(client.book().await?);
+            }
             self.show(client, &event).await?;
         }
         Ok(())
@@ -286,6 +289,6 @@ impl Listen<'_> {
         let mut known: Vec<_> =
             self.feed.human().peers().filter(|other| other.id != peer.id).cloned().collect();
         known.push(peer.clone());
-        pick::admits(from, peer, &known)
+        pick::admits(from, peer, &known, self.feed.human().book())
     }
 }

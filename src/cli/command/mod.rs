@@ -1,7 +1,9 @@
 //! One file for each subcommand: its arguments and what it does with them.
 
+pub(super) mod alias;
 pub(super) mod away;
 pub(super) mod back;
+pub(super) mod block;
 pub(super) mod broadcast;
 pub(super) mod completions;
 pub(super) mod config;

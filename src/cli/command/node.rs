@@ -11,7 +11,7 @@ use crate::term;
 /// Run a node in the foreground: be seen, take messages, confirm them
 ///
 /// Every other command of this profile joins it while it runs. Messages are kept; `feige listen`
-/// prints them.
+/// prints them. Exit code 4 if a node of this profile runs already.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -50,7 +50,7 @@ Examples:
 impl Args {
     pub(in crate::cli) fn wish(&self) -> Wish<'_> {
         let group = self.own.group.as_deref();
-        Wish { role: Role::Lasting, listens: true, logs: true, group, ..Wish::default() }
+        Wish { role: Role::Sole, listens: true, logs: true, group, ..Wish::default() }
     }
 
     /// Runs until it is stopped.
@@ -123,12 +123,14 @@ fn words(status: &Status) -> String {
     rows.push((
         "received",
         format!(
-            "{} datagrams: {} messages, {} repeats, {} malformed, {} dropped, {} our own",
+            "{} datagrams: {} messages, {} repeats, {} malformed, {} dropped, {} of blocked peers, {} our \
+             own",
             counters.received,
             counters.messages,
             counters.repeats,
             counters.malformed,
             counters.dropped,
+            counters.blocked,
             counters.own
         ),
     ));

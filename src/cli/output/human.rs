@@ -20,6 +20,7 @@ use anstyle::{Ansi256Color, AnsiColor, Color};
 use chrono::NaiveDate;
 
 use super::{Style, local};
+use crate::cli::pick::Book;
 use crate::node::{
     Bounce, Delivery, Direction, DownReason, Event, MessageEvent, Outcome, PeerId, PeerView, Told,
     UnixMillis,
@@ -43,6 +44,7 @@ pub struct Human {
     style: Style,
     peers: HashMap<PeerId, PeerView>,
     namesakes: HashMap<String, BTreeSet<PeerId>>,
+    book: Book,
     /// Day of the last line.
     day: Option<NaiveDate>,
 }
@@ -59,7 +61,18 @@ const TEXT_MIN: usize = 16;
 impl Human {
     /// Knows nobody yet.
     pub fn new(style: Style) -> Self {
-        Self { style, peers: HashMap::new(), namesakes: HashMap::new(), day: None }
+        let (peers, namesakes) = (HashMap::new(), HashMap::new());
+        Self { style, peers, namesakes, book: Book::default(), day: None }
+    }
+
+    /// Own names, shown beside those of the peers from now on.
+    pub fn use_book(&mut self, book: Book) {
+        self.book = book;
+    }
+
+    /// The address book in use.
+    pub const fn book(&self) -> &Book {
+        &self.book
     }
 
     /// Remembers a peer, so that its namesakes are told apart from now on.
@@ -94,7 +107,8 @@ impl Human {
         self.peers.values()
     }
 
-    /// What a peer is called here: its nickname, with its address where that is not enough.
+    /// What a peer is called here: our own name for it, its nickname, and its address where that is
+    /// not enough or the nickname looks like an own name for somebody else.
     pub fn label(&self, peer: &PeerView) -> String {
         let mut nick = one_space(&term::safe(&peer.nick));
         if nick.trim().is_empty() {
@@ -105,7 +119,16 @@ impl Human {
             .namesakes
             .get(&folded(&peer.nick))
             .is_some_and(|ids| ids.len() > 1 || ids.first().is_some_and(|only| *only != peer.id));
-        if shared { format!("{nick} ({})", peer.addr) } else { nick.into_owned() }
+        let own = self.book.names(peer).next();
+        let start = folded(&peer.nick);
+        let poses = own.is_none()
+            && self.book.aliases.iter().any(|alias| start.starts_with(&folded(&alias.name)));
+        let nick =
+            if shared || poses { format!("{nick} ({})", peer.addr) } else { nick.into_owned() };
+        match own {
+            Some(own) => format!("{} [{nick}]", term::cut(&one_space(&term::safe(own)), NAME_MAX)),
+            None => nick,
+        }
     }
 
     /// As [`Human::label`], with the address in any case where more words are wanted.
@@ -409,6 +432,7 @@ const fn gone(reason: DownReason) -> &'static str {
         DownReason::Silent => "does not answer any more",
         DownReason::Replaced => "is gone: somebody else has that address now",
         DownReason::Forgotten => "was forgotten to make room",
+        DownReason::Blocked => "is blocked",
     }
 }
 

@@ -1,7 +1,7 @@
 //! Being away: announced, answered to those who ask, and replied once a minute to those who write.
 
 use feige::node::{
-    Delivery, Effect, Event, Input, Memory, Record, Refusal, Reply, Request, SaveResult,
+    Delivery, Effect, Event, Input, Memory, Record, Refusal, Reply, Request, RequestId, SaveResult,
 };
 use feige::wire::{Body, Charset, Command};
 
@@ -13,10 +13,18 @@ use super::desk::{
 const ABSENCE: u32 = 0x100;
 const AUTO: u32 = 0x2000;
 
-fn away(desk: &mut Desk, text: &str) -> Outcome {
-    let (reply, out) = desk.ask(Request::Away { text: text.to_owned() });
-    assert_eq!(reply, Reply::Done);
+/// A change that is kept: what happens then.
+fn change(desk: &mut Desk, request: Request) -> Outcome {
+    let out = desk.input(Input::Request(RequestId(800), request));
+    assert!(matches!(out.effects[..], [(_, Effect::Save(_, Record::Away(_)))]), "{out:?}");
+    let out = desk.keep(&out);
+    let done = |effect: &(_, Effect)| matches!(effect.1, Effect::Reply(_, Reply::Done));
+    assert!(out.effects.iter().any(done), "{out:?}");
     out
+}
+
+fn away(desk: &mut Desk, text: &str) -> Outcome {
+    change(desk, Request::Away { text: text.to_owned() })
 }
 
 /// A node whose user is away, and that knows Ann; she has confirmed something we sent.
@@ -26,8 +34,7 @@ fn away_from_ann(text: &str) -> Desk {
     desk.keep(&out);
     let out = desk.hear("10.0.0.2", receipt(number, "ann@pc"));
     desk.keep(&out);
-    let out = away(&mut desk, text);
-    desk.keep(&out);
+    away(&mut desk, text);
     desk.pass(ms(60_000));
     desk
 }
@@ -56,8 +63,6 @@ fn written(desk: &mut Desk, from: &str, bytes: &[u8]) -> Outcome {
 fn absence_is_kept_and_shown_by_the_bit_and_the_nickname() {
     let mut desk = with_known("10.0.0.2", "ann@pc", "Ann");
     let out = away(&mut desk, "at lunch");
-    let [(_, Record::Away(Some(text)))] = out.saves()[..] else { panic!("{out:?}") };
-    assert_eq!(text, "at lunch");
     // To everybody in the form that everybody reads, to Ann in full.
     for to in ["10.0.0.255", "10.0.0.2"] {
         let sent = out.sent();
@@ -71,14 +76,24 @@ fn absence_is_kept_and_shown_by_the_bit_and_the_nickname() {
     let answer = desk.pass(ms(2_000));
     let (_, _, answer) = &answer.sent()[0];
     assert_eq!((answer.command, answer.options.bits() & ABSENCE), (Command::ANSENTRY, ABSENCE));
-    let (reply, out) = desk.ask(Request::Back);
-    assert_eq!(reply, Reply::Done);
-    assert!(matches!(out.saves()[..], [(_, Record::Away(None))]));
+    let out = change(&mut desk, Request::Back);
     let (_, _, packet) = &out.sent()[0];
     assert_eq!((packet.command, packet.options.bits() & ABSENCE), (Command::BR_ABSENCE, 0));
     assert_eq!(presence(packet).nick, "小飞");
-    let (_, out) = desk.ask(Request::Back);
-    assert!(out.effects.is_empty(), "nothing new");
+    assert!(change(&mut desk, Request::Back).sent().is_empty(), "nothing new");
+}
+
+#[test]
+fn absence_that_cannot_be_kept_is_not_announced() {
+    let mut desk = Desk::new();
+    let request = Request::Away { text: "at lunch".to_owned() };
+    let out = desk.input(Input::Request(RequestId(1), request));
+    let out = desk.answer(&out, &SaveResult::Failed("disk full".into()));
+    assert!(out.sent().is_empty());
+    let refused = |effect: &(_, Effect)| {
+        matches!(&effect.1, Effect::Reply(_, Reply::Refused(Refusal::NotKept { .. })))
+    };
+    assert!(out.effects.iter().any(refused), "{out:?}");
 }
 
 #[test]
@@ -112,7 +127,7 @@ fn whoever_writes_gets_one_reply_a_minute() {
     desk.pass(ms(3_000));
     let out = written(&mut desk, "10.0.0.2", &message(52, "ann@pc", "hello?"));
     assert_eq!(auto_replies(&out, "10.0.0.2"), ["at lunch"]);
-    desk.ask(Request::Back);
+    change(&mut desk, Request::Back);
     desk.pass(ms(61_000));
     let out = written(&mut desk, "10.0.0.2", &message(53, "ann@pc", "back?"));
     assert!(auto_replies(&out, "10.0.0.2").is_empty());
@@ -151,7 +166,8 @@ fn two_that_are_away_do_not_answer_each_other_for_ever() {
 fn without_a_store_the_reply_leaves_at_once() {
     let mut desk = Desk::with(|config| config.keeps = false);
     desk.hear("10.0.0.2", official(3, 1, "ann@pc", "Ann"));
-    away(&mut desk, "at lunch");
+    let (reply, _) = desk.ask(Request::Away { text: "at lunch".to_owned() });
+    assert_eq!(reply, Reply::Done);
     let out = desk.hear("10.0.0.2", message(50, "ann@pc", "hungry? the others are waiting"));
     assert_eq!(auto_replies(&out, "10.0.0.2"), ["at lunch"]);
 }
@@ -203,7 +219,7 @@ fn absence_and_program_are_told_to_whoever_asks() {
     for word in [0x50 | AUTO, 0x50 | 0x400, 0x40 | AUTO] {
         assert_eq!(asked(&mut desk, word), None, "{word:#x}");
     }
-    desk.ask(Request::Back);
+    change(&mut desk, Request::Back);
     let answer = text(asked(&mut desk, 0x50));
     assert_eq!(answer, (Command::SENDABSENCEINFO, "Not Absence mode".into()));
 }

@@ -9,11 +9,9 @@ use tokio::time::timeout;
 
 use crate::cli::client::Client;
 use crate::cli::error::{CliError, Exit};
-use crate::cli::output::Feed;
-use crate::cli::pick::{self, Rules};
 use crate::cli::wish::Wish;
 use crate::cli::{OwnGroup, duration, text};
-use crate::node::{Reply, Request, Target};
+use crate::node::{Reply, Request};
 
 use manner::Manner;
 use report::Report;
@@ -89,8 +87,8 @@ impl Args {
         client: &mut Client,
         text: String,
     ) -> Result<Exit, CliError> {
-        let feed = Feed::new(client.style())?;
-        let to = self.recipients(client).await?;
+        let feed = client.feed().await?;
+        let to = client.resolve(self.whos(), self.yes).await?;
         let timeout_ms = u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX);
         let check = !self.no_receipt;
         let wishes = self.manner.wishes();
@@ -108,20 +106,6 @@ impl Args {
         client.waits_for(None);
         end?;
         report.close().await
-    }
-
-    /// Everybody meant, or an error and nobody.
-    async fn recipients(&self, client: &mut Client) -> Result<Vec<Target>, CliError> {
-        let whos = self.whos();
-        // A node that just started knows nobody yet; it meets addresses by itself.
-        let by_name = whos.iter().any(|who| !pick::is_address(who));
-        let peers = if client.is_owner() && by_name {
-            client.roll_call(None).await?
-        } else {
-            client.peers().await?
-        };
-        let rules = Rules { port: client.port(), every_match: self.yes };
-        Ok(pick::pick(whos, &peers, rules)?)
     }
 }
 
