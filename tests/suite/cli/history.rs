@@ -138,7 +138,7 @@ fn a_sent_message_tells_its_receipt_and_every_field_is_described() {
     let _node = bob.start(&["node"]);
     up_by_status(&bob);
     me.run(&["send", "bob", "hello"]).code(0);
-    me.run(&["send", "127.8.0.99", "--timeout", "100ms", "--", "nobody hears"]).code(1);
+    me.run(&["send", "127.8.0.99", "--timeout", "2s", "--", "nobody hears"]).code(1);
     let lines = me.run(&["history", "--json"]).code(0).lines();
     assert_eq!(texts(&lines), ["hello", "nobody hears"]);
     assert_eq!(lines[0]["receipt"]["outcome"], "confirmed");
@@ -155,10 +155,7 @@ fn a_sent_message_tells_its_receipt_and_every_field_is_described() {
     assert_eq!(described, keys(&exported[0]));
 
     let words = me.run(&["history"]).code(0).out;
-    assert!(
-        !words.contains("* confirmed") && words.contains("not confirmed after 1 try"),
-        "{words}"
-    );
+    assert!(!words.contains("* confirmed") && words.contains("not confirmed after"), "{words}");
     let words = me.run(&["history", "-v"]).code(0).out;
     assert!(words.contains("confirmed after"), "{words}");
 }
@@ -171,10 +168,9 @@ fn an_export_comes_back_whole() {
     up_by_status(&me);
     bob.run(&["send", "me", "line one\nline two 谢谢 \u{1b}[31m"]).code(0);
     bob.run(&["broadcast", "to all"]).code(0);
-    me.run(&["send", "127.8.0.99", "--timeout", "100ms", "--", "nobody hears"]).code(1);
     until("the broadcast", || me.run(&["history", "to all"]).out.contains("to all"));
     let done = me.run(&["history", "--export", "all.jsonl"]).code(0);
-    assert!(done.err.contains("3 messages written to all.jsonl"), "{done:?}");
+    assert!(done.err.contains("2 messages written to all.jsonl"), "{done:?}");
     let mode = std::os::unix::fs::PermissionsExt::mode(
         &std::fs::metadata(me.path("all.jsonl")).expect("it is there").permissions(),
     );
@@ -182,13 +178,13 @@ fn an_export_comes_back_whole() {
 
     other.write("all.jsonl", me.read("all.jsonl").as_bytes());
     let done = other.run(&["history", "--import", "all.jsonl"]).code(0);
-    assert!(done.err.contains("3 messages imported, 0 were there already"), "{done:?}");
+    assert!(done.err.contains("2 messages imported, 0 were there already"), "{done:?}");
     let done = other.run(&["history", "--import", "all.jsonl"]).code(0);
-    assert!(done.err.contains("0 messages imported, 3 were there already"), "{done:?}");
+    assert!(done.err.contains("0 messages imported, 2 were there already"), "{done:?}");
     // There and back: it is known where it came from, too.
     let back = other.run(&["history", "--export", "-"]).code(0).out;
     let done = me.run_with(&["history", "--import", "-"], back.as_bytes()).code(0);
-    assert!(done.err.contains("0 messages imported, 3 were there already"), "{done:?}");
+    assert!(done.err.contains("0 messages imported, 2 were there already"), "{done:?}");
     // The same, but for its place in the one event stream.
     let lines = |text: &str| -> Vec<Value> {
         let line = |line: &str| {
@@ -243,28 +239,28 @@ fn the_charset_of_what_was_received_can_be_mended() {
     let (me, stranger) = (lan.home("me"), lan.stranger());
     let _node = me.start(&["node"]);
     up_by_status(&me);
-    let (big5, _, _) = encoding_rs::BIG5.encode("早安，會議改到下午");
+    let (korean, _, _) = encoding_rs::EUC_KR.encode("안녕하세요 회의");
     let send = |number: u64, text: &[u8]| {
-        let head = format!("1:{number}:chen:taipei:32:");
+        let head = format!("1:{number}:park:seoul:32:");
         stranger.send(&[head.as_bytes(), text].concat(), me.addr);
     };
-    send(1_795_000_001, &big5);
+    send(1_795_000_001, &korean);
     send(1_795_000_002, b"plain ASCII");
     until("both", || me.run(&["history", "--json"]).lines().len() == 2);
-    assert_eq!(me.run(&["history", "會議"]).code(0).out, "", "read as GBK");
-    let fix = ["history", "--with", "chen@taipei", "--charset", "big5"];
+    assert_eq!(me.run(&["history", "회의"]).code(0).out, "", "read as GBK");
+    let fix = ["history", "--with", "park@seoul", "--charset", "euc-kr"];
     let done = me.run(&fix).code(0);
-    assert!(done.out.contains("  + 早安，會議改到下午\n"), "{done:?}");
+    assert!(done.out.contains("  + 안녕하세요 회의\n"), "{done:?}");
     assert!(done.err.contains("1 of 2 messages would read so; --fix"), "{done:?}");
-    assert_eq!(me.run(&["history", "會議"]).code(0).out, "", "nothing is changed yet");
+    assert_eq!(me.run(&["history", "회의"]).code(0).out, "", "nothing is changed yet");
     let lines = me.run(&[&fix[..], &["--json", "--fix"]].concat()).code(0).lines();
     Page::read().describes("object", "reread", lines[0].as_object().expect("an object"));
-    let found = me.run(&["history", "--json", "會議"]).code(0).lines();
-    assert_eq!(texts(&found), ["早安，會議改到下午"]);
+    let found = me.run(&["history", "--json", "회의"]).code(0).lines();
+    assert_eq!(texts(&found), ["안녕하세요 회의"]);
     assert_eq!(
         (&found[0]["charset"], &found[0]["charset_sure"]),
-        (&"big5".into(), &"pinned".into())
+        (&"euc-kr".into(), &"pinned".into())
     );
     let done = me.run(&[&fix[..], &["--fix"]].concat()).code(0);
-    assert!(done.err.contains("none of 2 messages reads differently in big5"), "{done:?}");
+    assert!(done.err.contains("none of 2 messages reads differently in euc-kr"), "{done:?}");
 }
