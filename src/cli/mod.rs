@@ -12,6 +12,7 @@ mod logging;
 mod open;
 pub mod output;
 pub mod pick;
+mod seen;
 mod signals;
 mod text;
 mod who;
@@ -229,10 +230,12 @@ impl Cli {
             Command::Node(args) => {
                 attend(globals, args.wish(), async |client| args.run(client).await)
             }
-            Command::History(args) => {
-                let wish = command::history::Args::wish();
-                attend(globals, wish, async |client| args.run(client).await)
-            }
+            Command::History(args) => match args.opens() {
+                Some((seq, wish)) => attend(globals, wish, async |client| {
+                    command::history::Args::open(seq, client).await
+                }),
+                None => args.run(globals),
+            },
             Command::Away(args) => in_runtime(args.run(globals)),
             Command::Back(args) => in_runtime(args.run(globals)),
             Command::Outbox(args) => match &args.change {

@@ -35,6 +35,7 @@ mod peer;
 mod presence;
 mod reach;
 mod remembered;
+mod reread;
 mod rollcall;
 mod roster;
 mod sealed;
@@ -69,6 +70,7 @@ pub use input::{
     UnixMillis,
 };
 pub use memory::{EpochMemory, Memory, OpenMemory, SealedMemory};
+pub use reread::reread;
 
 use absence::Absence;
 use book::Book;

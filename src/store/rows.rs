@@ -42,13 +42,8 @@ impl<'c> Rows<'c> {
         quota: &'c mut Quota,
     ) -> rusqlite::Result<Self> {
         Ok(Self {
-            message: db.prepare_cached(
-                "INSERT INTO message (id, direction, delivery, at, peer, appearance, addr, epoch,
-                     number, options, text, charset, sure, cut, files, recipients)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
-                 ON CONFLICT (number, peer, epoch) WHERE direction = 'in' DO NOTHING",
-            )?,
-            datagram: db.prepare_cached("INSERT INTO datagram (message, bytes) VALUES (?1, ?2)")?,
+            message: db.prepare_cached(INSERT_MESSAGE)?,
+            datagram: db.prepare_cached(INSERT_DATAGRAM)?,
             event: db.prepare_cached("INSERT INTO event (seq, at, kind) VALUES (?1, ?2, ?3)")?,
             next_seq: last_seq(db)? + 1,
             db,
@@ -88,40 +83,21 @@ impl<'c> Rows<'c> {
     }
 
     fn keep_message(&mut self, message: &MessageRecord) -> rusqlite::Result<SaveResult> {
-        let known = match &message.peer {
+        let rows = match &message.peer {
             Some(view) => Some(self.peers.rows(self.db, view)?),
             None => None,
         };
-        let (peer, appearance) =
-            (known.map(|known| known.peer), known.map(|known| known.appearance));
         let from_stranger =
-            message.direction == Direction::In && known.is_some_and(|known| !known.written);
+            message.direction == Direction::In && rows.is_some_and(|rows| !rows.written);
         if from_stranger && let Some(reason) = self.quota.refuses(message) {
             // What is here already is confirmed again.
-            return if self.has(message, peer)? {
+            return if self.has(message, rows.map(|rows| rows.peer))? {
                 Ok(SaveResult::Repeat)
             } else {
                 Ok(SaveResult::Refused(reason))
             };
         }
-        let kept = self.message.execute(params![
-            self.next_seq,
-            word(message.direction),
-            word(message.delivery),
-            message.at.0,
-            peer,
-            appearance,
-            message.addr.map(|addr| addr.to_string()),
-            message.epoch,
-            message.number.0.cast_signed(),
-            message.options.bits(),
-            message.text,
-            message.charset.charset.name(),
-            word(message.charset.sure),
-            message.cut,
-            i64::try_from(message.files).unwrap_or(i64::MAX),
-            recipients(message)?,
-        ])?;
+        let kept = insert_message(&mut self.message, self.next_seq, rows, message)?;
         if kept == 0 {
             return Ok(SaveResult::Repeat);
         }
@@ -228,6 +204,44 @@ impl<'c> Rows<'c> {
     }
 }
 
+/// A message's row, for [`insert_message`]; a repeat changes nothing.
+pub(super) const INSERT_MESSAGE: &str = "
+    INSERT INTO message (id, direction, delivery, at, peer, appearance, addr, epoch,
+        number, options, text, charset, sure, cut, files, recipients)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
+    ON CONFLICT (number, peer, epoch) WHERE direction = 'in' DO NOTHING";
+
+/// The bytes of a message.
+pub(super) const INSERT_DATAGRAM: &str = "INSERT INTO datagram (message, bytes) VALUES (?1, ?2)";
+
+/// Writes a message's row under `id`, with the rows of its peer and of how that looked. How many
+/// were written: none if it is a repeat.
+pub(super) fn insert_message(
+    insert: &mut CachedStatement<'_>,
+    id: i64,
+    peer: Option<PeerRows>,
+    message: &MessageRecord,
+) -> rusqlite::Result<usize> {
+    insert.execute(params![
+        id,
+        word(message.direction),
+        word(message.delivery),
+        message.at.0,
+        peer.map(|rows| rows.peer),
+        peer.map(|rows| rows.appearance),
+        message.addr.map(|addr| addr.to_string()),
+        message.epoch,
+        message.number.0.cast_signed(),
+        message.options.bits(),
+        message.text,
+        message.charset.charset.name(),
+        word(message.charset.sure),
+        message.cut,
+        i64::try_from(message.files).unwrap_or(i64::MAX),
+        recipients(message)?,
+    ])
+}
+
 /// The rows of peers written to or heard lately, so that a burst does not look them up each time.
 #[derive(Default, Debug)]
 pub(super) struct Peers {
@@ -242,9 +256,9 @@ struct Known {
 
 /// A peer's rows, and whether we ever wrote to it.
 #[derive(Clone, Copy, Debug)]
-struct PeerRows {
-    peer: i64,
-    appearance: i64,
+pub(super) struct PeerRows {
+    pub(super) peer: i64,
+    pub(super) appearance: i64,
     written: bool,
 }
 
@@ -253,7 +267,7 @@ const PEERS_HELD: usize = 1_024;
 
 impl Peers {
     /// The rows of a peer and of how it looks, made if they are not there.
-    fn rows(&mut self, db: &Connection, view: &PeerView) -> rusqlite::Result<PeerRows> {
+    pub(super) fn rows(&mut self, db: &Connection, view: &PeerView) -> rusqlite::Result<PeerRows> {
         if let Some(known) = self.known.get(&view.id).filter(|known| known.view == *view) {
             return Ok(known.rows);
         }
@@ -379,7 +393,7 @@ pub(super) fn read_event(row: &Row<'_>) -> rusqlite::Result<StoredEvent> {
 }
 
 /// All of a message but its bytes.
-fn read_message(
+pub(super) fn read_message(
     row: &Row<'_>,
     at: UnixMillis,
     number: PacketNo,
@@ -465,14 +479,14 @@ fn read_recipients(row: &Row<'_>) -> rusqlite::Result<Recipients> {
 }
 
 /// A variant without fields by its name in machine output: `not_confirmed`.
-fn word(value: impl Serialize) -> String {
+pub(super) fn word(value: impl Serialize) -> String {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(word)) => word,
         _ => String::new(),
     }
 }
 
-fn read_word<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
+pub(super) fn read_word<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
     let word = row.get_ref(column)?.as_str()?;
     T::deserialize(serde::de::value::StrDeserializer::<serde::de::value::Error>::new(word))
         .map_err(|error| unreadable(row, column, error))

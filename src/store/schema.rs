@@ -160,6 +160,26 @@ const STEPS: &[&str] = &[
         queued       INTEGER NOT NULL DEFAULT FALSE
     ) STRICT;
     ",
+    // The history: by time, by words, unread ones.
+    "
+    CREATE INDEX message_at ON message (at, peer);
+
+    -- Pairs of neighbouring characters of the texts (see history/grams.rs), under the message's id.
+    -- Filled behind the messages, up to the one that meta calls indexed.
+    CREATE VIRTUAL TABLE grams USING fts5 (
+        text, content = '', contentless_delete = 1, tokenize = 'ascii'
+    );
+    CREATE TRIGGER message_unindexed AFTER DELETE ON message BEGIN
+        DELETE FROM grams WHERE rowid = old.id;
+    END;
+
+    -- Received messages that somebody has seen, above the one up to which (meta: shown) all were.
+    CREATE TABLE shown (
+        message INTEGER PRIMARY KEY REFERENCES message (id) ON DELETE CASCADE
+    ) STRICT;
+    INSERT INTO meta (key, value)
+    VALUES ('indexed', 0), ('shown', (SELECT coalesce(max(id), 0) FROM message));
+    ",
 ];
 
 /// Brings a store to the schema of this program.

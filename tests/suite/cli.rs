@@ -5,6 +5,7 @@ mod book;
 mod config;
 mod crash;
 mod decode;
+mod history;
 mod lan;
 mod ports;
 mod sealed;

@@ -26,3 +26,5 @@ mod json;
 mod lab;
 #[cfg(feature = "cli")]
 mod store;
+#[cfg(feature = "cli")]
+mod store_history;

@@ -10,6 +10,7 @@ use crate::cli::client::Client;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::open::{self, Untold};
 use crate::cli::output::Feed;
+use crate::cli::seen::{self, Seen};
 use crate::cli::wish::{Role, Wish};
 use crate::cli::{Globals, duration, pick};
 use crate::io::Stamped;
@@ -79,9 +80,11 @@ impl Args {
             present: HashSet::new(),
             left: self.count,
             untold: Untold::default(),
+            seen: (!globals.no_store).then(|| Seen::new(client.paths())),
         };
         if !globals.json {
             client.introduce("Ctrl-C ends");
+            seen::remind(client);
         }
         let end = async {
             match self.span {
@@ -109,6 +112,8 @@ struct Listen<'a> {
     left: Option<u64>,
     /// Senders that do not know yet that we opened their messages.
     untold: Untold,
+    /// What was printed is read.
+    seen: Option<Seen>,
 }
 
 impl Listen<'_> {
@@ -214,6 +219,11 @@ impl Listen<'_> {
             self.feed.event(seq, at, event).await?;
         } else {
             self.feed.human().remember(event);
+        }
+        if let (true, Some(seq), Some(seen)) = (wanted, seq, &self.seen)
+            && matches!(event, Event::Message(m) if m.direction == Direction::In && !m.closed)
+        {
+            seen.note(seq);
         }
         if wanted && matches!(event, Event::Message(m) if m.direction == Direction::In) {
             self.left = self.left.map(|left| left.saturating_sub(1));

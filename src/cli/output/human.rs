@@ -141,7 +141,9 @@ impl Human {
     /// The words for an event, for a terminal of so many columns if it is one.
     pub fn event(&mut self, at: UnixMillis, event: &Event, columns: Option<usize>) -> Rendered {
         let (mark, peer, label, words) = match event {
-            Event::Message(message) => return Rendered::Data(self.message(at, message, columns)),
+            Event::Message(message) => {
+                return Rendered::Data(self.message(at, message, &[], columns));
+            }
             Event::PeerUp { peer } => {
                 self.know(peer);
                 (Mark::System, peer, self.name(peer), format!("is here ({})", about(peer)))
@@ -205,16 +207,23 @@ impl Human {
         message: &MessageEvent,
         columns: Option<usize>,
     ) -> String {
-        let Some(peer) = &message.peer else { return self.message(at, message, columns) };
+        let Some(peer) = &message.peer else { return self.message(at, message, &[], columns) };
         let words = format!("sent a sealed message: feige history --open {id}");
         let who = (&*self.name(peer), peer_colour(&peer.id));
         self.line(at, Mark::System, who, &words, columns)
     }
 
-    fn message(
+    /// From here on the day stands before the first line too, as it must where the past is told.
+    pub fn begin_with_the_day(&mut self) {
+        self.day = Some(NaiveDate::MIN);
+    }
+
+    /// The words for a message, with more notes of ours below its text.
+    pub fn message(
         &mut self,
         at: UnixMillis,
         message: &MessageEvent,
+        more: &[String],
         columns: Option<usize>,
     ) -> String {
         let mark = match (message.direction, message.delivery) {
@@ -243,7 +252,8 @@ impl Human {
             out.push_str(line);
             out.push('\n');
         }
-        let notes = notes(message);
+        let mut notes = notes(message);
+        notes.extend_from_slice(more);
         if !notes.is_empty() {
             self.continuation(&mut out, Mark::System, indent);
             let _ = writeln!(out, "{}", notes.join(", "));

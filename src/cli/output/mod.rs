@@ -133,6 +133,11 @@ impl Printer {
         Self { style: Style::new(globals, Color::Never) }
     }
 
+    /// Writes in this style.
+    pub const fn with(style: Style) -> Self {
+        Self { style }
+    }
+
     /// How it writes.
     pub const fn style(&self) -> Style {
         self.style
