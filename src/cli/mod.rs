@@ -155,6 +155,7 @@ enum Command {
     Back(command::back::Args),
     Alias(command::alias::Args),
     Block(command::block::Args),
+    Outbox(command::outbox::Args),
     Node(command::node::Args),
     Decode(command::decode::Args),
     Demo(command::demo::Args),
@@ -237,6 +238,12 @@ impl Cli {
             },
             Command::Away(args) => in_runtime(args.run(globals)),
             Command::Back(args) => in_runtime(args.run(globals)),
+            Command::Outbox(args) => match &args.change {
+                None => in_runtime(command::outbox::Args::list(globals)),
+                Some(change) => {
+                    attend(globals, change.wish(), async |client| change.run(client).await)
+                }
+            },
             Command::Broadcast(args) => {
                 // Read before the LAN is entered: whoever types slowly is not there meanwhile.
                 let text = args.text()?;

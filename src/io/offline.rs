@@ -31,7 +31,9 @@ fn keep(paths: &Paths, record: Record) -> Result<(), StartError> {
     let results = store.commit(&[(SaveId(0), record)]);
     store.close(numbers.last);
     match results.into_iter().next() {
-        Some((_, SaveResult::Failed(reason))) => Err(StoreError::NotKept { reason }.into()),
+        Some((_, SaveResult::Failed(reason) | SaveResult::Refused(reason))) => {
+            Err(StoreError::NotKept { reason }.into())
+        }
         _ => Ok(()),
     }
 }

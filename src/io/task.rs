@@ -127,6 +127,10 @@ impl Task {
         self.tell_links(now);
         self.disk.submit();
         self.feed_bounces();
+        for note in self.disk.take_notes() {
+            tracing::warn!("{note}");
+            self.notice(now, NoticeCode::StoreNote, note);
+        }
         let granted = self.sockets.receive_buffer();
         tracing::info!(asked = RECEIVE_BUFFER, granted, "receive buffer, bytes");
         if granted < SMALL_BUFFER {

@@ -9,8 +9,8 @@ use super::Parts;
 use super::api::{PeerId, PeerView, Refusal, Reply};
 use super::effect::Record;
 use super::input::{LinkId, RequestId, SaveId, SaveResult, Tick};
+use super::letters::sent_record;
 use super::numbers::Issued;
-use super::outbox::sent_record;
 use super::peer::{Peer, Sighting, charset_of};
 use super::trust::Allowance;
 use super::turn::Turn;
@@ -85,7 +85,7 @@ impl Absence {
         let Some(reply) = self.waiting.remove(&id) else { return };
         match result {
             SaveResult::Kept { .. } => reply.send(turn),
-            SaveResult::Repeat | SaveResult::Failed(_) => {
+            SaveResult::Repeat | SaveResult::Failed(_) | SaveResult::Refused(_) => {
                 self.replied.remove(&reply.peer.id);
             }
         }
@@ -143,7 +143,7 @@ impl Parts {
     ) -> bool {
         let Some((request, away)) = self.absence.changing.remove(&id) else { return false };
         let reply = match result {
-            SaveResult::Failed(reason) => {
+            SaveResult::Failed(reason) | SaveResult::Refused(reason) => {
                 Reply::Refused(Refusal::NotKept { reason: reason.clone() })
             }
             SaveResult::Kept { .. } | SaveResult::Repeat => {

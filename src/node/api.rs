@@ -4,11 +4,12 @@
 //! describes every field. Adding a field is allowed, changing or removing one is not.
 
 mod envelopes;
+mod outbox;
+mod peer;
 mod people;
 mod wishes;
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,65 +17,12 @@ pub use people::Alias;
 
 use super::effect::Outcome;
 use super::input::{Bounce, Link, UnixMillis};
-use crate::wire::{Charset, PacketNo, Sure};
+use crate::wire::{Charset, PacketNo, Recipient, Sure};
 pub use envelopes::Told;
+pub use outbox::{Waiting, WaitingState};
+pub(crate) use peer::without_title;
+pub use peer::{PeerId, PeerView};
 pub use wishes::Wishes;
-
-/// A peer's identity, above its addresses: `user@host`, with `#` and the 12 hex digits of its
-/// version field where it has one, and with `!` and its address where two people share all that.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct PeerId(pub Arc<str>);
-
-/// A peer as faces see it: the same object in every event.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct PeerView {
-    /// Identity.
-    pub id: PeerId,
-    /// Nickname; the log-on name if it announced none.
-    pub nick: String,
-    /// Log-on name.
-    pub user: String,
-    /// Computer name.
-    pub host: String,
-    /// Group; empty if none.
-    pub group: String,
-    /// The address it was last heard from.
-    pub addr: IpAddr,
-    /// Its port there.
-    pub port: u16,
-    /// Every address it is known at, the one above first.
-    pub addrs: Vec<SocketAddr>,
-    /// Family of clients: `feige`, `ipmsg`, `feiq`, `iptux`.
-    pub dialect: String,
-    /// Charset of its texts, if it is known.
-    pub charset: Option<Charset>,
-    /// How sure that is.
-    pub charset_sure: Option<Sure>,
-    /// Version it announced, in the words of its dialect.
-    pub version: Option<String>,
-    /// Whether it says that its user is away.
-    pub absent: bool,
-    /// Fingerprint of its key.
-    pub fingerprint: Option<String>,
-}
-
-impl PeerView {
-    /// The nickname without the word in brackets that clients put behind it while their user is
-    /// away: `Ali[lunch]` is Ali (wire reference, 4.3).
-    pub fn untitled_nick(&self) -> &str {
-        without_title(&self.nick, self.absent)
-    }
-}
-
-/// `nick` without what stands in brackets at its end, if its owner is away.
-pub(crate) fn without_title(nick: &str, absent: bool) -> &str {
-    let bare = nick.strip_suffix(']').and_then(|rest| rest.rsplit_once('['));
-    match bare.filter(|_| absent) {
-        Some((bare, _)) if !bare.trim_end().is_empty() => bare.trim_end(),
-        _ => nick,
-    }
-}
 
 /// What a face asks of the node.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -92,8 +40,8 @@ pub enum Request {
         text: String,
     },
     /// A message. Answered by [`Reply::Sent`], or by [`Reply::Refused`] and nothing is sent to
-    /// anybody. Each recipient then ends in exactly one [`Event::Receipt`] or [`Event::Failed`]
-    /// (with `check` off: in [`Event::Failed`] or nothing).
+    /// anybody. Each recipient then ends in exactly one [`Event::Receipt`], [`Event::Delivered`] or
+    /// [`Event::Failed`] (with `check` off: in [`Event::Failed`] or nothing).
     Send {
         /// To whom.
         to: Vec<Target>,
@@ -109,6 +57,14 @@ pub enum Request {
     },
     /// Stop waiting for the receipts of this message. Answered by [`Reply::Done`].
     Cancel {
+        /// Its number.
+        number: PacketNo,
+    },
+    /// What has not ended yet of messages of ours. Answered by [`Reply::Outbox`].
+    Outbox,
+    /// Send a queued message now, whether or not its recipients have appeared. Answered by
+    /// [`Reply::Done`].
+    Retry {
         /// Its number.
         number: PacketNo,
     },
@@ -172,6 +128,8 @@ pub enum Target {
     Peer(PeerId),
     /// An address that need not be known.
     Addr(SocketAddr),
+    /// A peer as it was when it was there; for a message that waits for it ([`Wishes::later`]).
+    Gone(Box<PeerView>),
 }
 
 /// What the node answers.
@@ -215,6 +173,11 @@ pub enum Reply {
         aliases: Vec<Alias>,
         /// Peers we are deaf to, as they were when they were blocked.
         blocks: Vec<PeerView>,
+    },
+    /// To [`Request::Outbox`], in the order of writing.
+    Outbox {
+        /// What waits, one for each recipient.
+        waiting: Vec<Waiting>,
     },
     /// To [`Request::Status`].
     Status(Box<Status>),
@@ -292,6 +255,9 @@ pub enum Refusal {
     /// There is no room for more.
     #[error("there is room for 4,096 aliases and 4,096 blocks, and no more")]
     BookFull,
+    /// Sent later means kept until then, and this node keeps nothing.
+    #[error("this node keeps nothing on disk, so nothing can be sent later")]
+    KeepsNothing,
     /// Too many messages wait for receipts.
     #[error("too many messages are waiting for receipts")]
     Busy,
@@ -344,13 +310,35 @@ pub enum Event {
         /// From the first datagram to the receipt, milliseconds.
         rtt_ms: f64,
     },
+    /// A message of ours is kept until its recipient appears. Stored.
+    Queued {
+        /// Our number of the message.
+        number: PacketNo,
+        /// The recipient.
+        peer: PeerView,
+        /// Datagrams sent until then.
+        tries: u32,
+        /// When it is given up.
+        expires_at: UnixMillis,
+    },
+    /// A recipient confirmed a message of ours that had been queued. Stored.
+    Delivered {
+        /// Our number of the message.
+        number: PacketNo,
+        /// The recipient.
+        peer: PeerView,
+        /// Datagrams sent until then by the node that runs.
+        tries: u32,
+        /// From the writing of the message to its receipt, milliseconds.
+        waited_ms: u64,
+    },
     /// A message of ours ended without a receipt. Stored.
     Failed {
         /// Our number of the message.
         number: PacketNo,
         /// The recipient.
         peer: PeerView,
-        /// How it ended: `not_confirmed`, `not_sent` or `cancelled`.
+        /// How it ended: `not_confirmed`, `not_sent`, `cancelled` or `expired`.
         outcome: Outcome,
         /// Datagrams sent.
         tries: u32,
@@ -418,6 +406,11 @@ pub enum NoticeCode {
     StoreFailed,
     /// The store takes messages again.
     StoreRecovered,
+    /// How the store works here, where that is not as usual.
+    StoreNote,
+    /// A stranger's message was not kept and gets no receipt: strangers filled their share of the
+    /// day, or the disk has little room.
+    Quota,
     /// Messages were dropped without a receipt because an address sent too many.
     Flood,
     /// The kernel granted a small receive buffer.
@@ -484,6 +477,15 @@ pub struct MessageEvent {
     pub cut: bool,
     /// Files on offer: how many.
     pub files: usize,
+    /// It went to several people.
+    #[serde(default)]
+    pub several: bool,
+    /// To whom, as far as the sender's client says; the first one is us.
+    #[serde(default)]
+    pub recipients: Vec<Recipient>,
+    /// There may be more recipients than these: the list is as long as such a list gets.
+    #[serde(default)]
+    pub recipients_cut: bool,
 }
 
 /// How the node is.
@@ -515,6 +517,9 @@ pub struct Status {
     pub links: Vec<Link>,
     /// Peers known now.
     pub peers: usize,
+    /// Why the store takes no messages just now; none while it does.
+    #[serde(default)]
+    pub store_trouble: Option<String>,
     /// Messages that wait for receipts, counted by recipient.
     pub waiting: usize,
     /// Counters since the start.

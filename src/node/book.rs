@@ -166,7 +166,7 @@ impl Parts {
         result: &SaveResult,
     ) -> bool {
         let Some((request, change)) = self.book.saving.remove(&id) else { return false };
-        if let SaveResult::Failed(reason) = result {
+        if let SaveResult::Failed(reason) | SaveResult::Refused(reason) = result {
             let refusal = Refusal::NotKept { reason: reason.clone() };
             turn.reply(request, Reply::Refused(refusal));
             return true;
@@ -183,6 +183,7 @@ impl Parts {
             BookRecord::Named(Alias { name, target }) => {
                 let whom = match &target {
                     Target::Peer(id) => self.called(id),
+                    Target::Gone(peer) => peer.nick.clone(),
                     Target::Addr(addr) => addr.to_string(),
                 };
                 let text = format!("{name} stands for {whom}");

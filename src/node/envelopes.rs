@@ -110,7 +110,7 @@ impl Envelopes {
                 shown(seq, &message, self.tell(turn, (roster, links), &message))
             }
             SaveResult::Repeat => shown(seq, &message, false),
-            SaveResult::Failed(reason) => {
+            SaveResult::Failed(reason) | SaveResult::Refused(reason) => {
                 Reply::Refused(Refusal::StaysClosed { reason: reason.clone() })
             }
         };

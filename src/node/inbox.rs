@@ -126,7 +126,7 @@ impl Inbox {
         match result {
             SaveResult::Kept { .. } => turn.base.counters.messages += 1,
             SaveResult::Repeat => turn.base.counters.repeats += 1,
-            SaveResult::Failed(_) => {
+            SaveResult::Failed(_) | SaveResult::Refused(_) => {
                 // Its sender gets no receipt and tries again: then it is new.
                 self.seen.remove(&key);
                 return true;
@@ -197,6 +197,8 @@ fn keep(
         cut: body.cut,
         files: body.files.files.len(),
         raw: Arc::from(seen.bytes),
+        recipients: body.recipients.clone(),
+        open: None,
     };
     let event = record.event();
     if !turn.base.keeps {

@@ -113,8 +113,10 @@ pub enum SaveResult {
     },
     /// The store has this message already; it was kept once and stays so.
     Repeat,
-    /// Not kept; the reason, for people.
+    /// Not kept: the store cannot write now; the reason, for people.
     Failed(String),
+    /// Not kept: a cap on what strangers may make us keep; the reason, for people. The store works.
+    Refused(String),
 }
 
 /// Everything that can happen to a node.

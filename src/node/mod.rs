@@ -51,22 +51,25 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 /// Values of the wire that this vocabulary is made of, for those who do not speak to the wire.
-pub use crate::wire::{Charset, Office, Options, PORT, PacketNo, Sure, Verdict};
+pub use crate::wire::{
+    Charset, Office, Options, PORT, PacketNo, Recipient, Recipients, Sure, Verdict,
+};
 pub use api::{
     Alias, Counters, Delivery, Direction, DownReason, Event, MessageEvent, NoticeCode, PeerId,
-    PeerView, Refusal, Reply, Request, ShellStatus, Status, Target, Told, Wishes,
+    PeerView, Refusal, Reply, Request, ShellStatus, Status, Target, Told, Waiting, WaitingState,
+    Wishes,
 };
 pub use config::{Config, Identity, Network, NumberStart, Policy};
 pub use effect::{
-    BookRecord, Effect, MessageRecord, OpenedRecord, Outcome, OutcomeRecord, ReadRecord, Record,
-    RosterRecord, SeenPeer, Transmit,
+    BookRecord, Effect, MessageRecord, Open, OpenedRecord, Outcome, OutcomeRecord, ReadRecord,
+    Record, RosterRecord, SeenPeer, Transmit,
 };
 pub use handover::Handover;
 pub use input::{
     Bounce, Input, Ipv4Net, Link, LinkId, Now, Recalled, RequestId, SaveId, SaveResult, Tick,
     UnixMillis,
 };
-pub use memory::{EpochMemory, Memory, SealedMemory};
+pub use memory::{EpochMemory, Memory, OpenMemory, SealedMemory};
 pub use reread::reread;
 
 use absence::Absence;
@@ -165,7 +168,8 @@ impl Node {
                 numbers,
                 counters: Counters::default(),
                 next_save: 0,
-                store_fails: false,
+                store_fails: None,
+                told_quota: None,
                 remembered: Remembered::default(),
             },
             last: Now::default(),
@@ -177,7 +181,7 @@ impl Node {
     /// [`Node::resume`] too.
     pub fn remember(&mut self, now: Now, memory: Memory) {
         self.last = now;
-        let Memory { epochs, aliases, blocks, sealed, away } = memory;
+        let Memory { epochs, aliases, blocks, sealed, away, open } = memory;
         self.parts.inbox.epochs.remember(epochs);
         self.parts.book.remember(aliases, blocks);
         for SealedMemory { number, peer } in sealed {
@@ -188,6 +192,8 @@ impl Node {
         if away.is_some() {
             self.base.own.away = away;
         }
+        let mut turn = Turn::new(now, &mut self.base);
+        self.parts.outbox.remember(&mut turn, open);
     }
 
     /// What the next owner of the port needs.
@@ -325,6 +331,7 @@ impl Parts {
             presence.entered(turn, roster, seen, met);
         }
         self.write_to(turn, seen.from);
+        self.write_late(turn, met.peer);
     }
 
     fn message(
@@ -416,6 +423,11 @@ impl Parts {
                 self.outbox.cancel(turn, &self.roster, number);
                 Reply::Done
             }
+            Request::Outbox => Reply::Outbox { waiting: self.outbox.views(&self.roster) },
+            Request::Retry { number } => {
+                self.retry(turn, number);
+                Reply::Done
+            }
             Request::Rename { nick, group } => {
                 let identity = &mut turn.base.own.identity;
                 if identity.nick != nick || identity.group != group {
@@ -463,6 +475,7 @@ impl Parts {
             since,
             links: self.links.iter().cloned().collect(),
             peers: self.roster.len(),
+            store_trouble: turn.base.store_fails.clone(),
             waiting: self.outbox.len(),
             counters: turn.base.counters,
             shell: None,
@@ -489,7 +502,7 @@ impl Parts {
 
     fn saved(&mut self, turn: &mut Turn<'_>, id: SaveId, result: &SaveResult) {
         turn.note_store(result);
-        let kept = !matches!(result, SaveResult::Failed(_));
+        let kept = !matches!(result, SaveResult::Failed(_) | SaveResult::Refused(_));
         let Self { inbox, outbox, envelopes, absence, roster, links, .. } = self;
         absence.reply_to(turn, id, result);
         if inbox.saved(turn, id, result)
@@ -527,6 +540,7 @@ impl Parts {
             Timer::Remember => remembered::write_down(turn, roster, false),
             Timer::Probe(addr) => presence.probe_due(turn, roster, links, addr),
             Timer::FirstTries => outbox.send_next(turn, roster, links),
+            Timer::Seek => self.seek(turn),
             Timer::Send(no) => match outbox.due(turn, roster, links, no) {
                 Due::Done => {}
                 Due::Write => self.write(turn, no),
@@ -541,6 +555,9 @@ impl Parts {
 
     /// Says goodbye to everybody, and ends what still waits.
     fn leave(&mut self, turn: &mut Turn<'_>) {
+        for no in self.outbox.unwritten() {
+            self.write(turn, no);
+        }
         let Self { roster, presence, links, outbox, .. } = self;
         outbox.close(turn, roster);
         remembered::write_down(turn, roster, true);

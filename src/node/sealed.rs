@@ -82,7 +82,7 @@ impl Sealed {
     /// A record came back from the store. Whether it was a reading.
     pub(crate) fn saved(&mut self, max: usize, id: SaveId, result: &SaveResult) -> bool {
         let Some(unopened) = self.saving.remove(&id) else { return false };
-        if let SaveResult::Failed(_) = result {
+        if let SaveResult::Failed(_) | SaveResult::Refused(_) = result {
             // The notice got no answer and is repeated: then it is news again.
             self.add(max, unopened);
         }

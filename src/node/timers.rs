@@ -34,6 +34,8 @@ pub(crate) enum Timer {
     Send(SendNo),
     /// A read notice of ours was not answered in time.
     ReadNotice(PacketNo),
+    /// Those for whom messages are kept are looked for.
+    Seek,
 }
 
 /// At most one deadline for each [`Timer`].

@@ -15,9 +15,9 @@ pub use pen::{Arrival, Import, Pen, Reread};
 
 pub(super) use index::{index_some, is_behind};
 
-use super::rows::{read_message, read_view, read_word};
+use super::rows::{read_message, read_word};
 use super::{Reader, StoreError};
-use crate::node::{Bounce, Event, MessageRecord, Outcome, PacketNo, PeerId, PeerView, UnixMillis};
+use crate::node::{Bounce, Event, MessageRecord, Outcome, PacketNo, PeerId, UnixMillis};
 
 /// Which messages.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -81,6 +81,8 @@ pub struct Fate {
     pub rtt_ms: Option<f64>,
     /// What the network said last.
     pub hint: Option<Bounce>,
+    /// From its writing to its receipt, milliseconds, of one that was queued.
+    pub waited_ms: Option<u64>,
 }
 
 /// When a sealed message of ours was read.
@@ -135,18 +137,6 @@ impl Reader {
         })
     }
 
-    /// Everybody that messages came from or went to, as they looked the last time.
-    pub fn correspondents(&self) -> Result<Vec<PeerView>, StoreError> {
-        self.read(|db| {
-            // Of the columns beside it, max() gives those of its row.
-            let views = db
-                .prepare_cached("SELECT view, max(id) FROM appearance GROUP BY peer")?
-                .query_map((), read_view)?
-                .collect::<rusqlite::Result<Vec<_>>>()?;
-            Ok(views.into_iter().flatten().collect())
-        })
-    }
-
     /// Received messages that nobody has seen yet: how many.
     pub fn unread(&self) -> Result<u64, StoreError> {
         self.read(|db| {
@@ -170,8 +160,8 @@ const UNREAD: &str = "(m.id > (SELECT value FROM meta WHERE key = 'shown')
 static ENTRY: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
     format!(
         "SELECT m.id, m.at, m.number, a.view, m.direction, m.delivery, m.addr, m.epoch, m.options,
-             m.text, m.charset, m.sure, m.cut, m.files, {CLOSED} AS closed, {UNREAD} AS unread,
-             o.at AS settled, o.outcome, o.tries, o.rtt_ms, o.hint, r.at AS read, r.discarded
+             m.text, m.charset, m.sure, m.cut, m.files, m.recipients, {CLOSED} AS closed, {UNREAD} AS unread,
+             o.at AS settled, o.outcome, o.tries, o.rtt_ms, o.hint, o.waited_ms, r.at AS read, r.discarded
          FROM message AS m
          LEFT JOIN appearance AS a ON a.id = m.appearance
          LEFT JOIN outcome AS o ON o.id = (SELECT max(id) FROM outcome WHERE message = m.id)
@@ -198,6 +188,7 @@ fn read_entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
                 rusqlite::types::ValueRef::Null => None,
                 _ => Some(read_word(row, "hint")?),
             },
+            waited_ms: row.get::<_, Option<i64>>("waited_ms")?.map(i64::cast_unsigned),
         }),
         None => None,
     };

@@ -1,6 +1,6 @@
 //! Reading the store beside its owner: a connection of its own that never writes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
@@ -46,8 +46,7 @@ impl Reader {
     ///
     /// [`StoreError::Missing`] if nothing was stored yet, [`StoreError::Older`],
     /// [`StoreError::Newer`] or [`StoreError::NotOurs`] if it cannot be understood,
-    /// [`StoreError::Database`] if it cannot be read (also where its owner had to lock it for
-    /// itself, see [`Store::notes`](super::Store::notes)).
+    /// [`StoreError::Database`] if it cannot be read.
     pub fn open(paths: &Paths) -> Result<Self, StoreError> {
         let path = paths.db.clone();
         if !path.exists() {
@@ -101,6 +100,14 @@ impl Reader {
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
         read(&self.db).map_err(StoreError::database("read", &self.path))
+    }
+
+    pub(super) fn db(&self) -> &Connection {
+        &self.db
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// How much is stored.

@@ -11,11 +11,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::numbers::Numbers;
-use super::people;
+use super::quota::Quota;
 use super::reader::StoredEvent;
+use super::{outbox, people};
 use crate::node::{
-    Charset, Event, MessageRecord, Options, OutcomeRecord, PacketNo, PeerId, PeerView, ReadRecord,
-    Record, SaveResult, UnixMillis, Verdict,
+    Charset, Direction, Event, MessageRecord, Options, Outcome, OutcomeRecord, PacketNo, PeerId,
+    PeerView, ReadRecord, Recipients, Record, SaveResult, UnixMillis, Verdict,
 };
 
 /// Writes the records of one transaction.
@@ -23,6 +24,7 @@ pub(super) struct Rows<'c> {
     db: &'c Connection,
     peers: &'c mut Peers,
     numbers: &'c mut Numbers,
+    quota: &'c mut Quota,
     message: CachedStatement<'c>,
     datagram: CachedStatement<'c>,
     event: CachedStatement<'c>,
@@ -37,6 +39,7 @@ impl<'c> Rows<'c> {
         db: &'c Connection,
         peers: &'c mut Peers,
         numbers: &'c mut Numbers,
+        quota: &'c mut Quota,
     ) -> rusqlite::Result<Self> {
         Ok(Self {
             message: db.prepare_cached(INSERT_MESSAGE)?,
@@ -46,6 +49,7 @@ impl<'c> Rows<'c> {
             db,
             peers,
             numbers,
+            quota,
         })
     }
 
@@ -79,27 +83,58 @@ impl<'c> Rows<'c> {
     }
 
     fn keep_message(&mut self, message: &MessageRecord) -> rusqlite::Result<SaveResult> {
-        let rows = match &message.peer {
+        let known = match &message.peer {
             Some(view) => Some(self.peers.rows(self.db, view)?),
             None => None,
         };
-        let kept = insert_message(&mut self.message, self.next_seq, rows, message)?;
+        let from_stranger =
+            message.direction == Direction::In && known.is_some_and(|known| !known.written);
+        if from_stranger && let Some(reason) = self.quota.refuses(message) {
+            // What is here already is confirmed again.
+            return if self.has(message, known.map(|known| known.peer))? {
+                Ok(SaveResult::Repeat)
+            } else {
+                Ok(SaveResult::Refused(reason))
+            };
+        }
+        let kept = insert_message(&mut self.message, self.next_seq, known, message)?;
         if kept == 0 {
             return Ok(SaveResult::Repeat);
         }
         self.datagram.execute((self.next_seq, &message.raw[..]))?;
+        if from_stranger {
+            self.quota.count(message);
+        }
+        if let Some(view) = message.peer.as_ref().filter(|_| message.direction == Direction::Out) {
+            self.peers.note_written(self.db, view)?;
+        }
+        if let Some(open) = message.open {
+            outbox::open(self.db, self.next_seq, open)?;
+        }
         self.announce(message.at, "message")
     }
 
+    /// Whether a received message is here already.
+    fn has(&self, message: &MessageRecord, peer: Option<i64>) -> rusqlite::Result<bool> {
+        self.db
+            .prepare_cached(
+                "SELECT 1 FROM message
+                 WHERE direction = 'in' AND number = ?1 AND peer = ?2 AND epoch = ?3",
+            )?
+            .exists((message.number.0.cast_signed(), peer, message.epoch))
+    }
+
     fn keep_outcome(&mut self, outcome: &OutcomeRecord) -> rusqlite::Result<SaveResult> {
-        let (peer, appearance) = self.peers.rows(self.db, &outcome.peer)?;
+        let PeerRows { peer, appearance, .. } = self.peers.rows(self.db, &outcome.peer)?;
+        // Written to an address, and this is who was there.
+        self.peers.note_written(self.db, &outcome.peer)?;
         let number = outcome.number.0.cast_signed();
         let message = self.sent_message(outcome.number, peer, &outcome.peer)?;
         self.db
             .prepare_cached(
                 "INSERT INTO outcome (id, message, at, number, appearance, outcome, tries, rtt_ms,
-                     hint)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                     hint, waited_ms, expires)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
             )?
             .execute(params![
                 self.next_seq,
@@ -111,7 +146,14 @@ impl<'c> Rows<'c> {
                 outcome.tries,
                 outcome.rtt_ms,
                 outcome.hint.map(word),
+                outcome.waited_ms.map(u64::cast_signed),
+                outcome.expires.map(|expires| expires.0),
             ])?;
+        match (message, outcome.outcome) {
+            (Some(message), Outcome::Queued) => outbox::queue(self.db, message)?,
+            (Some(message), _) => outbox::close(self.db, message)?,
+            (None, _) => {}
+        }
         self.announce(outcome.at, "outcome")
     }
 
@@ -150,23 +192,23 @@ impl<'c> Rows<'c> {
     }
 
     /// Forgets what was learnt since a savepoint that is being rolled back.
-    pub(super) fn roll_back(&mut self, next_seq: i64, numbers: Numbers) {
+    pub(super) fn roll_back(&mut self, (next_seq, numbers, quota): (i64, Numbers, Quota)) {
         self.next_seq = next_seq;
-        *self.numbers = numbers;
+        (*self.numbers, *self.quota) = (numbers, quota);
         self.peers.forget();
     }
 
     /// For [`Rows::roll_back`].
-    pub(super) fn mark(&self) -> (i64, Numbers) {
-        (self.next_seq, *self.numbers)
+    pub(super) fn mark(&self) -> (i64, Numbers, Quota) {
+        (self.next_seq, *self.numbers, *self.quota)
     }
 }
 
 /// A message's row, for [`insert_message`]; a repeat changes nothing.
 pub(super) const INSERT_MESSAGE: &str = "
     INSERT INTO message (id, direction, delivery, at, peer, appearance, addr, epoch,
-        number, options, text, charset, sure, cut, files)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+        number, options, text, charset, sure, cut, files, recipients)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
     ON CONFLICT (number, peer, epoch) WHERE direction = 'in' DO NOTHING";
 
 /// The bytes of a message.
@@ -177,7 +219,7 @@ pub(super) const INSERT_DATAGRAM: &str = "INSERT INTO datagram (message, bytes) 
 pub(super) fn insert_message(
     insert: &mut CachedStatement<'_>,
     id: i64,
-    peer: Option<(i64, i64)>,
+    peer: Option<PeerRows>,
     message: &MessageRecord,
 ) -> rusqlite::Result<usize> {
     insert.execute(params![
@@ -185,8 +227,8 @@ pub(super) fn insert_message(
         word(message.direction),
         word(message.delivery),
         message.at.0,
-        peer.map(|(peer, _)| peer),
-        peer.map(|(_, appearance)| appearance),
+        peer.map(|rows| rows.peer),
+        peer.map(|rows| rows.appearance),
         message.addr.map(|addr| addr.to_string()),
         message.epoch,
         message.number.0.cast_signed(),
@@ -196,6 +238,7 @@ pub(super) fn insert_message(
         word(message.charset.sure),
         message.cut,
         i64::try_from(message.files).unwrap_or(i64::MAX),
+        recipients(message)?,
     ])
 }
 
@@ -208,7 +251,15 @@ pub(super) struct Peers {
 #[derive(Debug)]
 struct Known {
     view: PeerView,
-    rows: (i64, i64),
+    rows: PeerRows,
+}
+
+/// A peer's rows, and whether we ever wrote to it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PeerRows {
+    pub(super) peer: i64,
+    pub(super) appearance: i64,
+    written: bool,
 }
 
 /// At most this many are held; then all are forgotten and looked up again.
@@ -216,19 +267,16 @@ const PEERS_HELD: usize = 1_024;
 
 impl Peers {
     /// The rows of a peer and of how it looks, made if they are not there.
-    pub(super) fn rows(
-        &mut self,
-        db: &Connection,
-        view: &PeerView,
-    ) -> rusqlite::Result<(i64, i64)> {
+    pub(super) fn rows(&mut self, db: &Connection, view: &PeerView) -> rusqlite::Result<PeerRows> {
         if let Some(known) = self.known.get(&view.id).filter(|known| known.view == *view) {
             return Ok(known.rows);
         }
-        let peer = row_of(
+        let (peer, written) = row_of(
             db,
-            "SELECT id FROM peer WHERE name = ?1",
-            "INSERT INTO peer (name) VALUES (?1) RETURNING id",
+            "SELECT id, written FROM peer WHERE name = ?1",
+            "INSERT INTO peer (name) VALUES (?1) RETURNING id, written",
             (&*view.id.0,),
+            |row| Ok((row.get(0)?, row.get(1)?)),
         )?;
         let json = to_json(view)?;
         let appearance = row_of(
@@ -236,13 +284,25 @@ impl Peers {
             "SELECT id FROM appearance WHERE peer = ?2 AND view = ?1",
             "INSERT INTO appearance (view, peer) VALUES (?1, ?2) RETURNING id",
             (json, peer),
+            |row| row.get(0),
         )?;
         if self.known.len() >= PEERS_HELD {
             self.forget();
         }
-        let rows = (peer, appearance);
+        let rows = PeerRows { peer, appearance, written };
         self.known.insert(view.id.clone(), Known { view: view.clone(), rows });
         Ok(rows)
+    }
+
+    /// We wrote to this peer: it is no stranger any more.
+    fn note_written(&mut self, db: &Connection, view: &PeerView) -> rusqlite::Result<()> {
+        let Some(known) = self.known.get_mut(&view.id).filter(|known| !known.rows.written) else {
+            return Ok(());
+        };
+        known.rows.written = true;
+        db.prepare_cached("UPDATE peer SET written = 1 WHERE id = ?1")?
+            .execute((known.rows.peer,))?;
+        Ok(())
     }
 
     /// Forgets all: a transaction was rolled back, and rows with it.
@@ -251,17 +311,16 @@ impl Peers {
     }
 }
 
-fn row_of<P: rusqlite::Params + Clone>(
+fn row_of<P: rusqlite::Params + Clone, T>(
     db: &Connection,
     select: &str,
     insert: &str,
     params: P,
-) -> rusqlite::Result<i64> {
-    let found =
-        db.prepare_cached(select)?.query_row(params.clone(), |row| row.get(0)).optional()?;
-    match found {
-        Some(id) => Ok(id),
-        None => db.prepare_cached(insert)?.query_row(params, |row| row.get(0)),
+    read: fn(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    match db.prepare_cached(select)?.query_row(params.clone(), read).optional()? {
+        Some(found) => Ok(found),
+        None => db.prepare_cached(insert)?.query_row(params, read),
     }
 }
 
@@ -302,7 +361,8 @@ pub(super) fn write_numbers(db: &Connection, numbers: Numbers) -> rusqlite::Resu
 pub(super) const EVENTS: &str = "
     SELECT e.seq, e.at, e.kind, a.view, coalesce(m.number, o.number, r.number) AS number,
         m.direction, m.delivery, m.addr, m.epoch, m.options, m.text, m.charset, m.sure, m.cut,
-        m.files, o.outcome, o.tries, o.rtt_ms, o.hint, r.discarded, w.at AS opened
+        m.files, m.recipients, o.outcome, o.tries, o.rtt_ms, o.hint, o.waited_ms, o.expires,
+        r.discarded, w.at AS opened
     FROM event AS e
     LEFT JOIN message AS m ON e.kind = 'message' AND m.id = e.seq
     LEFT JOIN outcome AS o ON e.kind = 'outcome' AND o.id = e.seq
@@ -356,6 +416,8 @@ pub(super) fn read_message(
         cut: row.get("cut")?,
         files: usize::try_from(row.get::<_, i64>("files")?).unwrap_or(usize::MAX),
         raw: [].into(),
+        recipients: read_recipients(row)?,
+        open: None,
     })
 }
 
@@ -377,6 +439,8 @@ fn read_outcome(
         tries: row.get("tries")?,
         rtt_ms: row.get("rtt_ms")?,
         hint,
+        waited_ms: row.get::<_, Option<i64>>("waited_ms")?.map(i64::cast_unsigned),
+        expires: row.get::<_, Option<i64>>("expires")?.map(UnixMillis),
     })
 }
 
@@ -397,6 +461,21 @@ pub(super) fn read_json<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rus
 pub(super) fn to_json(value: &impl Serialize) -> rusqlite::Result<String> {
     serde_json::to_string(value)
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+}
+
+/// Who else got a message, as JSON; none where nobody is named.
+fn recipients(message: &MessageRecord) -> rusqlite::Result<Option<String>> {
+    if message.recipients == Recipients::default() {
+        return Ok(None);
+    }
+    to_json(&message.recipients).map(Some)
+}
+
+fn read_recipients(row: &Row<'_>) -> rusqlite::Result<Recipients> {
+    row.get_ref("recipients")?
+        .as_str_or_null()?
+        .map_or(Ok(Recipients::default()), serde_json::from_str)
+        .map_err(|error| unreadable(row, "recipients", error))
 }
 
 /// A variant without fields by its name in machine output: `not_confirmed`.

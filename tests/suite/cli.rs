@@ -3,15 +3,18 @@
 mod away;
 mod book;
 mod config;
+mod crash;
 mod decode;
 mod history;
 mod lan;
 mod ports;
 mod sealed;
+mod send;
+mod stream;
 
 use crate::support::home::Lan;
 
-const COMMANDS: [&[&str]; 19] = [
+const COMMANDS: [&[&str]; 22] = [
     &["history"],
     &["away"],
     &["back"],
@@ -21,6 +24,9 @@ const COMMANDS: [&[&str]; 19] = [
     &["send"],
     &["alias"],
     &["block"],
+    &["outbox"],
+    &["outbox", "cancel"],
+    &["outbox", "retry"],
     &["node"],
     &["node", "status"],
     &["node", "stop"],
@@ -73,6 +79,10 @@ fn the_help_of_send_explains_who_is_meant() {
           --timeout <TIME>  How long to wait for the receipts [default: 30s]
           --no-receipt      Ask for no receipt, and do not wait
           --yes             Write to everybody a pattern matches, also where that are several
+          --later           Keep the message for those who are away, and send it when they appear
+          --expire <TIME>   How long a kept message waits for its recipient; 7 days if nothing is said
+          --sealed          Hide the text until the reader opens it, and hear of that
+          --lock            Seal, and have the reader's messenger ask for its password first
       -h, --help            Print help (see more with '--help')
 
     Global options:
@@ -80,11 +90,11 @@ fn the_help_of_send_explains_who_is_meant() {
       -q, --quiet           No talk on standard error, only errors
       -v, --verbose...      More detail; repeat for more
           --color <WHEN>    Colours on standard output: auto, always, never
-          --group <NAME>    Group that others see
           --port <PORT>     UDP and TCP port
           --bind <ADDR>     Use only the link that owns this address (repeatable)
           --profile <NAME>  Settings, messages and identity of their own under this name [env:
                             FEIGE_PROFILE]
+          --group <NAME>    Group that others see
           --nick <NAME>     Nickname that others see
           --user <NAME>     Log-on name that others see
           --host <NAME>     Computer name that others see
@@ -95,6 +105,7 @@ fn the_help_of_send_explains_who_is_meant() {
       feige send alice 'lunch at noon?'
       feige send alice bob 10.0.0.7 -- the build is green
       df -h | feige send @ops -
+      feige send --later --expire 8h bob 'call me when you are back'
       feige send --timeout 5s 张三 在吗
     ");
 }

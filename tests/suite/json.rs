@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use feige::node::{
     Alias, Bounce, Charset, Counters, Delivery, Direction, DownReason, Event, Ipv4Net, Link,
-    LinkId, MessageEvent, NoticeCode, Outcome, PacketNo, PeerId, PeerView, Refusal, Reply, Request,
-    ShellStatus, Status, Sure, Target, Told, UnixMillis, Wishes,
+    LinkId, MessageEvent, NoticeCode, Outcome, PacketNo, PeerId, PeerView, Recipient, Refusal,
+    Reply, Request, ShellStatus, Status, Sure, Target, Told, UnixMillis, Waiting, WaitingState,
+    Wishes,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -76,6 +77,8 @@ impl Page {
                 "files" => "file",
                 "hosts" => "listed",
                 "aliases" => "alias",
+                "recipients" => "recipient",
+                "results" => "result",
                 other => other,
             };
             let inner = match value {
@@ -149,6 +152,13 @@ fn every_event_is_described() {
             },
             Event::Read { number: PacketNo(1), peer: peer(), discarded: false },
             Event::Told { number: PacketNo(1), peer: peer(), told: Told::Confirmed, tries: 1 },
+            Event::Queued {
+                number: PacketNo(1),
+                peer: peer(),
+                tries: 3,
+                expires_at: UnixMillis(0),
+            },
+            Event::Delivered { number: PacketNo(1), peer: peer(), tries: 1, waited_ms: 90_000 },
             Event::Notice { code: NoticeCode::Links, text: "eth0".into() },
             Event::Lagged { missed: 3 },
         ],
@@ -176,8 +186,11 @@ fn every_request_is_described() {
                     expire_ms: Some(3_600_000),
                     sealed: true,
                     locked: false,
+                    utc_offset_s: Some(28_800),
                 },
             },
+            Request::Outbox,
+            Request::Retry { number: PacketNo(1) },
             Request::Cancel { number: PacketNo(1) },
             Request::Rename { nick: "a".into(), group: "b".into() },
             Request::Open { seq: 418 },
@@ -209,6 +222,17 @@ fn every_reply_is_described() {
                 tells: true,
             },
             Reply::Book { aliases: vec![alias()], blocks: vec![peer()] },
+            Reply::Outbox {
+                waiting: vec![Waiting {
+                    number: PacketNo(1),
+                    peer: peer(),
+                    text: "x".into(),
+                    written_at: UnixMillis(0),
+                    expires_at: Some(UnixMillis(1)),
+                    state: WaitingState::Queued,
+                    tries: 0,
+                }],
+            },
             Reply::Status(Box::new(status())),
             Reply::Done,
             Reply::Refused(Refusal::EmptyText),
@@ -233,6 +257,7 @@ fn every_refusal_is_described() {
             Refusal::UnknownAlias { name: "boss".into() },
             Refusal::NotBlocked { peer: PeerId(Arc::from("a@b")) },
             Refusal::BookFull,
+            Refusal::KeepsNothing,
             Refusal::Busy,
             Refusal::NoMessage { seq: 418 },
             Refusal::StaysClosed { reason: "the disk is full".into() },
@@ -247,6 +272,7 @@ fn every_word_is_described() {
     words::<Delivery>("delivery");
     words::<Outcome>("outcome");
     words::<Bounce>("hint");
+    words::<WaitingState>("state");
     words::<Sure>("charset_sure");
     words::<NoticeCode>("code");
     words::<Told>("told");
@@ -304,6 +330,9 @@ fn message() -> MessageEvent {
         automatic: false,
         cut: false,
         files: 0,
+        several: true,
+        recipients: vec![Recipient { user: "a".into(), host: "b".into() }],
+        recipients_cut: false,
     }
 }
 
@@ -333,6 +362,7 @@ fn status() -> Status {
             multicast: true,
         }],
         peers: 1,
+        store_trouble: None,
         waiting: 0,
         counters: Counters::default(),
         shell: Some(ShellStatus::default()),

@@ -2,7 +2,7 @@
 
 use feige::node::{
     Charset, Delivery, Direction, MessageRecord, OpenedRecord, Options, Outcome, OutcomeRecord,
-    PacketNo, PeerId, PeerView, Record, SaveId, SaveResult, Sure, UnixMillis, Verdict,
+    PacketNo, PeerId, PeerView, Recipients, Record, SaveId, SaveResult, Sure, UnixMillis, Verdict,
 };
 use feige::store::history::{Arrival, Entry, Fate, Import, Pen, Query, Reread, With};
 use feige::store::{Opened, Paths, Reader, Store, Writer};
@@ -97,6 +97,8 @@ fn received(number: u64, text: &str) -> MessageRecord {
         charset: Verdict { charset: Charset::GBK, sure: Sure::Dialect },
         cut: false,
         files: 0,
+        recipients: Recipients::default(),
+        open: None,
         raw: text.as_bytes().into(),
     }
 }
@@ -269,6 +271,8 @@ fn a_sent_message_says_what_became_of_it() {
         tries: 2,
         rtt_ms: Some(0.5),
         hint: None,
+        waited_ms: None,
+        expires: None,
     };
     home.keep(vec![Record::Message(sent), Record::Outcome(confirmed)], true);
     let fate = home.entries(&Query::default())[0].fate.unwrap();
@@ -288,6 +292,7 @@ fn importing_twice_adds_nothing_and_makes_no_event() {
         at: NOW,
         tries: 17,
         rtt_ms: None,
+        waited_ms: None,
         hint: Some(feige::node::Bounce::PortUnreachable),
     };
     let old = UnixMillis(NOW.0 - 1_000_000);

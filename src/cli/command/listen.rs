@@ -131,6 +131,12 @@ impl Listen<'_> {
             let event = Stamped { seq: None, at: now, event: Event::PeerUp { peer } };
             self.show(client, &event).await?;
         }
+        // Who comes later hears it too.
+        if let Some(reason) = client.status().await?.store_trouble {
+            let text = format!("the store takes no messages, receipts are withheld: {reason}");
+            let event = Event::Notice { code: NoticeCode::StoreFailed, text };
+            self.show(client, &Stamped { seq: None, at: now, event }).await?;
+        }
         while self.left != Some(0) {
             let Some(event) = client.next_event().await? else { break };
             // Missed while the replay took its time.
@@ -144,6 +150,10 @@ impl Listen<'_> {
                 self.feed.human().use_book(client.book().await?);
             }
             self.show(client, &event).await?;
+            // What was missed is in the store; more may not come for a long time.
+            if let (Event::Lagged { .. }, Some(before)) = (&event.event, last) {
+                last = Some(self.replay(client, before, u64::MAX).await?);
+            }
         }
         Ok(())
     }
@@ -252,6 +262,8 @@ impl Listen<'_> {
             }
             // What became of our own messages is nothing from anybody.
             Event::Receipt { peer, .. }
+            | Event::Queued { peer, .. }
+            | Event::Delivered { peer, .. }
             | Event::Failed { peer, .. }
             | Event::Read { peer, .. }
             | Event::Told { peer, .. } => {

@@ -143,6 +143,9 @@ fn words(status: &Status) -> String {
     let store = status.shell.as_ref().and_then(|shell| shell.store.as_deref());
     let store = store.filter(|_| status.keeps).unwrap_or("none: messages are not confirmed");
     rows.push(("store", term::safe(store).into_owned()));
+    if let Some(trouble) = &status.store_trouble {
+        rows.push(("trouble", format!("no receipts: {}", term::safe(trouble))));
+    }
     let lines: Vec<_> = rows.iter().map(|(name, value)| format!("{name:<9} {value}")).collect();
     lines.join("\n")
 }

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{EVENTS, Rows, read_message};
+use super::{EVENTS, PeerRows, Rows, read_message};
 use crate::node::{
     OpenedRecord, PacketNo, PeerView, ReadRecord, Recalled, SaveResult, SealedMemory, UnixMillis,
 };
@@ -21,7 +21,7 @@ impl Rows<'_> {
     }
 
     pub(super) fn keep_reading(&mut self, read: &ReadRecord) -> rusqlite::Result<SaveResult> {
-        let (peer, appearance) = self.peers.rows(self.db, &read.peer)?;
+        let PeerRows { peer, appearance, .. } = self.peers.rows(self.db, &read.peer)?;
         let message = self.sent_message(read.number, peer, &read.peer)?;
         let kept = self
             .db

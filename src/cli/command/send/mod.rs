@@ -1,7 +1,8 @@
 //! `feige send`: a message to one or several, and whether it arrived.
 
+mod absent;
 mod manner;
-mod report;
+pub(super) mod report;
 
 use std::time::Duration;
 
@@ -9,9 +10,10 @@ use tokio::time::timeout;
 
 use crate::cli::client::Client;
 use crate::cli::error::{CliError, Exit};
+use crate::cli::pick::{self, Rules};
 use crate::cli::wish::Wish;
 use crate::cli::{OwnGroup, duration, text};
-use crate::node::{Reply, Request};
+use crate::node::{Reply, Request, Target};
 
 use manner::Manner;
 use report::Report;
@@ -32,6 +34,7 @@ Examples:
   feige send alice 'lunch at noon?'
   feige send alice bob 10.0.0.7 -- the build is green
   df -h | feige send @ops -
+  feige send --later --expire 8h bob 'call me when you are back'
   feige send --timeout 5s 张三 在吗"
 )]
 pub(in crate::cli) struct Args {
@@ -88,7 +91,12 @@ impl Args {
         text: String,
     ) -> Result<Exit, CliError> {
         let feed = client.feed().await?;
-        let to = client.resolve(self.whos(), self.yes).await?;
+        let later = self.manner.later();
+        let to = if later {
+            self.also_absent(client).await?
+        } else {
+            client.resolve(self.whos(), self.yes).await?
+        };
         let timeout_ms = u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX);
         let check = !self.no_receipt;
         let wishes = self.manner.wishes();
@@ -96,9 +104,10 @@ impl Args {
         let Reply::Sent { number, to, .. } = client.request(request).await? else {
             return Err(CliError::new(Exit::Partly, "the node does not say whether it was sent"));
         };
-        client.waits_for(Some(number));
+        // What is kept for later waits also when nobody watches.
+        client.waits_for(Some(number).filter(|_| !later));
         let patience = patience(self.timeout, to.len());
-        let mut report = Report::new(feed, number, to, check);
+        let mut report = Report::new(feed, number, to, check, later);
         let end = match timeout(patience, report.watch(client)).await {
             Ok(end) => end,
             Err(_) => Ok(()),
@@ -106,6 +115,22 @@ impl Args {
         client.waits_for(None);
         end?;
         report.close().await
+    }
+
+    /// Everybody meant, also those who are not here; or an error and nobody.
+    async fn also_absent(&self, client: &mut Client) -> Result<Vec<Target>, CliError> {
+        let whos = self.whos();
+        // A node that just started knows nobody yet; it meets addresses by itself.
+        let by_name = whos.iter().any(|who| !pick::is_address(who));
+        let peers = if client.is_owner() && by_name {
+            client.roll_call(None).await?
+        } else {
+            client.peers().await?
+        };
+        let book = client.book().await?;
+        let rules = Rules { port: client.port(), every_match: self.yes };
+        let known = absent::known(client.paths())?;
+        Ok(absent::pick(whos, &peers, known, &book, rules)?)
     }
 }
 
