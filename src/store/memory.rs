@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::{Store, StoreError, outbox, people};
+use super::{Store, StoreError, outbox, people, rows};
 use crate::node::{EpochMemory, Memory, PacketNo, PeerId};
 
 impl Store {
@@ -12,9 +12,11 @@ impl Store {
         let read = || -> rusqlite::Result<Memory> {
             Ok(Memory {
                 epochs: epochs(db)?,
-                open: outbox::read(db)?,
                 aliases: people::aliases(db)?,
                 blocks: people::blocks(db)?,
+                sealed: rows::envelopes::sealed(db)?,
+                away: rows::envelopes::away(db)?,
+                open: outbox::read(db)?,
             })
         };
         read().map_err(StoreError::database("read", self.path()))

@@ -27,7 +27,7 @@ fn send(
     absent: Vec<PeerView>,
 ) -> (PacketNo, Outcome) {
     let (expire_ms, utc_offset_s) = (Some(DAY), Some(8 * 3_600));
-    let wishes = Wishes { later: true, expire_ms, utc_offset_s, absent };
+    let wishes = Wishes { later: true, expire_ms, utc_offset_s, absent, ..Wishes::default() };
     let text = text.to_owned();
     let request = Request::Send { to, text, check: true, timeout_ms: 5_000, wishes };
     match desk.ask(request) {
