@@ -19,6 +19,7 @@
 
 mod disk;
 mod machine;
+mod weather;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -30,6 +31,7 @@ use rand::{Rng, RngCore, SeedableRng};
 
 pub use disk::Disk;
 pub use machine::{Heard, Script};
+pub use weather::{Traffic, Weather};
 
 use machine::{Host, Port, Program, Running, broadcast_of, is_broadcast};
 
@@ -58,42 +60,6 @@ pub struct Lan {
     due: BTreeMap<(Tick, u64), Happening>,
     next_happening: u64,
     traffic: Traffic,
-}
-
-/// What befalls datagrams.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Weather {
-    /// Percent that are lost.
-    pub loss: u32,
-    /// Percent that arrive twice.
-    pub repeats: u32,
-    /// Shortest time on the way.
-    pub delay_min: Duration,
-    /// Longest time on the way; what is sent later may arrive earlier.
-    pub delay_max: Duration,
-}
-
-impl Default for Weather {
-    /// A quiet wire: nothing lost, 100 to 300 microseconds.
-    fn default() -> Self {
-        Self {
-            loss: 0,
-            repeats: 0,
-            delay_min: Duration::from_micros(100),
-            delay_max: Duration::from_micros(300),
-        }
-    }
-}
-
-/// What went over the wire.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Traffic {
-    /// Datagrams sent; a broadcast counts once.
-    pub sent: u64,
-    /// Datagrams that arrived; a broadcast counts once for each who heard it.
-    pub arrived: u64,
-    /// Datagrams lost on the way.
-    pub lost: u64,
 }
 
 /// Names a host of the LAN.
@@ -273,6 +239,7 @@ impl Lan {
         let mut disk = std::mem::take(&mut running.disk);
         let mut config = running.config.clone();
         disk.forget_what_waits();
+        self.forget_commits(at);
         config.numbers = disk.numbers(self.wall());
         self.start(at, config, disk);
     }
@@ -280,6 +247,7 @@ impl Lan {
     /// Passes a node's port on to another process on the same machine.
     pub fn hand_over(&mut self, at: HostId) {
         self.flush(at);
+        self.forget_commits(at);
         let seed = self.seed();
         let now = self.time();
         let links = self.links(at);
@@ -390,6 +358,12 @@ impl Lan {
         for id in waiting {
             self.commit(at, id);
         }
+    }
+
+    /// The next process names its records anew; what is planned for those before is not for them.
+    fn forget_commits(&mut self, at: HostId) {
+        self.due
+            .retain(|_, due| !matches!(due, Happening::Commits { at: host, .. } if *host == at));
     }
 
     fn commit(&mut self, at: HostId, id: SaveId) {
