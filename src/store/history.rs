@@ -81,6 +81,8 @@ pub struct Fate {
     pub rtt_ms: Option<f64>,
     /// What the network said last.
     pub hint: Option<Bounce>,
+    /// From its writing to its receipt, milliseconds, of one that was queued.
+    pub waited_ms: Option<u64>,
 }
 
 /// When a sealed message of ours was read.
@@ -159,7 +161,7 @@ static ENTRY: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
     format!(
         "SELECT m.id, m.at, m.number, a.view, m.direction, m.delivery, m.addr, m.epoch, m.options,
              m.text, m.charset, m.sure, m.cut, m.files, m.recipients, {CLOSED} AS closed, {UNREAD} AS unread,
-             o.at AS settled, o.outcome, o.tries, o.rtt_ms, o.hint, r.at AS read, r.discarded
+             o.at AS settled, o.outcome, o.tries, o.rtt_ms, o.hint, o.waited_ms, r.at AS read, r.discarded
          FROM message AS m
          LEFT JOIN appearance AS a ON a.id = m.appearance
          LEFT JOIN outcome AS o ON o.id = (SELECT max(id) FROM outcome WHERE message = m.id)
@@ -186,6 +188,7 @@ fn read_entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
                 rusqlite::types::ValueRef::Null => None,
                 _ => Some(read_word(row, "hint")?),
             },
+            waited_ms: row.get::<_, Option<i64>>("waited_ms")?.map(i64::cast_unsigned),
         }),
         None => None,
     };

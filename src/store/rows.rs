@@ -83,21 +83,21 @@ impl<'c> Rows<'c> {
     }
 
     fn keep_message(&mut self, message: &MessageRecord) -> rusqlite::Result<SaveResult> {
-        let rows = match &message.peer {
+        let known = match &message.peer {
             Some(view) => Some(self.peers.rows(self.db, view)?),
             None => None,
         };
         let from_stranger =
-            message.direction == Direction::In && rows.is_some_and(|rows| !rows.written);
+            message.direction == Direction::In && known.is_some_and(|known| !known.written);
         if from_stranger && let Some(reason) = self.quota.refuses(message) {
             // What is here already is confirmed again.
-            return if self.has(message, rows.map(|rows| rows.peer))? {
+            return if self.has(message, known.map(|known| known.peer))? {
                 Ok(SaveResult::Repeat)
             } else {
                 Ok(SaveResult::Refused(reason))
             };
         }
-        let kept = insert_message(&mut self.message, self.next_seq, rows, message)?;
+        let kept = insert_message(&mut self.message, self.next_seq, known, message)?;
         if kept == 0 {
             return Ok(SaveResult::Repeat);
         }

@@ -97,9 +97,9 @@ fn received(number: u64, text: &str) -> MessageRecord {
         charset: Verdict { charset: Charset::GBK, sure: Sure::Dialect },
         cut: false,
         files: 0,
-        raw: text.as_bytes().into(),
         recipients: Recipients::default(),
         open: None,
+        raw: text.as_bytes().into(),
     }
 }
 
@@ -292,6 +292,7 @@ fn importing_twice_adds_nothing_and_makes_no_event() {
         at: NOW,
         tries: 17,
         rtt_ms: None,
+        waited_ms: None,
         hint: Some(feige::node::Bounce::PortUnreachable),
     };
     let old = UnixMillis(NOW.0 - 1_000_000);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::{Fate, ReadAt, UNREAD, index};
-use crate::node::{Charset, Direction, MessageRecord, PacketNo, Sure, UnixMillis};
+use crate::node::{Charset, Direction, MessageRecord, Outcome, PacketNo, Sure, UnixMillis};
 use crate::store::rows::{INSERT_DATAGRAM, INSERT_MESSAGE, PeerRows, Peers, insert_message, word};
 use crate::store::{Paths, StoreError, connect, schema};
 
@@ -166,8 +166,8 @@ fn take(db: &Transaction<'_>, peers: &mut Peers, arrival: &Arrival) -> rusqlite:
         db.prepare_cached("INSERT INTO opening (message, at) VALUES (?1, ?2)")?
             .execute((id, message.at.0))?;
     }
-    if let Some(rows) = rows {
-        keep_fate(db, id, rows.appearance, arrival)?;
+    if let Some(PeerRows { appearance, .. }) = rows {
+        keep_fate(db, id, appearance, arrival)?;
     }
     index::put(db, id, &message.text)?;
     Ok(Import::Taken)
@@ -230,10 +230,12 @@ fn free_id(db: &Connection, at: UnixMillis) -> rusqlite::Result<i64> {
 
 fn keep_fate(db: &Connection, id: i64, appearance: i64, arrival: &Arrival) -> rusqlite::Result<()> {
     let number = arrival.message.number.0.cast_signed();
-    if let Some(fate) = arrival.fate {
+    // What waited elsewhere does not wait here.
+    if let Some(fate) = arrival.fate.filter(|fate| fate.outcome != Outcome::Queued) {
         db.prepare_cached(
-            "INSERT INTO outcome (id, message, at, number, appearance, outcome, tries, rtt_ms, hint)
-             VALUES (?1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            "INSERT INTO outcome (id, message, at, number, appearance, outcome, tries, rtt_ms, hint,
+                 waited_ms)
+             VALUES (?1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         )?
         .execute(params![
             id,
@@ -244,6 +246,7 @@ fn keep_fate(db: &Connection, id: i64, appearance: i64, arrival: &Arrival) -> ru
             fate.tries,
             fate.rtt_ms,
             fate.hint.map(word),
+            fate.waited_ms.map(u64::cast_signed),
         ])?;
     }
     if let Some(read) = arrival.read {

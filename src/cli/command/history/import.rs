@@ -18,7 +18,7 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{Printer, Style, VERSION};
 use crate::node::{
     Charset, Delivery, Direction, MessageRecord, Options, PORT, PacketNo, PeerId, PeerView,
-    Recipients, Sure, UnixMillis, Verdict,
+    Recipient, Recipients, Sure, UnixMillis, Verdict,
 };
 use crate::store::Paths;
 use crate::store::history::{Arrival, Fate, Import, Pen, ReadAt};
@@ -239,6 +239,10 @@ struct Own {
     raw: Option<String>,
     receipt: Option<line::Receipt>,
     read: Option<line::Read>,
+    #[serde(default)]
+    recipients: Vec<Recipient>,
+    #[serde(default)]
+    recipients_cut: bool,
 }
 
 const fn direct() -> Delivery {
@@ -266,8 +270,8 @@ impl Own {
         // SECRETOPT and PASSWORDOPT, where the line has no option word.
         let marks = (u32::from(self.sealed) * 0x200) | (u32::from(self.locked) * 0x8000);
         let fate = self.receipt.map(|receipt| {
-            let line::Receipt { at, outcome, tries, rtt_ms, hint } = receipt;
-            time(&at).map(|at| Fate { outcome, at, tries, rtt_ms, hint })
+            let line::Receipt { at, outcome, tries, rtt_ms, hint, waited_ms } = receipt;
+            time(&at).map(|at| Fate { outcome, at, tries, rtt_ms, hint, waited_ms })
         });
         let read =
             self.read.map(|read| time(&read.at).map(|at| ReadAt { at, discarded: read.discarded }));
@@ -285,9 +289,9 @@ impl Own {
                 charset: Verdict { charset: self.charset, sure: self.charset_sure },
                 cut: self.cut,
                 files: self.files,
-                raw: raw.unwrap_or_default().into(),
-                recipients: Recipients::default(),
+                recipients: Recipients { names: self.recipients, cut: self.recipients_cut },
                 open: None,
+                raw: raw.unwrap_or_default().into(),
             },
             numbered: true,
             fate: fate.transpose()?,
@@ -357,9 +361,9 @@ impl FeiqCli {
                 charset: Verdict { charset: Charset::UTF_8, sure: Sure::Guessed },
                 cut: false,
                 files,
-                raw: [].into(),
                 recipients: Recipients::default(),
                 open: None,
+                raw: [].into(),
             },
             numbered: false,
             fate: None,

@@ -34,6 +34,8 @@ pub(super) struct Receipt {
     pub(super) rtt_ms: Option<f64>,
     #[serde(default)]
     pub(super) hint: Option<Bounce>,
+    #[serde(default)]
+    pub(super) waited_ms: Option<u64>,
 }
 
 /// When the recipient of a sealed message opened it.
@@ -90,8 +92,8 @@ impl Line {
 
 impl From<Fate> for Receipt {
     fn from(fate: Fate) -> Self {
-        let Fate { outcome, at, tries, rtt_ms, hint } = fate;
-        Self { at: rfc3339(at), outcome, tries, rtt_ms, hint }
+        let Fate { outcome, at, tries, rtt_ms, hint, waited_ms } = fate;
+        Self { at: rfc3339(at), outcome, tries, rtt_ms, hint, waited_ms }
     }
 }
 
