@@ -82,10 +82,8 @@ pub(in crate::cli) struct Args {
     #[arg(
         long,
         value_name = "ID",
-        conflicts_with_all = [
-            "words", "with", "since", "until", "unread", "limit", "all", "export", "text", "import",
-            "charset", "fix",
-        ]
+        conflicts_with_all = ["words", "with", "since", "until", "unread", "limit", "all", "export",
+            "import", "charset"]
     )]
     open: Option<u64>,
 
