@@ -44,21 +44,23 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 /// Values of the wire that this vocabulary is made of, for those who do not speak to the wire.
-pub use crate::wire::{Charset, Office, Options, PORT, PacketNo, Sure, Verdict};
+pub use crate::wire::{
+    Charset, Office, Options, PORT, PacketNo, Recipient, Recipients, Sure, Verdict,
+};
 pub use api::{
     Alias, Counters, Delivery, Direction, DownReason, Event, MessageEvent, NoticeCode, PeerId,
-    PeerView, Refusal, Reply, Request, ShellStatus, Status, Target,
+    PeerView, Refusal, Reply, Request, ShellStatus, Status, Target, Waiting, WaitingState, Wishes,
 };
 pub use config::{Config, Identity, Network, NumberStart, Policy};
 pub use effect::{
-    BookRecord, Effect, MessageRecord, Outcome, OutcomeRecord, Record, RosterRecord, SeenPeer,
-    Transmit,
+    BookRecord, Effect, MessageRecord, Open, Outcome, OutcomeRecord, Record, RosterRecord,
+    SeenPeer, Transmit,
 };
 pub use handover::Handover;
 pub use input::{
     Bounce, Input, Ipv4Net, Link, LinkId, Now, RequestId, SaveId, SaveResult, Tick, UnixMillis,
 };
-pub use memory::{EpochMemory, Memory};
+pub use memory::{EpochMemory, Memory, OpenMemory};
 
 use book::Book;
 use inbox::Inbox;
@@ -162,9 +164,11 @@ impl Node {
     /// [`Node::resume`] too.
     pub fn remember(&mut self, now: Now, memory: Memory) {
         self.last = now;
-        let Memory { epochs, aliases, blocks } = memory;
+        let Memory { epochs, aliases, blocks, open } = memory;
         self.parts.inbox.epochs.remember(epochs);
         self.parts.book.remember(aliases, blocks);
+        let mut turn = Turn::new(now, &mut self.base);
+        self.parts.outbox.remember(&mut turn, open);
     }
 
     /// What the next owner of the port needs.
@@ -298,6 +302,7 @@ impl Parts {
             presence.entered(turn, roster, seen, met);
         }
         self.write_to(turn, seen.from);
+        self.write_late(turn, met.peer);
     }
 
     fn message(
@@ -390,12 +395,17 @@ impl Parts {
                 Reply::RollCall { wait_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX) }
             }
             Request::Broadcast { text } => return self.broadcast(turn, id, &text),
-            Request::Send { to, text, check, timeout_ms } => {
+            Request::Send { to, text, check, timeout_ms, wishes } => {
                 let timeout = Duration::from_millis(timeout_ms);
-                return self.send(turn, id, &Letter { to, text, check, timeout });
+                return self.send(turn, id, &Letter { to, text, check, timeout, wishes });
             }
             Request::Cancel { number } => {
                 self.outbox.cancel(turn, &self.roster, number);
+                Reply::Done
+            }
+            Request::Outbox => Reply::Outbox { waiting: self.outbox.views(&self.roster) },
+            Request::Retry { number } => {
+                self.retry(turn, number);
                 Reply::Done
             }
             Request::Rename { nick, group } => {
@@ -500,6 +510,7 @@ impl Parts {
             Timer::Remember => remembered::write_down(turn, roster, false),
             Timer::Probe(addr) => presence.probe_due(turn, roster, links, addr),
             Timer::FirstTries => outbox.send_next(turn, roster, links),
+            Timer::Seek => self.seek(turn),
             Timer::Send(no) => match outbox.due(turn, roster, links, no) {
                 Due::Done => {}
                 Due::Write => self.write(turn, no),
@@ -514,6 +525,9 @@ impl Parts {
 
     /// Says goodbye to everybody, and ends what still waits.
     fn leave(&mut self, turn: &mut Turn<'_>) {
+        for no in self.outbox.unwritten() {
+            self.write(turn, no);
+        }
         let Self { roster, presence, links, outbox, .. } = self;
         outbox.close(turn, roster);
         remembered::write_down(turn, roster, true);

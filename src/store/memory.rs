@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::{Store, StoreError, people};
+use super::{Store, StoreError, outbox, people};
 use crate::node::{EpochMemory, Memory, PacketNo, PeerId};
 
 impl Store {
@@ -14,6 +14,7 @@ impl Store {
                 epochs: epochs(db)?,
                 aliases: people::aliases(db)?,
                 blocks: people::blocks(db)?,
+                open: outbox::read(db)?,
             })
         };
         read().map_err(StoreError::database("read", self.path()))

@@ -10,6 +10,7 @@ mod error;
 mod files;
 mod memory;
 mod numbers;
+mod outbox;
 mod people;
 mod quota;
 mod reader;

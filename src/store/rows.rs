@@ -9,12 +9,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::numbers::Numbers;
-use super::people;
 use super::quota::Quota;
 use super::reader::StoredEvent;
+use super::{outbox, people};
 use crate::node::{
-    Charset, Direction, MessageRecord, Options, OutcomeRecord, PacketNo, PeerId, PeerView, Record,
-    SaveResult, UnixMillis, Verdict,
+    Charset, Direction, MessageRecord, Options, Outcome, OutcomeRecord, PacketNo, PeerId, PeerView,
+    Recipients, Record, SaveResult, UnixMillis, Verdict,
 };
 
 /// Writes the records of one transaction.
@@ -42,8 +42,8 @@ impl<'c> Rows<'c> {
         Ok(Self {
             message: db.prepare_cached(
                 "INSERT INTO message (id, direction, delivery, at, peer, appearance, addr, epoch,
-                     number, options, text, charset, sure, cut, files)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+                     number, options, text, charset, sure, cut, files, recipients)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
                  ON CONFLICT (number, peer, epoch) WHERE direction = 'in' DO NOTHING",
             )?,
             datagram: db.prepare_cached("INSERT INTO datagram (message, bytes) VALUES (?1, ?2)")?,
@@ -112,6 +112,7 @@ impl<'c> Rows<'c> {
             word(message.charset.sure),
             message.cut,
             i64::try_from(message.files).unwrap_or(i64::MAX),
+            recipients(message)?,
         ])?;
         if kept == 0 {
             return Ok(SaveResult::Repeat);
@@ -122,6 +123,9 @@ impl<'c> Rows<'c> {
         }
         if let Some(view) = message.peer.as_ref().filter(|_| message.direction == Direction::Out) {
             self.peers.note_written(self.db, view)?;
+        }
+        if let Some(open) = message.open {
+            outbox::open(self.db, self.next_seq, open)?;
         }
         self.announce(message.at, "message")
     }
@@ -161,8 +165,8 @@ impl<'c> Rows<'c> {
         self.db
             .prepare_cached(
                 "INSERT INTO outcome (id, message, at, number, appearance, outcome, tries, rtt_ms,
-                     hint)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                     hint, waited_ms, expires)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
             )?
             .execute(params![
                 self.next_seq,
@@ -174,7 +178,14 @@ impl<'c> Rows<'c> {
                 outcome.tries,
                 outcome.rtt_ms,
                 outcome.hint.map(word),
+                outcome.waited_ms.map(u64::cast_signed),
+                outcome.expires.map(|expires| expires.0),
             ])?;
+        match (message, outcome.outcome) {
+            (Some(message), Outcome::Queued) => outbox::queue(self.db, message)?,
+            (Some(message), _) => outbox::close(self.db, message)?,
+            (None, _) => {}
+        }
         self.announce(outcome.at, "outcome")
     }
 
@@ -317,7 +328,7 @@ pub(super) fn write_numbers(db: &Connection, numbers: Numbers) -> rusqlite::Resu
 pub(super) const EVENTS: &str = "
     SELECT e.seq, e.at, e.kind, a.view, coalesce(m.number, o.number) AS number,
         m.direction, m.delivery, m.addr, m.epoch, m.options, m.text, m.charset, m.sure, m.cut,
-        m.files, o.outcome, o.tries, o.rtt_ms, o.hint
+        m.files, m.recipients, o.outcome, o.tries, o.rtt_ms, o.hint, o.waited_ms, o.expires
     FROM event AS e
     LEFT JOIN message AS m ON e.kind = 'message' AND m.id = e.seq
     LEFT JOIN outcome AS o ON e.kind = 'outcome' AND o.id = e.seq
@@ -360,6 +371,8 @@ fn read_message(
         cut: row.get("cut")?,
         files: usize::try_from(row.get::<_, i64>("files")?).unwrap_or(usize::MAX),
         raw: [].into(),
+        recipients: read_recipients(row)?,
+        open: None,
     })
 }
 
@@ -381,10 +394,12 @@ fn read_outcome(
         tries: row.get("tries")?,
         rtt_ms: row.get("rtt_ms")?,
         hint,
+        waited_ms: row.get::<_, Option<i64>>("waited_ms")?.map(i64::cast_unsigned),
+        expires: row.get::<_, Option<i64>>("expires")?.map(UnixMillis),
     })
 }
 
-fn read_view(row: &Row<'_>) -> rusqlite::Result<Option<PeerView>> {
+pub(super) fn read_view(row: &Row<'_>) -> rusqlite::Result<Option<PeerView>> {
     match row.get_ref("view")? {
         rusqlite::types::ValueRef::Null => Ok(None),
         _ => read_json(row, "view").map(Some),
@@ -403,6 +418,23 @@ pub(super) fn to_json(value: &impl Serialize) -> rusqlite::Result<String> {
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
 }
 
+/// Who else got a message, as JSON; none where nobody is named.
+fn recipients(message: &MessageRecord) -> rusqlite::Result<Option<String>> {
+    if message.recipients == Recipients::default() {
+        return Ok(None);
+    }
+    serde_json::to_string(&message.recipients)
+        .map(Some)
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+}
+
+fn read_recipients(row: &Row<'_>) -> rusqlite::Result<Recipients> {
+    row.get_ref("recipients")?
+        .as_str_or_null()?
+        .map_or(Ok(Recipients::default()), serde_json::from_str)
+        .map_err(|error| unreadable(row, "recipients", error))
+}
+
 /// A variant without fields by its name in machine output: `not_confirmed`.
 fn word(value: impl Serialize) -> String {
     match serde_json::to_value(value) {
@@ -417,7 +449,7 @@ fn read_word<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Resu
         .map_err(|error| unreadable(row, column, error))
 }
 
-fn unreadable(
+pub(super) fn unreadable(
     row: &Row<'_>,
     column: &str,
     error: impl Into<Box<dyn std::error::Error + Send + Sync>>,

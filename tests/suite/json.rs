@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use feige::node::{
     Alias, Bounce, Charset, Counters, Delivery, Direction, DownReason, Event, Ipv4Net, Link,
-    LinkId, MessageEvent, NoticeCode, Outcome, PacketNo, PeerId, PeerView, Refusal, Reply, Request,
-    ShellStatus, Status, Sure, Target, UnixMillis,
+    LinkId, MessageEvent, NoticeCode, Outcome, PacketNo, PeerId, PeerView, Recipient, Refusal,
+    Reply, Request, ShellStatus, Status, Sure, Target, UnixMillis, Waiting, WaitingState, Wishes,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -76,6 +76,8 @@ impl Page {
                 "files" => "file",
                 "hosts" => "listed",
                 "aliases" => "alias",
+                "recipients" => "recipient",
+                "results" => "result",
                 other => other,
             };
             let inner = match value {
@@ -145,6 +147,13 @@ fn every_event_is_described() {
                 tries: 17,
                 hint: Some(Bounce::PortUnreachable),
             },
+            Event::Queued {
+                number: PacketNo(1),
+                peer: peer(),
+                tries: 3,
+                expires_at: UnixMillis(0),
+            },
+            Event::Delivered { number: PacketNo(1), peer: peer(), tries: 1, waited_ms: 90_000 },
             Event::Notice { code: NoticeCode::Links, text: "eth0".into() },
             Event::Lagged { missed: 3 },
         ],
@@ -167,7 +176,14 @@ fn every_request_is_described() {
                 text: "x".into(),
                 check: true,
                 timeout_ms: 30_000,
+                wishes: Wishes {
+                    later: true,
+                    expire_ms: Some(3_600_000),
+                    utc_offset_s: Some(28_800),
+                },
             },
+            Request::Outbox,
+            Request::Retry { number: PacketNo(1) },
             Request::Cancel { number: PacketNo(1) },
             Request::Rename { nick: "a".into(), group: "b".into() },
             Request::Book,
@@ -190,6 +206,17 @@ fn every_reply_is_described() {
             Reply::RollCall { wait_ms: 1200 },
             Reply::Sent { number: PacketNo(1), to: vec![peer()], links: vec!["eth0".into()] },
             Reply::Book { aliases: vec![alias()], blocks: vec![peer()] },
+            Reply::Outbox {
+                waiting: vec![Waiting {
+                    number: PacketNo(1),
+                    peer: peer(),
+                    text: "x".into(),
+                    written_at: UnixMillis(0),
+                    expires_at: Some(UnixMillis(1)),
+                    state: WaitingState::Queued,
+                    tries: 0,
+                }],
+            },
             Reply::Status(Box::new(status())),
             Reply::Done,
             Reply::Refused(Refusal::EmptyText),
@@ -214,6 +241,7 @@ fn every_refusal_is_described() {
             Refusal::UnknownAlias { name: "boss".into() },
             Refusal::NotBlocked { peer: PeerId(Arc::from("a@b")) },
             Refusal::BookFull,
+            Refusal::KeepsNothing,
             Refusal::Busy,
         ],
     );
@@ -226,6 +254,7 @@ fn every_word_is_described() {
     words::<Delivery>("delivery");
     words::<Outcome>("outcome");
     words::<Bounce>("hint");
+    words::<WaitingState>("state");
     words::<Sure>("charset_sure");
     words::<NoticeCode>("code");
 }
@@ -281,6 +310,9 @@ fn message() -> MessageEvent {
         automatic: false,
         cut: false,
         files: 0,
+        several: true,
+        recipients: vec![Recipient { user: "a".into(), host: "b".into() }],
+        recipients_cut: false,
     }
 }
 

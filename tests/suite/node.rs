@@ -3,7 +3,9 @@
 mod book;
 mod desk;
 mod inbox;
+mod later;
 mod outbox;
 mod presence;
 mod roster;
 mod running;
+mod several;

@@ -15,7 +15,7 @@ use chrono::{DateTime, Local, SecondsFormat};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
-pub use human::{Human, Rendered, failed, milliseconds, peer_colour};
+pub use human::{Human, Rendered, failed, milliseconds, peer_colour, queued, waited, why};
 
 use super::Globals;
 use super::error::{CliError, Exit};
@@ -101,9 +101,14 @@ pub fn rfc3339(at: UnixMillis) -> String {
     local(at).to_rfc3339_opts(SecondsFormat::Millis, false)
 }
 
-/// Local day and time, to the minute, for tables: `2026-11-20 09:30`.
-pub fn day_and_time(at: UnixMillis) -> String {
+/// Local time for people, to the minute: `2026-11-20 09:30`.
+pub fn date_and_time(at: UnixMillis) -> String {
     local(at).format("%Y-%m-%d %H:%M").to_string()
+}
+
+/// Seconds that local time is ahead of UTC then.
+pub fn utc_offset(at: UnixMillis) -> i32 {
+    local(at).offset().local_minus_utc()
 }
 
 /// Local time; what no calendar holds is shown as the epoch.
@@ -150,7 +155,7 @@ impl Printer {
 }
 
 /// Serialises one of our types.
-fn to_json(object: &impl Serialize) -> Result<String, CliError> {
+pub fn to_json(object: &impl Serialize) -> Result<String, CliError> {
     serde_json::to_string(object)
         .map_err(|error| CliError::new(Exit::Partly, "cannot write JSON").because(&error))
 }

@@ -5,8 +5,8 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use feige::node::{
-    Charset, Delivery, Direction, MessageRecord, Options, PacketNo, Record, SaveId, Sure,
-    UnixMillis, Verdict,
+    Charset, Delivery, Direction, MessageRecord, Options, PacketNo, Recipients, Record, SaveId,
+    Sure, UnixMillis, Verdict,
 };
 use feige::store::{Opened, Paths, Store};
 use serde_json::Value;
@@ -37,6 +37,8 @@ fn fill(home: &TestHome) {
                 charset: Verdict { charset: Charset::UTF_8, sure: Sure::Ascii },
                 cut: false,
                 files: 0,
+                recipients: Recipients::default(),
+                open: None,
                 raw: [].into(),
             };
             (SaveId(n), Record::Message(message))
