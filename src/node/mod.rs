@@ -478,7 +478,7 @@ impl Parts {
 
     fn saved(&mut self, turn: &mut Turn<'_>, id: SaveId, result: &SaveResult) {
         turn.note_store(result);
-        let kept = !matches!(result, SaveResult::Failed(_) | SaveResult::Refused(_));
+        let kept = result.is_kept();
         if self.inbox.saved(turn, id, result)
             || self.outbox.saved(turn, &self.roster, id, result)
             || self.book_saved(turn, id, result)
