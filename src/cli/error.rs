@@ -146,7 +146,7 @@ impl From<Refusal> for CliError {
             | Refusal::NotBlocked { .. } => Exit::Nobody,
             Refusal::NoLink => Exit::CannotListen,
             Refusal::Busy => Exit::Partly,
-            Refusal::NotKept { .. } => Exit::Store,
+            Refusal::NotKept { .. } | Refusal::StaysClosed { .. } => Exit::Store,
             _ => Exit::Usage,
         };
         let error = match &refusal {
@@ -162,7 +162,9 @@ impl From<Refusal> for CliError {
             | Refusal::BadAlias { .. }
             | Refusal::UnknownAlias { .. }
             | Refusal::NotBlocked { .. }
-            | Refusal::BookFull => Self::new(exit, format_args!("not done: {refusal}")),
+            | Refusal::BookFull
+            | Refusal::NoMessage { .. }
+            | Refusal::StaysClosed { .. } => Self::new(exit, format_args!("not done: {refusal}")),
             _ => Self::new(exit, format_args!("not sent: {refusal}")),
         };
         match refusal {
@@ -174,6 +176,9 @@ impl From<Refusal> for CliError {
                 error.hint("end the `feige listen --passive` that runs, or use --profile")
             }
             Refusal::Busy => error.hint("wait for the receipts of what was sent before"),
+            Refusal::NoMessage { .. } => {
+                error.hint("the ID of a message is its seq; `feige listen --json` shows it")
+            }
             Refusal::UnknownPeer { .. } => error.hint("`feige peers` lists who is here"),
             _ => error,
         }

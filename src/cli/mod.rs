@@ -3,13 +3,16 @@
 //! What is promised to scripts (names of commands and options, JSON lines, exit codes) is described
 //! in `docs/json.md` and in the help texts, which come from the types of this module.
 
+mod absence;
 mod book;
 mod client;
 mod command;
 pub mod error;
 mod logging;
+mod open;
 pub mod output;
 pub mod pick;
+mod seen;
 mod signals;
 mod text;
 mod who;
@@ -147,6 +150,9 @@ enum Command {
     Peers(command::peers::Args),
     Broadcast(command::broadcast::Args),
     Send(command::send::Args),
+    History(command::history::Args),
+    Away(command::away::Args),
+    Back(command::back::Args),
     Alias(command::alias::Args),
     Block(command::block::Args),
     Outbox(command::outbox::Args),
@@ -224,6 +230,14 @@ impl Cli {
             Command::Node(args) => {
                 attend(globals, args.wish(), async |client| args.run(client).await)
             }
+            Command::History(args) => match args.opens() {
+                Some((seq, wish)) => attend(globals, wish, async |client| {
+                    command::history::Args::open(seq, client).await
+                }),
+                None => args.run(globals),
+            },
+            Command::Away(args) => in_runtime(args.run(globals)),
+            Command::Back(args) => in_runtime(args.run(globals)),
             Command::Outbox(args) => match &args.change {
                 None => in_runtime(command::outbox::Args::list(globals)),
                 Some(change) => {

@@ -137,6 +137,37 @@ pub fn admits(who: &str, peer: &PeerView, peers: &[PeerView], book: &Book) -> bo
     (step != Step::Prefix || found.len() == 1) && found.iter().any(|found| found.id == peer.id)
 }
 
+/// Everybody of `peers` that `who` means: for looking back, where namesakes, groups and patterns mean
+/// all of them. A beginning must be unique.
+pub fn everybody_called(who: &str, peers: &[PeerView], book: &Book) -> Result<Vec<PeerId>, NoPick> {
+    if book.target(who).is_some() {
+        let is_named = |peer: &&PeerView| book.names(peer).any(|name| name == who);
+        return found(who, peers, peers.iter().filter(is_named).collect());
+    }
+    if let Some(address) = Address::read(who) {
+        let is_there = |peer: &&PeerView| {
+            address.is(SocketAddr::new(peer.addr, peer.port))
+                || peer.addrs.iter().any(|&at| address.is(at))
+        };
+        return found(who, peers, peers.iter().filter(is_there).collect());
+    }
+    match candidates(who, peers)? {
+        (Step::Prefix, several) if several.len() > 1 => Err(NoPick::Several {
+            who: who.to_owned(),
+            candidates: several.into_iter().cloned().collect(),
+            pattern: false,
+        }),
+        (_, all) => found(who, peers, all),
+    }
+}
+
+fn found(who: &str, peers: &[PeerView], found: Vec<&PeerView>) -> Result<Vec<PeerId>, NoPick> {
+    if found.is_empty() {
+        return Err(NoPick::Nobody { who: who.to_owned(), here: peers.len() });
+    }
+    Ok(found.into_iter().map(|peer| peer.id.clone()).collect())
+}
+
 /// Whether `who` is an address, which need not be known.
 pub fn is_address(who: &str) -> bool {
     Address::read(who).is_some()
@@ -227,8 +258,9 @@ fn candidates<'p>(who: &str, peers: &'p [PeerView]) -> Result<(Step, Vec<&'p Pee
 }
 
 /// The names of a peer, in the order in which they are tried.
-const NAMES: [fn(&PeerView) -> String; 4] = [
+const NAMES: [fn(&PeerView) -> String; 5] = [
     |peer| peer.nick.clone(),
+    |peer| peer.untitled_nick().to_owned(),
     |peer| format!("{}@{}", peer.user, peer.host),
     |peer| peer.host.clone(),
     |peer| peer.user.clone(),
@@ -308,7 +340,6 @@ mod tests {
 
     use super::*;
     use crate::cli::error::{CliError, Exit};
-    use crate::node::PeerId;
 
     const RULES: Rules = Rules { port: 2425, every_match: false };
 
@@ -500,5 +531,20 @@ mod tests {
         assert_eq!(admitted("10.0.0.4"), 1);
         assert_eq!(admitted("boss"), 1);
         assert_eq!(admitted("@研发部"), 2);
+    }
+
+    #[test]
+    fn looking_back_everybody_of_a_name_is_meant() {
+        let office = office();
+        let called =
+            |who: &str| everybody_called(who, &office, &Book::default()).map(|ids| ids.len());
+        assert_eq!(called("bob"), Ok(2), "namesakes");
+        assert_eq!(called("dev-*"), Ok(2));
+        assert_eq!(called("@研发部"), Ok(2));
+        assert_eq!(called("10.0.0.5"), Ok(1));
+        assert_eq!(called("李"), Ok(1));
+        assert!(matches!(called("AL"), Err(NoPick::Several { .. })));
+        assert!(matches!(called("carol"), Err(NoPick::Nobody { .. })));
+        assert!(matches!(called("10.0.0.99"), Err(NoPick::Nobody { .. })));
     }
 }

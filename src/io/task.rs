@@ -16,6 +16,7 @@ use super::disk::{Disk, Results};
 use super::handle::{Ask, Gone, Handle, Listeners, Stamped, Subscription};
 use super::links::{Selection, Watch};
 use super::owner::Owner;
+use super::recall::{Found, Recalls};
 use super::sockets::Sockets;
 use super::tcp::Acceptor;
 use super::udp::RECEIVE_BUFFER;
@@ -41,6 +42,7 @@ pub(super) struct Task {
     pub(super) allow_takeover: bool,
     pub(super) hello: Hello,
     pub(super) asks: mpsc::Receiver<Ask>,
+    recalls: Recalls,
     replies: HashMap<RequestId, oneshot::Sender<Result<Reply, Gone>>>,
     last_request: u64,
     pub(super) listeners: Listeners,
@@ -69,6 +71,7 @@ enum Woken {
     Stop,
     Results(Results),
     Ask(Ask),
+    Recalled(Found),
     Links,
     Readable,
     Writable,
@@ -104,6 +107,7 @@ impl Task {
             allow_takeover: start.allow_takeover,
             hello: hello.clone(),
             asks,
+            recalls: Recalls::new(start.paths.clone()),
             replies: HashMap::new(),
             last_request: 0,
             listeners: Listeners::default(),
@@ -149,6 +153,7 @@ impl Task {
                 Woken::Stop => return Box::pin(self.end()).await,
                 Woken::Results(results) => self.settle(results),
                 Woken::Ask(ask) => self.ask(ask),
+                Woken::Recalled(found) => self.handle(self.clock.now(), found.into()),
                 Woken::Links => self.relink(),
                 Woken::Readable | Woken::Writable | Woken::Deadline => {}
             }
@@ -171,6 +176,7 @@ impl Task {
             _ = &mut self.stop => Woken::Stop,
             results = self.disk.results() => Woken::Results(results),
             Some(ask) = self.asks.recv() => Woken::Ask(ask),
+            found = self.recalls.next() => Woken::Recalled(found),
             () = self.watch.changed() => Woken::Links,
             () = self.sockets.readable(), if !self.disk.gate.is_full() => Woken::Readable,
             () = self.sockets.writable(), if self.sockets.is_waiting() => Woken::Writable,
@@ -246,6 +252,7 @@ impl Task {
                 }
                 Effect::Emit { event, after: None } => self.tell(now.wall, None, event),
                 Effect::Reply(id, reply) => self.reply(id, reply),
+                Effect::Recall(request, seq) => self.recalls.look_up(request, seq),
             }
         }
     }

@@ -3,12 +3,13 @@
 //! The same types travel in process, over the control socket and as `--json` lines; `docs/json.md`
 //! describes every field. Adding a field is allowed, changing or removing one is not.
 
+mod envelopes;
 mod outbox;
+mod peer;
 mod people;
 mod wishes;
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,47 +18,11 @@ pub use people::Alias;
 use super::effect::Outcome;
 use super::input::{Bounce, Link, UnixMillis};
 use crate::wire::{Charset, PacketNo, Recipient, Sure};
+pub use envelopes::Told;
 pub use outbox::{Waiting, WaitingState};
+pub(crate) use peer::without_title;
+pub use peer::{PeerId, PeerView};
 pub use wishes::Wishes;
-
-/// A peer's identity, above its addresses: `user@host`, with `#` and the 12 hex digits of its
-/// version field where it has one, and with `!` and its address where two people share all that.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct PeerId(pub Arc<str>);
-
-/// A peer as faces see it: the same object in every event.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct PeerView {
-    /// Identity.
-    pub id: PeerId,
-    /// Nickname; the log-on name if it announced none.
-    pub nick: String,
-    /// Log-on name.
-    pub user: String,
-    /// Computer name.
-    pub host: String,
-    /// Group; empty if none.
-    pub group: String,
-    /// The address it was last heard from.
-    pub addr: IpAddr,
-    /// Its port there.
-    pub port: u16,
-    /// Every address it is known at, the one above first.
-    pub addrs: Vec<SocketAddr>,
-    /// Family of clients: `feige`, `ipmsg`, `feiq`, `iptux`.
-    pub dialect: String,
-    /// Charset of its texts, if it is known.
-    pub charset: Option<Charset>,
-    /// How sure that is.
-    pub charset_sure: Option<Sure>,
-    /// Version it announced, in the words of its dialect.
-    pub version: Option<String>,
-    /// Whether it says that its user is away.
-    pub absent: bool,
-    /// Fingerprint of its key.
-    pub fingerprint: Option<String>,
-}
 
 /// What a face asks of the node.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -110,6 +75,21 @@ pub enum Request {
         /// New group.
         group: String,
     },
+    /// Open a sealed message: its text is shown, and its sender is told once that is on disk.
+    /// Answered by [`Reply::Opened`], also if it is open already; then nobody is told.
+    Open {
+        /// Place of the message in the event stream; in a run without a store the message's
+        /// number.
+        seq: u64,
+    },
+    /// We are away: said in our entries, and in one automatic reply a minute to each peer that
+    /// writes to us. Kept over restarts. Answered by [`Reply::Done`].
+    Away {
+        /// What is replied; may have several lines.
+        text: String,
+    },
+    /// We are back. Answered by [`Reply::Done`].
+    Back,
     /// Own names and blocks. Answered by [`Reply::Book`].
     Book,
     /// An own name for somebody; another one of the same name is replaced. Answered by
@@ -175,6 +155,17 @@ pub enum Reply {
         to: Vec<PeerView>,
         /// Names of the links it left through (broadcast only).
         links: Vec<String>,
+    },
+    /// To [`Request::Open`]: the message with its text.
+    Opened {
+        /// What it was asked for by.
+        seq: u64,
+        /// When it was received.
+        at: UnixMillis,
+        /// The message.
+        message: Box<MessageEvent>,
+        /// Its sender is being told; [`Event::Told`] says how that ended.
+        tells: bool,
     },
     /// To [`Request::Book`].
     Book {
@@ -270,6 +261,18 @@ pub enum Refusal {
     /// Too many messages wait for receipts.
     #[error("too many messages are waiting for receipts")]
     Busy,
+    /// There is no message at this place of the event stream.
+    #[error("there is no message {seq}")]
+    NoMessage {
+        /// The place asked for.
+        seq: u64,
+    },
+    /// The store cannot be read or written, so the message stays closed.
+    #[error("the message stays closed: {reason}")]
+    StaysClosed {
+        /// What the store says.
+        reason: String,
+    },
 }
 
 /// Something happened.
@@ -341,6 +344,26 @@ pub enum Event {
         tries: u32,
         /// What the network said last, if anything.
         hint: Option<Bounce>,
+    },
+    /// A recipient opened a sealed message of ours, or threw it away. Stored.
+    Read {
+        /// Our number of the message.
+        number: PacketNo,
+        /// The recipient.
+        peer: PeerView,
+        /// It was thrown away unread.
+        discarded: bool,
+    },
+    /// The sender of a sealed message was told that we opened it.
+    Told {
+        /// The sender's number of the message.
+        number: PacketNo,
+        /// The sender.
+        peer: PeerView,
+        /// Whether it knows now.
+        told: Told,
+        /// Read notices sent.
+        tries: u32,
     },
     /// Something the user should know.
     Notice {
@@ -436,7 +459,7 @@ pub struct MessageEvent {
     pub delivery: Delivery,
     /// The sender's packet number.
     pub number: PacketNo,
-    /// The text.
+    /// The text; empty while the message is closed.
     pub text: String,
     /// Its charset on the wire.
     pub charset: Charset,
@@ -444,8 +467,10 @@ pub struct MessageEvent {
     pub charset_sure: Sure,
     /// Sealed: the sender wants to know when it is opened.
     pub sealed: bool,
-    /// Locked by the sender.
+    /// Locked by the sender; treated as sealed.
     pub locked: bool,
+    /// A sealed message to us that nobody opened yet ([`Request::Open`]).
+    pub closed: bool,
     /// Written by a machine (an absence text).
     pub automatic: bool,
     /// The text was longer than we keep.
@@ -482,6 +507,8 @@ pub struct Status {
     pub port: u16,
     /// Only listening.
     pub passive: bool,
+    /// What is replied while we are away; none: we are here.
+    pub away: Option<String>,
     /// Whether messages are kept, and therefore acknowledged.
     pub keeps: bool,
     /// When the node started.

@@ -17,6 +17,11 @@ pub struct Memory {
     pub aliases: Vec<Alias>,
     /// Peers we are deaf to, as they were when they were blocked.
     pub blocks: Vec<PeerView>,
+    /// Sealed messages of ours that nobody opened yet, oldest first: their read notices may still
+    /// come.
+    pub sealed: Vec<SealedMemory>,
+    /// What is replied while we are away; none: we are here.
+    pub away: Option<String>,
     /// Messages of ours whose end is not known, in the order of writing. What was to be kept goes
     /// on waiting; the others end, because the node that sent them did.
     pub open: Vec<OpenMemory>,
@@ -68,4 +73,13 @@ pub struct EpochMemory {
     pub epoch: u32,
     /// The highest number of a message in it.
     pub highest: PacketNo,
+}
+
+/// A sealed message of ours that its recipient has not opened yet.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SealedMemory {
+    /// Its number.
+    pub number: PacketNo,
+    /// The recipient; its read notice counts only from one of these addresses.
+    pub peer: PeerView,
 }

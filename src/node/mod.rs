@@ -7,15 +7,20 @@
 //! ```text
 //! presence -> roster           who is there, and what we tell about ourselves
 //! letters  -> outbox           messages of ours
+//! outbox   -> sealed           what of them is to be opened by its reader
 //! inbox                        messages of others
+//! envelopes                    what of them is to be opened by us
+//! absence                      what is said and replied while we are away
 //! trust                        how much of a stranger's wish is granted
 //! turn                         one call: its time, its effects, what all parts share
 //! ```
 
+mod absence;
 pub mod api;
 mod book;
 pub mod config;
 pub mod effect;
+mod envelopes;
 mod epochs;
 mod handover;
 mod inbox;
@@ -30,8 +35,10 @@ mod peer;
 mod presence;
 mod reach;
 mod remembered;
+mod reread;
 mod rollcall;
 mod roster;
+mod sealed;
 mod timers;
 mod trust;
 mod turn;
@@ -49,21 +56,26 @@ pub use crate::wire::{
 };
 pub use api::{
     Alias, Counters, Delivery, Direction, DownReason, Event, MessageEvent, NoticeCode, PeerId,
-    PeerView, Refusal, Reply, Request, ShellStatus, Status, Target, Waiting, WaitingState, Wishes,
+    PeerView, Refusal, Reply, Request, ShellStatus, Status, Target, Told, Waiting, WaitingState,
+    Wishes,
 };
 pub use config::{Config, Identity, Network, NumberStart, Policy};
 pub use effect::{
-    BookRecord, Effect, MessageRecord, Open, Outcome, OutcomeRecord, Record, RosterRecord,
-    SeenPeer, Transmit,
+    BookRecord, Effect, MessageRecord, Open, OpenedRecord, Outcome, OutcomeRecord, ReadRecord,
+    Record, RosterRecord, SeenPeer, Transmit,
 };
 pub use handover::Handover;
 pub use input::{
-    Bounce, Input, Ipv4Net, Link, LinkId, Now, RequestId, SaveId, SaveResult, Tick, UnixMillis,
+    Bounce, Input, Ipv4Net, Link, LinkId, Now, Recalled, RequestId, SaveId, SaveResult, Tick,
+    UnixMillis,
 };
-pub use memory::{EpochMemory, Memory, OpenMemory};
+pub use memory::{EpochMemory, Memory, OpenMemory, SealedMemory};
+pub use reread::reread;
 
+use absence::Absence;
 use book::Book;
-use inbox::Inbox;
+use envelopes::Envelopes;
+use inbox::{Inbox, Taken};
 use letters::Letter;
 use links::Links;
 use numbers::Numbers;
@@ -74,6 +86,7 @@ use presence::Presence;
 use remembered::Remembered;
 use rollcall::Cause;
 use roster::Roster;
+use sealed::Unopened;
 use timers::{Timer, Timers};
 use trust::{Admission, Allowance, Trust};
 use turn::{Base, Turn, Voice};
@@ -98,6 +111,8 @@ pub(crate) struct Parts {
     presence: Presence,
     outbox: Outbox,
     inbox: Inbox,
+    envelopes: Envelopes,
+    absence: Absence,
     book: Book,
     trust: Trust,
     /// Links were up once, and we announced ourselves there, or another process did for us.
@@ -136,6 +151,8 @@ impl Node {
                 presence: Presence::new(&config),
                 outbox: Outbox::default(),
                 inbox: Inbox::default(),
+                envelopes: Envelopes::default(),
+                absence: Absence::default(),
                 book: Book::default(),
                 trust: Trust::default(),
                 started: false,
@@ -164,9 +181,17 @@ impl Node {
     /// [`Node::resume`] too.
     pub fn remember(&mut self, now: Now, memory: Memory) {
         self.last = now;
-        let Memory { epochs, aliases, blocks, open } = memory;
+        let Memory { epochs, aliases, blocks, sealed, away, open } = memory;
         self.parts.inbox.epochs.remember(epochs);
         self.parts.book.remember(aliases, blocks);
+        for SealedMemory { number, peer } in sealed {
+            let sent_to = peer.addrs.clone();
+            let unopened = Unopened { number, peer: Box::new(peer), sent_to };
+            self.parts.outbox.sealed.add(self.base.policy.sealed_max, unopened);
+        }
+        if away.is_some() {
+            self.base.own.away = away;
+        }
         let mut turn = Turn::new(now, &mut self.base);
         self.parts.outbox.remember(&mut turn, open);
     }
@@ -197,6 +222,9 @@ impl Node {
             Input::Links(links) => parts.links_are(&mut turn, links),
             Input::Bounced { to, reason } => parts.outbox.bounced(canonical(to), reason),
             Input::Saved(id, result) => parts.saved(&mut turn, id, &result),
+            Input::Recalled { request, seq, found } => {
+                parts.recalled(&mut turn, request, seq, found);
+            }
             Input::Wake => parts.wake(&mut turn),
             Input::Leave => parts.leave(&mut turn),
         }
@@ -259,13 +287,14 @@ impl Parts {
                 self.message(turn, seen, body, &mut allowance);
             }
             (Command::RECVMSG, &Body::Reference(number)) => self.receipt(turn, seen, number),
-            (Command::GETINFO, _) => {
-                let text = format!("feige {}", turn.base.own.version());
-                self.inform(turn, seen, Command::SENDINFO, &text, &mut allowance);
+            (Command::READMSG | Command::DELMSG, &Body::Reference(number)) => {
+                self.read_notice(turn, seen, number, &mut allowance);
             }
-            (Command::GETABSENCEINFO, _) => {
-                let (answer, text) = (Command::SENDABSENCEINFO, "Not Absence mode");
-                self.inform(turn, seen, answer, text, &mut allowance);
+            (Command::ANSREADMSG, &Body::Reference(number)) => {
+                self.notice_answered(turn, seen, number);
+            }
+            (Command::GETINFO | Command::GETABSENCEINFO, _) => {
+                self.inform(turn, seen, &mut allowance);
             }
             (Command::OKGETLIST, _) => presence.list_offered(turn, seen.from),
             (Command::ANSLIST, Body::Hosts(list)) => {
@@ -312,7 +341,7 @@ impl Parts {
         body: &crate::wire::body::Message,
         allowance: &mut Allowance,
     ) {
-        let Self { roster, presence, links, inbox, .. } = self;
+        let Self { roster, presence, links, inbox, envelopes, absence, .. } = self;
         let options = seen.packet.options;
         if options.contains(message::IPTUX_SHARED) {
             return;
@@ -325,7 +354,24 @@ impl Parts {
             roster.learn_text(met.peer, body.charset);
         }
         let Some(peer) = roster.get(met.peer) else { return };
-        inbox.take(turn, links, peer, (seen, body), key, allowance);
+        // The receipt fits in any case; the automatic reply has all that a datagram may cause.
+        let room = allowance.room();
+        let taken = inbox.take(turn, links, peer, (seen, body), key, allowance);
+        if let Some(taken) = taken {
+            let after = match taken {
+                Taken::Saving(id) => Some(id),
+                Taken::Passing(message) => {
+                    if message.is_envelope() {
+                        envelopes.hold(turn, *message);
+                    }
+                    None
+                }
+            };
+            let link = links.route(seen.link);
+            if let Some(size) = absence.answer(turn, (peer, link), seen, after, room) {
+                allowance.spend(size);
+            }
+        }
         inbox.epochs.trim(&turn.base.policy, roster);
         let silent = message::NO_ADD_LIST | message::BROADCAST | message::AUTO_RETURN;
         if !options.intersects(silent) {
@@ -337,32 +383,6 @@ impl Parts {
         self.roster.hear(turn.now.tick, seen);
         if self.outbox.settle(turn, &self.roster, seen.from, number) {
             self.roster.note_hears(seen.from);
-        }
-    }
-
-    /// Answers a question about ourselves, within the caps and never one that was written by a
-    /// machine or to everybody.
-    fn inform(
-        &mut self,
-        turn: &mut Turn<'_>,
-        seen: &Sighting<'_>,
-        answer: Command,
-        text: &str,
-        allowance: &mut Allowance,
-    ) {
-        self.roster.hear(turn.now.tick, seen);
-        let silent = message::BROADCAST | message::AUTO_RETURN;
-        if !turn.speaks() || seen.packet.options.intersects(silent) {
-            return;
-        }
-        let number = turn.number();
-        let bytes = turn.base.own.ascii(number, answer, text);
-        if allowance.allows(bytes.len())
-            && self.trust.answers_info(turn.now.tick, &turn.base.policy, seen.from.ip())
-        {
-            turn.transmit(self.links.route(seen.link), seen.from, bytes, None);
-        } else {
-            turn.base.counters.dropped += 1;
         }
     }
 
@@ -417,6 +437,9 @@ impl Parts {
                 }
                 Reply::Done
             }
+            Request::Open { seq } => return self.open(turn, id, seq),
+            Request::Away { text } => return self.absent(turn, id, Some(text)),
+            Request::Back => return self.absent(turn, id, None),
             Request::Book => self.book.view(),
             Request::SetAlias { alias } => {
                 return self.change_book(turn, id, BookRecord::Named(alias));
@@ -447,6 +470,7 @@ impl Parts {
             identity: own.identity.mac.clone(),
             port: own.port,
             passive: turn.base.voice == Voice::Passive,
+            away: own.away.clone(),
             keeps: turn.base.keeps,
             since,
             links: self.links.iter().cloned().collect(),
@@ -479,9 +503,14 @@ impl Parts {
     fn saved(&mut self, turn: &mut Turn<'_>, id: SaveId, result: &SaveResult) {
         turn.note_store(result);
         let kept = result.is_kept();
-        if self.inbox.saved(turn, id, result)
-            || self.outbox.saved(turn, &self.roster, id, result)
+        let Self { inbox, outbox, envelopes, absence, roster, links, .. } = self;
+        absence.reply_to(turn, id, result);
+        if inbox.saved(turn, id, result)
+            || outbox.saved(turn, roster, id, result)
+            || outbox.sealed.saved(turn.base.policy.sealed_max, id, result)
+            || envelopes.saved(turn, (roster, links), id, result)
             || self.book_saved(turn, id, result)
+            || self.absence_saved(turn, id, result)
         {
             return;
         }
@@ -498,8 +527,9 @@ impl Parts {
     }
 
     fn due(&mut self, turn: &mut Turn<'_>, timer: Timer) {
-        let Self { roster, presence, links, outbox, .. } = self;
+        let Self { roster, presence, links, outbox, envelopes, .. } = self;
         match timer {
+            Timer::ReadNotice(number) => envelopes.due(turn, (roster, links), number),
             Timer::Answers => presence.answer(turn, roster, links),
             Timer::EntryAgain => presence.announce(turn, roster, links, Command::BR_ENTRY, None),
             Timer::Round => presence.round_due(turn, roster, links),

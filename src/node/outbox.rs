@@ -11,15 +11,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::api::{Delivery, Direction, Event, PeerId, PeerView};
-use super::effect::{MessageRecord, Open, Outcome, OutcomeRecord, Record};
+use super::api::{Event, PeerId, PeerView};
+use super::effect::{Open, Outcome, OutcomeRecord, Record};
 use super::input::{Bounce, SaveId, SaveResult, Tick, UnixMillis};
+use super::letters::sent_record;
 use super::links::Links;
 use super::roster::Roster;
+use super::sealed::{Sealed, Unopened};
 use super::timers::Timer;
 use super::turn::Turn;
 use crate::wire::command::message;
-use crate::wire::{Options, PacketNo, Recipients, Verdict};
+use crate::wire::{Options, PacketNo, Verdict};
 use later::{Later, Shelf};
 
 /// Names a message to one recipient: the message's number, and which recipient.
@@ -33,6 +35,8 @@ pub(crate) struct SendNo {
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     sends: BTreeMap<SendNo, Sending>,
+    /// What was sent sealed, and may be opened any time.
+    pub(crate) sealed: Sealed,
     /// Where each number was sent to; a receipt counts only from there.
     sent_to: BTreeMap<(SocketAddr, PacketNo), SendNo>,
     /// First datagrams of large sends, in their turn.
@@ -221,11 +225,15 @@ impl Outbox {
         from: SocketAddr,
         number: PacketNo,
     ) -> bool {
-        // Ours are below 2^31, and official clients print references signed.
-        let number = PacketNo(number.0 & 0xffff_ffff);
-        let Some(&no) = self.sent_to.get(&(from, number)) else { return false };
+        let Some(&no) = self.sent_to.get(&(from, number.as_ours())) else { return false };
         self.finish(turn, roster, no, Outcome::Confirmed);
         true
+    }
+
+    /// Whether a sealed message with this number went to `from` and waits for its receipt.
+    pub(crate) fn has_sealed(&self, from: SocketAddr, number: PacketNo) -> bool {
+        let sending = self.sent_to.get(&(from, number)).and_then(|no| self.sends.get(no));
+        sending.is_some_and(|sending| sending.options.contains(message::SECRET))
     }
 
     /// Ends every recipient of `number` that is still open.
@@ -469,6 +477,11 @@ impl Outbox {
         if let Some(addr) = sending.addr {
             leave_meeting(&mut self.meetings, addr, no);
         }
+        if sending.options.contains(message::SECRET) {
+            let (peer, sent_to) = (sending.view.clone(), sending.went_to.clone());
+            let unopened = Unopened { number: no.number, peer, sent_to };
+            self.sealed.add(turn.base.policy.sealed_max, unopened);
+        }
         self.shelf.take(&sending.view.id, no);
         Some(sending)
     }
@@ -568,34 +581,5 @@ fn leave_meeting(meetings: &mut BTreeMap<SocketAddr, Vec<SendNo>>, addr: SocketA
         if waiting.is_empty() {
             meetings.remove(&addr);
         }
-    }
-}
-
-/// The record of a message of ours.
-pub(crate) fn sent_record(
-    turn: &Turn<'_>,
-    number: PacketNo,
-    options: Options,
-    text: &str,
-    charset: Verdict,
-    raw: Arc<[u8]>,
-) -> MessageRecord {
-    let broadcast = options.contains(message::BROADCAST);
-    MessageRecord {
-        direction: Direction::Out,
-        delivery: if broadcast { Delivery::Broadcast } else { Delivery::Direct },
-        at: turn.now.wall,
-        peer: None,
-        addr: None,
-        epoch: 0,
-        number,
-        options,
-        text: text.to_owned(),
-        charset,
-        cut: false,
-        files: 0,
-        raw,
-        recipients: Recipients::default(),
-        open: None,
     }
 }

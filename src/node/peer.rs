@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::api::{PeerId, PeerView};
+use super::api::{PeerId, PeerView, without_title};
 use super::input::{LinkId, Tick};
 use crate::wire::dialect::TextForm;
 use crate::wire::entry::Presence;
@@ -206,9 +206,10 @@ impl Peer {
         self.mac == mac_of(raw.version) && may(&self.user, raw.user) && may(&self.host, raw.host)
     }
 
-    /// Whether `nick` may be this peer's nickname.
+    /// Whether `nick`, without what absence adds to it, may be this peer's nickname.
     pub(crate) fn is_called(&self, nick: &str) -> bool {
-        !self.entered || *self.nick == *nick || fits_with_gaps(&self.nick, nick)
+        let own = without_title(&self.nick, self.is_absent());
+        !self.entered || own == nick || fits_with_gaps(own, nick)
     }
 
     /// Takes in what an entry says of its sender. Whether a face would see the difference.
@@ -243,7 +244,7 @@ impl Peer {
 
     /// Whether it says that its user is away.
     pub(crate) fn is_absent(&self) -> bool {
-        self.dialect.habits.tells_absence && self.options.contains(command::entry::ABSENCE)
+        tells_absence(self.dialect, self.options)
     }
 
     /// Whether it asked to be told by unicast too (`DIALUPOPT`), or our broadcasts end before it.
@@ -358,6 +359,11 @@ pub(crate) fn charset_of(form: TextForm) -> Verdict {
         TextForm::Substituted(..) => Sure::Dialect,
     };
     Verdict { charset: form.charset(), sure }
+}
+
+/// Whether an entry of this dialect with these options says that its user is away.
+pub(crate) fn tells_absence(dialect: &Dialect, options: Options) -> bool {
+    dialect.habits.tells_absence && options.contains(command::entry::ABSENCE)
 }
 
 /// Packets in which a client tells its names.

@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::api::{DownReason, Event, PeerId, PeerView};
+use super::api::{DownReason, Event, PeerId, PeerView, without_title};
 use super::config::Policy;
 use super::input::Tick;
-use super::peer::{Charsets, Peer, PeerNo, Place, Sighting};
+use super::peer::{Charsets, Peer, PeerNo, Place, Sighting, tells_absence};
 use super::turn::Turn;
 use crate::wire::entry::Presence;
 use crate::wire::{Hint, Office, RawPacket, Verdict, command};
@@ -108,6 +108,7 @@ impl Roster {
         presence: &Presence,
     ) -> Met {
         let nick = if presence.nick.is_empty() { &seen.packet.user } else { &presence.nick };
+        let nick = without_title(nick, tells_absence(seen.packet.dialect, seen.packet.options));
         let (met, news) = self.locate(turn, seen, Some(nick));
         let Some(peer) = self.peers.get_mut(&met.peer) else { return met };
         let changed = peer.take(seen, presence);

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use super::input::Tick;
 use super::outbox::SendNo;
+use crate::wire::PacketNo;
 
 /// What can be due.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -31,6 +32,8 @@ pub(crate) enum Timer {
     FirstTries,
     /// A message to one recipient: next try, or the end of its time.
     Send(SendNo),
+    /// A read notice of ours was not answered in time.
+    ReadNotice(PacketNo),
     /// Those for whom messages are kept are looked for.
     Seek,
 }

@@ -112,6 +112,11 @@ impl<'a> Turn<'a> {
         self.effects.push(Effect::Reply(to, reply));
     }
 
+    /// Looks a stored message up for a request. Only for a node that keeps.
+    pub(crate) fn recall(&mut self, request: RequestId, seq: u64) {
+        self.effects.push(Effect::Recall(request, seq));
+    }
+
     /// Keeps a record. Only for a node that keeps.
     pub(crate) fn save(&mut self, record: Record) -> SaveId {
         let id = SaveId(self.base.next_save);

@@ -12,7 +12,7 @@ use super::error::{in_words, is_the_records_own};
 use super::numbers::Numbers;
 use super::quota::Quota;
 use super::rows::{self, Peers, Rows};
-use super::{Paths, StoreError, connect, schema};
+use super::{Paths, StoreError, connect, history, schema};
 use crate::node::{Direction, NumberStart, PacketNo, Record, SaveId, SaveResult, UnixMillis};
 
 /// The open store.
@@ -209,9 +209,23 @@ impl Store {
         }
     }
 
+    /// Whether the index of texts lacks messages.
+    pub(super) fn is_behind(&self) -> bool {
+        // What cannot be read now is looked for again after the next message.
+        history::is_behind(&self.db).unwrap_or(false)
+    }
+
+    /// Puts some messages into the index of texts, as the writer does when it is idle; whether more
+    /// are left. If that fails they are found without it.
+    pub fn index(&mut self) -> bool {
+        history::index_some(&mut self.db).unwrap_or(false)
+    }
+
     /// An orderly end: gives the packet numbers above `last_number`, the last one used, back and
     /// puts everything into the one file. What was committed is safe also without it.
     pub fn close(mut self, last_number: PacketNo) {
+        // A command that was here for one message leaves none behind; many can wait for the next.
+        self.index();
         // If this fails numbers are skipped and the log stays for the next start: no loss.
         let _ = self.give_back(last_number);
         let _ = self.quota.write(&self.db);
@@ -241,7 +255,12 @@ fn weight(record: &Record) -> usize {
     match record {
         Record::Message(message) => 256 + message.raw.len() + message.text.len(),
         Record::Roster(roster) => 512 * (1 + roster.seen.len()),
-        Record::Outcome(_) | Record::Numbers(_) | Record::Book(_) => 256,
+        Record::Away(away) => 64 + away.as_ref().map_or(0, String::len),
+        Record::Outcome(_)
+        | Record::Numbers(_)
+        | Record::Book(_)
+        | Record::Opened(_)
+        | Record::Read(_) => 256,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::{Store, StoreError, outbox, people};
+use super::{Store, StoreError, outbox, people, rows};
 use crate::node::{EpochMemory, Memory, PacketNo, PeerId};
 
 impl Store {
@@ -14,6 +14,8 @@ impl Store {
                 epochs: epochs(db)?,
                 aliases: people::aliases(db)?,
                 blocks: people::blocks(db)?,
+                sealed: rows::envelopes::sealed(db)?,
+                away: rows::envelopes::away(db)?,
                 open: outbox::read(db)?,
             })
         };

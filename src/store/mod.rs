@@ -8,6 +8,7 @@ mod connect;
 pub mod db;
 mod error;
 mod files;
+pub mod history;
 mod memory;
 mod numbers;
 mod outbox;

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 
 use super::connect::{BUSY_WAIT, CACHE_KIB, FLAGS};
 use super::{Paths, StoreError, rows, schema};
-use crate::node::{Event, UnixMillis};
+use crate::node::{Event, Recalled, UnixMillis};
 
 /// An event of the stream as it was when it happened.
 #[derive(Clone, PartialEq, Debug)]
@@ -86,6 +86,12 @@ impl Reader {
                 .collect()
         };
         read().map_err(StoreError::database("read", &self.path))
+    }
+
+    /// The message at this place of the event stream, whole, and whether it is an envelope that was
+    /// opened.
+    pub fn message(&self, seq: u64) -> Result<Recalled, StoreError> {
+        self.read(|db| rows::envelopes::recall(db, seq))
     }
 
     /// Reads something.

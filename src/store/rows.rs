@@ -1,5 +1,7 @@
 //! Records to rows and back.
 
+pub(super) mod envelopes;
+
 use std::collections::HashMap;
 use std::str::FromStr;
 
@@ -13,8 +15,8 @@ use super::quota::Quota;
 use super::reader::StoredEvent;
 use super::{outbox, people};
 use crate::node::{
-    Charset, Direction, MessageRecord, Options, Outcome, OutcomeRecord, PacketNo, PeerId, PeerView,
-    Recipients, Record, SaveResult, UnixMillis, Verdict,
+    Charset, Direction, Event, MessageRecord, Options, Outcome, OutcomeRecord, PacketNo, PeerId,
+    PeerView, ReadRecord, Recipients, Record, SaveResult, UnixMillis, Verdict,
 };
 
 /// Writes the records of one transaction.
@@ -40,13 +42,8 @@ impl<'c> Rows<'c> {
         quota: &'c mut Quota,
     ) -> rusqlite::Result<Self> {
         Ok(Self {
-            message: db.prepare_cached(
-                "INSERT INTO message (id, direction, delivery, at, peer, appearance, addr, epoch,
-                     number, options, text, charset, sure, cut, files, recipients)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
-                 ON CONFLICT (number, peer, epoch) WHERE direction = 'in' DO NOTHING",
-            )?,
-            datagram: db.prepare_cached("INSERT INTO datagram (message, bytes) VALUES (?1, ?2)")?,
+            message: db.prepare_cached(INSERT_MESSAGE)?,
+            datagram: db.prepare_cached(INSERT_DATAGRAM)?,
             event: db.prepare_cached("INSERT INTO event (seq, at, kind) VALUES (?1, ?2, ?3)")?,
             next_seq: last_seq(db)? + 1,
             db,
@@ -68,6 +65,12 @@ impl<'c> Rows<'c> {
                 *self.numbers = numbers;
                 Ok(SaveResult::Kept { seq: None })
             }
+            Record::Opened(opened) => self.keep_opening(opened),
+            Record::Read(read) => self.keep_reading(read),
+            Record::Away(away) => {
+                envelopes::set_away(self.db, away.as_deref())?;
+                Ok(SaveResult::Kept { seq: None })
+            }
             Record::Book(change) => {
                 people::keep_book(self.db, change)?;
                 Ok(SaveResult::Kept { seq: None })
@@ -84,36 +87,17 @@ impl<'c> Rows<'c> {
             Some(view) => Some(self.peers.rows(self.db, view)?),
             None => None,
         };
-        let (peer, appearance) =
-            (known.map(|known| known.peer), known.map(|known| known.appearance));
         let from_stranger =
             message.direction == Direction::In && known.is_some_and(|known| !known.written);
         if from_stranger && let Some(reason) = self.quota.refuses(message) {
             // What is here already is confirmed again.
-            return if self.has(message, peer)? {
+            return if self.has(message, known.map(|known| known.peer))? {
                 Ok(SaveResult::Repeat)
             } else {
                 Ok(SaveResult::Refused(reason))
             };
         }
-        let kept = self.message.execute(params![
-            self.next_seq,
-            word(message.direction),
-            word(message.delivery),
-            message.at.0,
-            peer,
-            appearance,
-            message.addr.map(|addr| addr.to_string()),
-            message.epoch,
-            message.number.0.cast_signed(),
-            message.options.bits(),
-            message.text,
-            message.charset.charset.name(),
-            word(message.charset.sure),
-            message.cut,
-            i64::try_from(message.files).unwrap_or(i64::MAX),
-            recipients(message)?,
-        ])?;
+        let kept = insert_message(&mut self.message, self.next_seq, known, message)?;
         if kept == 0 {
             return Ok(SaveResult::Repeat);
         }
@@ -145,23 +129,7 @@ impl<'c> Rows<'c> {
         // Written to an address, and this is who was there.
         self.peers.note_written(self.db, &outcome.peer)?;
         let number = outcome.number.0.cast_signed();
-        let mut message = self
-            .db
-            .prepare_cached(
-                "SELECT max(id) FROM message WHERE direction = 'out' AND number = ?1 AND peer = ?2",
-            )?
-            .query_row((number, peer), |row| row.get::<_, Option<i64>>(0))?;
-        if message.is_none() {
-            // Written to an address, answered by the peer that turned out to be there.
-            let addr = std::net::SocketAddr::new(outcome.peer.addr, outcome.peer.port);
-            message = self
-                .db
-                .prepare_cached(
-                    "SELECT max(id) FROM message
-                     WHERE direction = 'out' AND number = ?1 AND addr = ?2",
-                )?
-                .query_row((number, addr.to_string()), |row| row.get(0))?;
-        }
+        let message = self.sent_message(outcome.number, peer, &outcome.peer)?;
         self.db
             .prepare_cached(
                 "INSERT INTO outcome (id, message, at, number, appearance, outcome, tries, rtt_ms,
@@ -189,6 +157,33 @@ impl<'c> Rows<'c> {
         self.announce(outcome.at, "outcome")
     }
 
+    /// The message of ours with this number to this peer.
+    fn sent_message(
+        &self,
+        number: PacketNo,
+        peer: i64,
+        view: &PeerView,
+    ) -> rusqlite::Result<Option<i64>> {
+        let number = number.0.cast_signed();
+        let message = self
+            .db
+            .prepare_cached(
+                "SELECT max(id) FROM message WHERE direction = 'out' AND number = ?1 AND peer = ?2",
+            )?
+            .query_row((number, peer), |row| row.get::<_, Option<i64>>(0))?;
+        if message.is_some() {
+            return Ok(message);
+        }
+        // Written to an address, answered by the peer that turned out to be there.
+        let addr = std::net::SocketAddr::new(view.addr, view.port);
+        self.db
+            .prepare_cached(
+                "SELECT max(id) FROM message
+                 WHERE direction = 'out' AND number = ?1 AND addr = ?2",
+            )?
+            .query_row((number, addr.to_string()), |row| row.get(0))
+    }
+
     fn announce(&mut self, at: UnixMillis, kind: &str) -> rusqlite::Result<SaveResult> {
         self.event.execute((self.next_seq, at.0, kind))?;
         let seq = self.next_seq.cast_unsigned();
@@ -209,6 +204,44 @@ impl<'c> Rows<'c> {
     }
 }
 
+/// A message's row, for [`insert_message`]; a repeat changes nothing.
+pub(super) const INSERT_MESSAGE: &str = "
+    INSERT INTO message (id, direction, delivery, at, peer, appearance, addr, epoch,
+        number, options, text, charset, sure, cut, files, recipients)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
+    ON CONFLICT (number, peer, epoch) WHERE direction = 'in' DO NOTHING";
+
+/// The bytes of a message.
+pub(super) const INSERT_DATAGRAM: &str = "INSERT INTO datagram (message, bytes) VALUES (?1, ?2)";
+
+/// Writes a message's row under `id`, with the rows of its peer and of how that looked. How many
+/// were written: none if it is a repeat.
+pub(super) fn insert_message(
+    insert: &mut CachedStatement<'_>,
+    id: i64,
+    peer: Option<PeerRows>,
+    message: &MessageRecord,
+) -> rusqlite::Result<usize> {
+    insert.execute(params![
+        id,
+        word(message.direction),
+        word(message.delivery),
+        message.at.0,
+        peer.map(|rows| rows.peer),
+        peer.map(|rows| rows.appearance),
+        message.addr.map(|addr| addr.to_string()),
+        message.epoch,
+        message.number.0.cast_signed(),
+        message.options.bits(),
+        message.text,
+        message.charset.charset.name(),
+        word(message.charset.sure),
+        message.cut,
+        i64::try_from(message.files).unwrap_or(i64::MAX),
+        recipients(message)?,
+    ])
+}
+
 /// The rows of peers written to or heard lately, so that a burst does not look them up each time.
 #[derive(Default, Debug)]
 pub(super) struct Peers {
@@ -223,9 +256,9 @@ struct Known {
 
 /// A peer's rows, and whether we ever wrote to it.
 #[derive(Clone, Copy, Debug)]
-struct PeerRows {
-    peer: i64,
-    appearance: i64,
+pub(super) struct PeerRows {
+    pub(super) peer: i64,
+    pub(super) appearance: i64,
     written: bool,
 }
 
@@ -234,7 +267,7 @@ const PEERS_HELD: usize = 1_024;
 
 impl Peers {
     /// The rows of a peer and of how it looks, made if they are not there.
-    fn rows(&mut self, db: &Connection, view: &PeerView) -> rusqlite::Result<PeerRows> {
+    pub(super) fn rows(&mut self, db: &Connection, view: &PeerView) -> rusqlite::Result<PeerRows> {
         if let Some(known) = self.known.get(&view.id).filter(|known| known.view == *view) {
             return Ok(known.rows);
         }
@@ -326,14 +359,17 @@ pub(super) fn write_numbers(db: &Connection, numbers: Numbers) -> rusqlite::Resu
 /// Events after ?1, at most ?2, as [`read_event`] reads them. An event whose message was deleted is
 /// left out.
 pub(super) const EVENTS: &str = "
-    SELECT e.seq, e.at, e.kind, a.view, coalesce(m.number, o.number) AS number,
+    SELECT e.seq, e.at, e.kind, a.view, coalesce(m.number, o.number, r.number) AS number,
         m.direction, m.delivery, m.addr, m.epoch, m.options, m.text, m.charset, m.sure, m.cut,
-        m.files, m.recipients, o.outcome, o.tries, o.rtt_ms, o.hint, o.waited_ms, o.expires
+        m.files, m.recipients, o.outcome, o.tries, o.rtt_ms, o.hint, o.waited_ms, o.expires,
+        r.discarded, w.at AS opened
     FROM event AS e
     LEFT JOIN message AS m ON e.kind = 'message' AND m.id = e.seq
     LEFT JOIN outcome AS o ON e.kind = 'outcome' AND o.id = e.seq
-    LEFT JOIN appearance AS a ON a.id = coalesce(m.appearance, o.appearance)
-    WHERE e.seq > ?1 AND (m.id IS NOT NULL OR o.id IS NOT NULL)
+    LEFT JOIN reading AS r ON e.kind = 'reading' AND r.id = e.seq
+    LEFT JOIN opening AS w ON w.message = m.id
+    LEFT JOIN appearance AS a ON a.id = coalesce(m.appearance, o.appearance, r.appearance)
+    WHERE e.seq > ?1 AND (m.id IS NOT NULL OR o.id IS NOT NULL OR r.id IS NOT NULL)
     ORDER BY e.seq LIMIT ?2";
 
 /// A row of [`EVENTS`].
@@ -341,14 +377,23 @@ pub(super) fn read_event(row: &Row<'_>) -> rusqlite::Result<StoredEvent> {
     let at = UnixMillis(row.get("at")?);
     let number = PacketNo(row.get::<_, i64>("number")?.cast_unsigned());
     let event = match row.get_ref("kind")?.as_str()? {
-        "message" => read_message(row, at, number)?.event(),
+        "message" => match row.get::<_, Option<i64>>("opened")? {
+            Some(_) => Event::Message(Box::new(read_message(row, at, number)?.opened())),
+            None => read_message(row, at, number)?.event(),
+        },
+        "reading" => {
+            let peer = read_view(row)?;
+            let peer = peer.ok_or_else(|| unreadable(row, "view", "a reading without its peer"))?;
+            let discarded = row.get("discarded")?;
+            ReadRecord { at, number, peer, discarded }.event()
+        }
         _ => read_outcome(row, at, number)?.event(),
     };
     Ok(StoredEvent { seq: row.get::<_, i64>("seq")?.cast_unsigned(), at, event })
 }
 
 /// All of a message but its bytes.
-fn read_message(
+pub(super) fn read_message(
     row: &Row<'_>,
     at: UnixMillis,
     number: PacketNo,
@@ -423,9 +468,7 @@ fn recipients(message: &MessageRecord) -> rusqlite::Result<Option<String>> {
     if message.recipients == Recipients::default() {
         return Ok(None);
     }
-    serde_json::to_string(&message.recipients)
-        .map(Some)
-        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+    to_json(&message.recipients).map(Some)
 }
 
 fn read_recipients(row: &Row<'_>) -> rusqlite::Result<Recipients> {
@@ -436,14 +479,14 @@ fn read_recipients(row: &Row<'_>) -> rusqlite::Result<Recipients> {
 }
 
 /// A variant without fields by its name in machine output: `not_confirmed`.
-fn word(value: impl Serialize) -> String {
+pub(super) fn word(value: impl Serialize) -> String {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(word)) => word,
         _ => String::new(),
     }
 }
 
-fn read_word<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
+pub(super) fn read_word<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
     let word = row.get_ref(column)?.as_str()?;
     T::deserialize(serde::de::value::StrDeserializer::<serde::de::value::Error>::new(word))
         .map_err(|error| unreadable(row, column, error))

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use feige::node::{
     Alias, Bounce, Charset, Counters, Delivery, Direction, DownReason, Event, Ipv4Net, Link,
     LinkId, MessageEvent, NoticeCode, Outcome, PacketNo, PeerId, PeerView, Recipient, Refusal,
-    Reply, Request, ShellStatus, Status, Sure, Target, UnixMillis, Waiting, WaitingState, Wishes,
+    Reply, Request, ShellStatus, Status, Sure, Target, Told, UnixMillis, Waiting, WaitingState,
+    Wishes,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -86,7 +87,9 @@ impl Page {
             };
             for object in inner.iter().filter_map(Value::as_object) {
                 // A recipient of a request is `{"peer": ID}` or `{"addr": ADDRESS}`.
-                if !matches!(key.as_str(), "to" | "target") || object.len() > 1 {
+                if key == "message" {
+                    self.describes("event", name, object);
+                } else if !matches!(key.as_str(), "to" | "target") || object.len() > 1 {
                     self.describes("object", name, object);
                 }
             }
@@ -147,6 +150,8 @@ fn every_event_is_described() {
                 tries: 17,
                 hint: Some(Bounce::PortUnreachable),
             },
+            Event::Read { number: PacketNo(1), peer: peer(), discarded: false },
+            Event::Told { number: PacketNo(1), peer: peer(), told: Told::Confirmed, tries: 1 },
             Event::Queued {
                 number: PacketNo(1),
                 peer: peer(),
@@ -179,6 +184,8 @@ fn every_request_is_described() {
                 wishes: Wishes {
                     later: true,
                     expire_ms: Some(3_600_000),
+                    sealed: true,
+                    locked: false,
                     utc_offset_s: Some(28_800),
                 },
             },
@@ -186,6 +193,9 @@ fn every_request_is_described() {
             Request::Retry { number: PacketNo(1) },
             Request::Cancel { number: PacketNo(1) },
             Request::Rename { nick: "a".into(), group: "b".into() },
+            Request::Open { seq: 418 },
+            Request::Away { text: "at lunch".into() },
+            Request::Back,
             Request::Book,
             Request::SetAlias { alias: alias() },
             Request::RemoveAlias { name: "boss".into() },
@@ -205,6 +215,12 @@ fn every_reply_is_described() {
             Reply::Peers { peers: vec![peer()] },
             Reply::RollCall { wait_ms: 1200 },
             Reply::Sent { number: PacketNo(1), to: vec![peer()], links: vec!["eth0".into()] },
+            Reply::Opened {
+                seq: 418,
+                at: UnixMillis(0),
+                message: Box::new(message()),
+                tells: true,
+            },
             Reply::Book { aliases: vec![alias()], blocks: vec![peer()] },
             Reply::Outbox {
                 waiting: vec![Waiting {
@@ -243,6 +259,8 @@ fn every_refusal_is_described() {
             Refusal::BookFull,
             Refusal::KeepsNothing,
             Refusal::Busy,
+            Refusal::NoMessage { seq: 418 },
+            Refusal::StaysClosed { reason: "the disk is full".into() },
         ],
     );
 }
@@ -257,6 +275,7 @@ fn every_word_is_described() {
     words::<WaitingState>("state");
     words::<Sure>("charset_sure");
     words::<NoticeCode>("code");
+    words::<Told>("told");
 }
 
 #[test]
@@ -307,6 +326,7 @@ fn message() -> MessageEvent {
         charset_sure: Sure::Dialect,
         sealed: false,
         locked: false,
+        closed: false,
         automatic: false,
         cut: false,
         files: 0,
@@ -331,6 +351,7 @@ fn status() -> Status {
         identity: "0123456789AB".into(),
         port: 2425,
         passive: false,
+        away: Some("at lunch".into()),
         keeps: true,
         since: UnixMillis(0),
         links: vec![Link {

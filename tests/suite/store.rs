@@ -1,5 +1,6 @@
 //! The store: what survives a restart, a crash and a full disk.
 
+mod envelopes;
 mod outbox;
 
 use std::ffi::OsStr;

@@ -116,6 +116,9 @@ fn words(status: &Status) -> String {
     if status.passive {
         rows.push(("mode", "only listens".to_owned()));
     }
+    if let Some(away) = &status.away {
+        rows.push(("away", term::safe(away).into_owned()));
+    }
     let counters = &status.counters;
     rows.push((
         "received",

@@ -22,7 +22,7 @@ use chrono::NaiveDate;
 use super::{Style, date_and_time, local};
 use crate::cli::pick::Book;
 use crate::node::{
-    Bounce, Delivery, Direction, DownReason, Event, MessageEvent, Outcome, PeerId, PeerView,
+    Bounce, Delivery, Direction, DownReason, Event, MessageEvent, Outcome, PeerId, PeerView, Told,
     UnixMillis,
 };
 use crate::term;
@@ -141,7 +141,9 @@ impl Human {
     /// The words for an event, for a terminal of so many columns if it is one.
     pub fn event(&mut self, at: UnixMillis, event: &Event, columns: Option<usize>) -> Rendered {
         let (mark, peer, label, words) = match event {
-            Event::Message(message) => return Rendered::Data(self.message(at, message, columns)),
+            Event::Message(message) => {
+                return Rendered::Data(self.message(at, message, &[], columns));
+            }
             Event::PeerUp { peer } => {
                 self.know(peer);
                 (Mark::System, peer, self.name(peer), format!("is here ({})", about(peer)))
@@ -173,6 +175,21 @@ impl Human {
                 let words = format!("{number}: {}", failed(*outcome, *tries, *hint));
                 (Mark::Trouble, peer, self.name(peer), words)
             }
+            Event::Read { peer, number, discarded } => {
+                let words = if *discarded { "threw away unread" } else { "opened" };
+                (Mark::System, peer, self.name(peer), format!("{words} {number}"))
+            }
+            Event::Told { peer, number, told, tries } => {
+                let (mark, words) = match told {
+                    Told::Confirmed => (Mark::System, "knows that you opened it".to_owned()),
+                    Told::NotAsked => (Mark::System, "was told that you opened it".to_owned()),
+                    Told::NotConfirmed => {
+                        let words = format!("did not confirm that you opened it, {tries} tries");
+                        (Mark::Trouble, words)
+                    }
+                };
+                (mark, peer, self.name(peer), format!("{number}: {words}"))
+            }
             Event::Notice { text, .. } => return Rendered::Talk(text.clone()),
             Event::Lagged { missed } => {
                 return Rendered::Talk(format!("too slow: {missed} events were missed"));
@@ -182,10 +199,31 @@ impl Human {
         Rendered::Data(self.line(at, mark, (&label, colour), &words, columns))
     }
 
-    fn message(
+    /// The words for a sealed message that nobody opened yet; `id` is what it is opened by.
+    pub fn envelope(
+        &mut self,
+        at: UnixMillis,
+        id: u64,
+        message: &MessageEvent,
+        columns: Option<usize>,
+    ) -> String {
+        let Some(peer) = &message.peer else { return self.message(at, message, &[], columns) };
+        let words = format!("sent a sealed message: feige history --open {id}");
+        let who = (&*self.name(peer), peer_colour(&peer.id));
+        self.line(at, Mark::System, who, &words, columns)
+    }
+
+    /// From here on the day stands before the first line too, as it must where the past is told.
+    pub fn begin_with_the_day(&mut self) {
+        self.day = Some(NaiveDate::MIN);
+    }
+
+    /// The words for a message, with more notes of ours below its text.
+    pub fn message(
         &mut self,
         at: UnixMillis,
         message: &MessageEvent,
+        more: &[String],
         columns: Option<usize>,
     ) -> String {
         let mark = match (message.direction, message.delivery) {
@@ -214,7 +252,8 @@ impl Human {
             out.push_str(line);
             out.push('\n');
         }
-        let notes = notes(message);
+        let mut notes = notes(message);
+        notes.extend_from_slice(more);
         if !notes.is_empty() {
             self.continuation(&mut out, Mark::System, indent);
             let _ = writeln!(out, "{}", notes.join(", "));
@@ -372,7 +411,8 @@ fn about(peer: &PeerView) -> String {
 fn change(before: Option<&PeerView>, peer: &PeerView) -> String {
     let mut changes = Vec::new();
     if let Some(before) = before {
-        if before.nick != peer.nick {
+        let renamed = before.untitled_nick() != peer.untitled_nick();
+        if renamed {
             changes.push(format!("was called {}", one_space(&term::safe(&before.nick))));
         }
         if before.group != peer.group {
@@ -411,6 +451,7 @@ fn notes(message: &MessageEvent) -> Vec<String> {
             notes.push(words.to_owned());
         }
     };
+    note(message.closed, "not opened yet");
     note(message.sealed, "sealed");
     note(message.locked, "locked");
     note(message.automatic, "automatic reply");
@@ -544,6 +585,7 @@ mod tests {
             charset_sure: Sure::Dialect,
             sealed: false,
             locked: false,
+            closed: false,
             automatic: false,
             cut: false,
             files: 0,

@@ -128,6 +128,11 @@ impl Printer {
         Self { style: Style::new(globals, Color::Never) }
     }
 
+    /// Writes in this style.
+    pub const fn with(style: Style) -> Self {
+        Self { style }
+    }
+
     /// How it writes.
     pub const fn style(&self) -> Style {
         self.style
@@ -235,7 +240,16 @@ impl Feed {
             })?;
             return self.line(line).await;
         }
-        match self.human.event(at, event, self.style.columns()) {
+        let columns = self.style.columns();
+        let rendered = match event {
+            Event::Message(message) if message.closed => {
+                // Without a store there is no place in a stream, and the number stands for it.
+                let id = seq.unwrap_or(message.number.0);
+                Rendered::Data(self.human.envelope(at, id, message, columns))
+            }
+            event => self.human.event(at, event, columns),
+        };
+        match rendered {
             Rendered::Data(text) => self.line(text).await,
             Rendered::Talk(text) => {
                 self.style.say(&text);
