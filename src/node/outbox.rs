@@ -292,7 +292,7 @@ impl Outbox {
         id: SaveId,
         result: &SaveResult,
     ) -> bool {
-        let failed = matches!(result, SaveResult::Failed(_) | SaveResult::Refused(_));
+        let failed = !result.is_kept();
         if let Some(event) = self.closing.remove(&id) {
             if failed {
                 turn.emit(event, None);

@@ -8,7 +8,7 @@ use crate::cli::Globals;
 use crate::cli::client::Client;
 use crate::cli::command::send::report::Report;
 use crate::cli::error::{CliError, Exit};
-use crate::cli::output::{Feed, Human, Printer, VERSION, day_and_time};
+use crate::cli::output::{Feed, Human, Printer, VERSION, date_and_time};
 use crate::cli::wish::Wish;
 use crate::node::{PacketNo, Policy, Reply, Request, Waiting, WaitingState};
 use crate::store::{Paths, Reader, StoreError, process_env};
@@ -182,8 +182,8 @@ fn table(waiting: &[Waiting], human: &Human) -> String {
             waiting.number.to_string(),
             human.label(&waiting.peer),
             state.to_owned(),
-            day_and_time(waiting.written_at),
-            waiting.expires_at.map(day_and_time).unwrap_or_default(),
+            date_and_time(waiting.written_at),
+            waiting.expires_at.map(date_and_time).unwrap_or_default(),
             term::cut(&text, TEXT).into_owned(),
         ]);
     }

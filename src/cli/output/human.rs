@@ -19,7 +19,7 @@ use std::fmt::Write as _;
 use anstyle::{Ansi256Color, AnsiColor, Color};
 use chrono::NaiveDate;
 
-use super::{Style, day_and_time, local};
+use super::{Style, date_and_time, local};
 use crate::cli::pick::Book;
 use crate::node::{
     Bounce, Delivery, Direction, DownReason, Event, MessageEvent, Outcome, PeerId, PeerView, Told,
@@ -495,7 +495,7 @@ fn to_several(message: &MessageEvent) -> Option<String> {
 
 /// What to say of a message that is kept for its recipient.
 pub fn queued(expires_at: UnixMillis) -> String {
-    format!("queued until {}", day_and_time(expires_at))
+    format!("queued until {}", date_and_time(expires_at))
 }
 
 /// What to say of a message that was confirmed so long after it was written.
