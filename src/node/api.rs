@@ -3,6 +3,8 @@
 //! The same types travel in process, over the control socket and as `--json` lines; `docs/json.md`
 //! describes every field. Adding a field is allowed, changing or removing one is not.
 
+mod wishes;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -11,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::effect::Outcome;
 use super::input::{Bounce, Link, UnixMillis};
 use crate::wire::{Charset, PacketNo, Sure};
+pub use wishes::Wishes;
 
 /// A peer's identity, above its addresses: `user@host`, with `#` and the 12 hex digits of its
 /// version field where it has one, and with `!` and its address where two people share all that.
@@ -78,6 +81,9 @@ pub enum Request {
         check: bool,
         /// How long to wait for receipts.
         timeout_ms: u64,
+        /// What else is wished.
+        #[serde(default)]
+        wishes: Wishes,
     },
     /// Stop waiting for the receipts of this message. Answered by [`Reply::Done`].
     Cancel {

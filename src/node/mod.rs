@@ -45,7 +45,7 @@ use rand::rngs::StdRng;
 pub use crate::wire::{Charset, Office, Options, PORT, PacketNo, Sure, Verdict};
 pub use api::{
     Counters, Delivery, Direction, DownReason, Event, MessageEvent, NoticeCode, PeerId, PeerView,
-    Refusal, Reply, Request, ShellStatus, Status, Target,
+    Refusal, Reply, Request, ShellStatus, Status, Target, Wishes,
 };
 pub use config::{Config, Identity, Network, NumberStart, Policy};
 pub use effect::{Effect, MessageRecord, Outcome, OutcomeRecord, Record, Transmit};
@@ -373,9 +373,9 @@ impl Parts {
                 Reply::RollCall { wait_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX) }
             }
             Request::Broadcast { text } => return self.broadcast(turn, id, &text),
-            Request::Send { to, text, check, timeout_ms } => {
+            Request::Send { to, text, check, timeout_ms, wishes } => {
                 let timeout = Duration::from_millis(timeout_ms);
-                return self.send(turn, id, &Letter { to, text, check, timeout });
+                return self.send(turn, id, &Letter { to, text, check, timeout, wishes });
             }
             Request::Cancel { number } => {
                 self.outbox.cancel(turn, &self.roster, number);

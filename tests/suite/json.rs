@@ -7,7 +7,7 @@ use std::sync::Arc;
 use feige::node::{
     Bounce, Charset, Counters, Delivery, Direction, DownReason, Event, Ipv4Net, Link, LinkId,
     MessageEvent, NoticeCode, Outcome, PacketNo, PeerId, PeerView, Refusal, Reply, Request,
-    ShellStatus, Status, Sure, Target, UnixMillis,
+    ShellStatus, Status, Sure, Target, UnixMillis, Wishes,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -166,6 +166,7 @@ fn every_request_is_described() {
                 text: "x".into(),
                 check: true,
                 timeout_ms: 30_000,
+                wishes: Wishes { later: true, expire_ms: Some(3_600_000) },
             },
             Request::Cancel { number: PacketNo(1) },
             Request::Rename { nick: "a".into(), group: "b".into() },
