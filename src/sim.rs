@@ -21,7 +21,7 @@ mod disk;
 mod machine;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,12 +31,12 @@ use rand::{Rng, RngCore, SeedableRng};
 pub use disk::Disk;
 pub use machine::{Heard, Script};
 
-use machine::{Host, Port, Program, Running, broadcast_of, is_broadcast};
+use machine::{Host, Port, Program, Running, broadcast_of, is_broadcast, is_for_link};
 
 use crate::node::{
-    Bounce, Config, Effect, Event, Identity, Input, Link, LinkId, Node, Now, PORT, PeerId,
-    PeerView, Policy, Reply, Request, RequestId, SaveId, SaveResult, Target, Tick, Transmit,
-    UnixMillis, Wishes,
+    Bounce, Config, Done, Effect, Event, Identity, Input, JobId, Keyring, Link, LinkId, Node, Now,
+    PORT, PeerId, PeerView, Policy, Reply, Request, RequestId, SaveId, SaveResult, Target, Tick,
+    Transmit, UnixMillis, Wishes,
 };
 
 /// A LAN in memory.
@@ -100,12 +100,16 @@ pub struct Traffic {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct HostId(usize);
 
+/// How long work with a private key takes.
+const KEY_WORK: Duration = Duration::from_millis(2);
+
 #[derive(Debug)]
 enum Happening {
     Arrives { at: HostId, link: LinkId, from: SocketAddr, to: SocketAddr, bytes: Arc<[u8]> },
     Bounces { at: HostId, to: SocketAddr },
     Commits { at: HostId, id: SaveId },
     Wakes { at: HostId },
+    Finishes { at: HostId, id: JobId, done: Box<Done> },
 }
 
 impl Lan {
@@ -332,6 +336,7 @@ impl Lan {
                 self.feed(at, Input::Bounced { to, reason: Bounce::PortUnreachable });
             }
             Happening::Commits { at, id } => self.commit(at, id),
+            Happening::Finishes { at, id, done } => self.feed(at, Input::Crypto(id, *done)),
             Happening::Wakes { at } => {
                 let Some(running) = self.running(at) else { return };
                 running.wake = None;
@@ -418,6 +423,12 @@ impl Lan {
                 running.disk.take(id, record);
                 self.plan(delay, Happening::Commits { at, id });
             }
+            Effect::Crypto(id, job) => {
+                let mut rng = StdRng::from_seed(self.seed());
+                let Some(running) = self.running(at) else { return };
+                let done = Box::new(running.keyring.perform(job, &mut rng));
+                self.plan(KEY_WORK, Happening::Finishes { at, id, done });
+            }
             Effect::Reply(id, reply) => {
                 running.replies.insert(id, reply);
             }
@@ -441,7 +452,7 @@ impl Lan {
         let hears = |other: &Port| {
             let near = other.subnet == port.subnet;
             let named = other.addr == to || to == broadcast_of(other.subnet, to.port());
-            let limited = near && to.ip() == IpAddr::V4(Ipv4Addr::BROADCAST);
+            let limited = near && is_for_link(to);
             other.plugged
                 && other.addr.port() == to.port()
                 && (limited || named && (near || routed))
@@ -493,8 +504,19 @@ impl Lan {
     fn start(&mut self, at: HostId, config: Config, disk: Disk) {
         let mut node = Node::new(config.clone(), self.seed());
         node.remember(self.time(), disk.memory());
-        let running =
-            Running { node, config, disk, wake: None, replies: BTreeMap::new(), next_request: 0 };
+        let mut keyring = Keyring::default();
+        for key in disk.keys() {
+            let _ = keyring.restore(key.der.as_bytes());
+        }
+        let running = Running {
+            node,
+            keyring,
+            config,
+            disk,
+            wake: None,
+            replies: BTreeMap::new(),
+            next_request: 0,
+        };
         if let Some(host) = self.hosts.get_mut(at.0) {
             host.program = Program::Node(Box::new(running));
         }

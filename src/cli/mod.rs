@@ -144,6 +144,8 @@ enum Command {
     Peers(command::peers::Args),
     Broadcast(command::broadcast::Args),
     Send(command::send::Args),
+    Knock(command::knock::Args),
+    Charset(command::charset::Args),
     Node(command::node::Args),
     Decode(command::decode::Args),
     Demo(command::demo::Args),
@@ -211,6 +213,12 @@ impl Cli {
                 attend(globals, args.wish(), async |client| args.run(globals, client).await)
             }
             Command::Peers(args) => {
+                attend(globals, args.wish(), async |client| args.run(client).await)
+            }
+            Command::Knock(args) => {
+                attend(globals, args.wish(), async |client| args.run(client).await)
+            }
+            Command::Charset(args) => {
                 attend(globals, args.wish(), async |client| args.run(client).await)
             }
             Command::Node(args) => {

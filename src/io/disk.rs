@@ -11,7 +11,9 @@ use tokio::sync::mpsc;
 use super::gate::Gate;
 use super::handle::{BACKLOG_EVENTS, Stamped};
 use super::{Start, StartError};
-use crate::node::{Event, Memory, Node, Now, PacketNo, Record, SaveId, SaveResult, UnixMillis};
+use crate::node::{
+    Event, Keyring, Memory, Node, Now, PacketNo, Record, SaveId, SaveResult, UnixMillis,
+};
 use crate::store::{Paths, Reader, Store, StoreError, Writer};
 
 /// What came of a batch.
@@ -44,6 +46,8 @@ pub(crate) struct Disk {
     told: Told,
     /// What the store knows of earlier runs, until the node knows it too.
     memory: Memory,
+    /// The private keys in the store, until the worker has them.
+    keyring: Keyring,
     paths: Paths,
 }
 
@@ -53,6 +57,7 @@ impl Disk {
         start.config.keeps = start.store;
         let (done, results) = mpsc::unbounded_channel();
         let (mut writer, mut told, mut memory) = (None, Told::default(), Memory::default());
+        let mut keyring = Keyring::default();
         if start.store {
             let opened = Store::open(&start.paths, now)?;
             for note in opened.store.notes() {
@@ -62,19 +67,29 @@ impl Disk {
             start.config.numbers = opened.numbers;
             told = Told(Some(Arc::new(AtomicU64::new(opened.last_seq))));
             memory = opened.store.memory()?;
+            for key in opened.store.keys()? {
+                if let Err(error) = keyring.restore(&key) {
+                    tracing::warn!("a stored private key cannot be used: {error}");
+                }
+            }
             // The receiver is gone only when the node is, and then nobody needs the results.
             writer = Some(Writer::spawn(opened.store, move |batch| drop(done.send(batch)))?);
         } else if start.config.identity.mac.is_empty() {
             start.config.identity.mac = passing_mac()?;
         }
         let (gate, batch, paths) = (Gate::default(), Vec::new(), start.paths.clone());
-        Ok(Self { gate, batch, writer, results, told, memory, paths })
+        Ok(Self { gate, batch, writer, results, told, memory, keyring, paths })
     }
 
     /// Tells a new node what the store knows of the runs before it.
     pub(crate) fn instruct(&mut self, mut node: Node, now: Now) -> Node {
         node.remember(now, std::mem::take(&mut self.memory));
         node
+    }
+
+    /// The private keys in the store; only the first time.
+    pub(crate) fn keyring(&mut self) -> Keyring {
+        std::mem::take(&mut self.keyring)
     }
 
     /// The store's file, if messages are kept.

@@ -3,6 +3,7 @@
 //! The same types travel in process, over the control socket and as `--json` lines; `docs/json.md`
 //! describes every field. Adding a field is allowed, changing or removing one is not.
 
+mod feiq;
 mod wishes;
 
 use std::net::{IpAddr, SocketAddr};
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::effect::Outcome;
 use super::input::{Bounce, Link, UnixMillis};
 use crate::wire::{Charset, PacketNo, Sure};
+pub use feiq::{Extras, GroupRef, GroupView};
 pub use wishes::Wishes;
 
 /// A peer's identity, above its addresses: `user@host`, with `#` and the 12 hex digits of its
@@ -85,6 +87,38 @@ pub enum Request {
         #[serde(default)]
         wishes: Wishes,
     },
+    /// Shake the windows of peers whose programs do that. Answered by [`Reply::Knocked`]; each one
+    /// that was knocked at then ends in exactly one [`Event::Knock`].
+    Knock {
+        /// To whom.
+        to: Vec<Target>,
+    },
+    /// The user began or ended typing a message to this peer; told to it if its program shows that,
+    /// at most once in two seconds. Answered by [`Reply::Done`].
+    Typing {
+        /// To whom.
+        to: Target,
+        /// Whether typing began.
+        typing: bool,
+    },
+    /// Fixes the charset of a peer's texts and names, also for later runs, or takes that back.
+    /// Answered by [`Reply::Done`].
+    SetCharset {
+        /// The peer.
+        peer: PeerId,
+        /// The charset; none: it is learnt from what the peer writes.
+        charset: Option<Charset>,
+    },
+    /// The groups of FeiQ that were heard. Answered by [`Reply::Groups`].
+    Groups,
+    /// A message to a group of FeiQ, in clear and without receipts. Experimental: how FeiQ takes
+    /// messages of others in its groups is not known for certain. Answered by [`Reply::Sent`].
+    SendToGroup {
+        /// The group: 1 to 16 hexadecimal digits.
+        group: String,
+        /// The text.
+        text: String,
+    },
     /// Stop waiting for the receipts of this message. Answered by [`Reply::Done`].
     Cancel {
         /// Its number.
@@ -137,6 +171,20 @@ pub enum Reply {
         /// Names of the links it left through (broadcast only).
         links: Vec<String>,
     },
+    /// To [`Request::Knock`].
+    Knocked {
+        /// Our number for the knock; events about it bear it.
+        number: PacketNo,
+        /// Who was knocked at.
+        to: Vec<PeerView>,
+        /// Peers whose programs know no knock; nothing was sent to them.
+        without: Vec<PeerView>,
+    },
+    /// To [`Request::Groups`], the one heard last first.
+    Groups {
+        /// The groups.
+        groups: Vec<GroupView>,
+    },
     /// To [`Request::Status`].
     Status(Box<Status>),
     /// Done, nothing more to say.
@@ -186,6 +234,12 @@ pub enum Refusal {
     /// The node only listens (`--passive`).
     #[error("this node only listens")]
     Passive,
+    /// This is no group of FeiQ.
+    #[error("{group:?} is no group of FeiQ: 1 to 16 hexadecimal digits")]
+    BadGroup {
+        /// As it was given.
+        group: String,
+    },
     /// Too many messages wait for receipts.
     #[error("too many messages are waiting for receipts")]
     Busy,
@@ -238,6 +292,25 @@ pub enum Event {
         tries: u32,
         /// What the network said last, if anything.
         hint: Option<Bounce>,
+    },
+    /// Somebody knocked: their window's shake becomes our bell. Or a knock of ours ended. Stored.
+    Knock {
+        /// The packet number of the knock.
+        number: PacketNo,
+        /// The other side.
+        peer: PeerView,
+        /// By whom.
+        direction: Direction,
+        /// How a knock of ours ended: `confirmed` if it was answered, else `not_confirmed`; none
+        /// for one of the other side.
+        outcome: Option<Outcome>,
+    },
+    /// A peer began to type a message to us, or does no longer. Passing.
+    Typing {
+        /// The peer.
+        peer: PeerView,
+        /// Whether it types.
+        typing: bool,
     },
     /// Something the user should know.
     Notice {
@@ -310,6 +383,8 @@ pub enum Delivery {
     Direct,
     /// To everybody on the subnet; earns no receipt.
     Broadcast,
+    /// In a group of FeiQ; earns no receipt.
+    Group,
 }
 
 /// A message.
@@ -326,6 +401,9 @@ pub struct MessageEvent {
     pub number: PacketNo,
     /// The text.
     pub text: String,
+    /// The text as its writer's program shows it, where that differs: the codes of FeiQ's emoticons
+    /// as characters.
+    pub shown: Option<String>,
     /// Its charset on the wire.
     pub charset: Charset,
     /// How sure that is.
@@ -340,6 +418,9 @@ pub struct MessageEvent {
     pub cut: bool,
     /// Files on offer: how many.
     pub files: usize,
+    /// What only some messages have.
+    #[serde(flatten)]
+    pub extras: Extras,
 }
 
 /// How the node is.

@@ -272,7 +272,7 @@ fn same(a: TextForm, b: TextForm) -> bool {
 }
 
 /// Whether a message with this text may be sent at all.
-fn may_write(turn: &Turn<'_>, text: &str) -> Result<(), Refusal> {
+pub(crate) fn may_write(turn: &Turn<'_>, text: &str) -> Result<(), Refusal> {
     match turn.base.voice {
         Voice::Speaks => {}
         Voice::Passive => return Err(Refusal::Passive),

@@ -1,6 +1,7 @@
 //! What the store tells a starting node of the runs before it.
 
-use super::api::PeerId;
+use super::api::{GroupView, PeerId};
+use super::effect::CharsetRecord;
 use crate::wire::PacketNo;
 
 /// What a node is told of earlier runs, once, before its first input; by a store that has nothing to
@@ -11,6 +12,10 @@ pub struct Memory {
     /// Peers that number their packets from 1. With it a message that is repeated across our own
     /// restart is known; without it such a peer begins a new epoch then.
     pub epochs: Vec<EpochMemory>,
+    /// The charsets of peers, as far as they were learnt or fixed by the user.
+    pub charsets: Vec<CharsetRecord>,
+    /// The groups of FeiQ that were heard.
+    pub groups: Vec<GroupView>,
 }
 
 /// Where the numbers of a peer that counts from 1 stand in the store.

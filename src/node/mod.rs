@@ -13,12 +13,16 @@
 //! ```
 
 pub mod api;
+mod charsets;
 pub mod config;
 pub mod effect;
 mod epochs;
+mod groups;
 mod handover;
 mod inbox;
 pub mod input;
+mod jobs;
+mod knock;
 mod letters;
 mod links;
 mod memory;
@@ -27,6 +31,7 @@ mod outbox;
 mod own;
 mod peer;
 mod presence;
+mod private;
 mod reach;
 mod rollcall;
 mod roster;
@@ -42,20 +47,28 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 /// Values of the wire that this vocabulary is made of, for those who do not speak to the wire.
-pub use crate::wire::{Charset, Office, Options, PORT, PacketNo, Sure, Verdict};
+pub use crate::crypto::{Capability, CryptoRngCore, KeySize, PrivateDer};
+pub use crate::wire::dialect::{Font, GROUP_ADDR, GROUP_TTL};
+pub use crate::wire::{Charset, Learned, Office, Options, PORT, PacketNo, Sure, Verdict};
 pub use api::{
-    Counters, Delivery, Direction, DownReason, Event, MessageEvent, NoticeCode, PeerId, PeerView,
-    Refusal, Reply, Request, ShellStatus, Status, Target, Wishes,
+    Counters, Delivery, Direction, DownReason, Event, Extras, GroupRef, GroupView, MessageEvent,
+    NoticeCode, PeerId, PeerView, Refusal, Reply, Request, ShellStatus, Status, Target, Wishes,
 };
 pub use config::{Config, Identity, Network, NumberStart, Policy};
-pub use effect::{Effect, MessageRecord, Outcome, OutcomeRecord, Record, Transmit};
+pub use effect::{
+    CharsetRecord, Effect, KeyRecord, KnockRecord, MessageRecord, Outcome, OutcomeRecord, Record,
+    Transmit,
+};
 pub use handover::Handover;
 pub use input::{
     Bounce, Input, Ipv4Net, Link, LinkId, Now, RequestId, SaveId, SaveResult, Tick, UnixMillis,
 };
+pub use jobs::{Done, Job, JobId, Keyring, Section};
 pub use memory::{EpochMemory, Memory};
 
+use groups::{Groups, is_group};
 use inbox::Inbox;
+use knock::Knocks;
 use letters::Letter;
 use links::Links;
 use numbers::Numbers;
@@ -63,6 +76,7 @@ use outbox::{Due, Outbox};
 use own::{Own, canonical};
 use peer::{Sighting, mac_of};
 use presence::Presence;
+use private::Private;
 use rollcall::Cause;
 use roster::Roster;
 use timers::{Timer, Timers};
@@ -90,6 +104,9 @@ pub(crate) struct Parts {
     outbox: Outbox,
     inbox: Inbox,
     trust: Trust,
+    knocks: Knocks,
+    groups: Groups,
+    private: Private,
     /// Links were up once, and we announced ourselves there, or another process did for us.
     started: bool,
     /// What was announced before us is not announced again.
@@ -127,6 +144,9 @@ impl Node {
                 outbox: Outbox::default(),
                 inbox: Inbox::default(),
                 trust: Trust::default(),
+                knocks: Knocks::default(),
+                groups: Groups::default(),
+                private: Private::default(),
                 started: false,
                 resumed: false,
             },
@@ -151,8 +171,10 @@ impl Node {
     /// [`Node::resume`] too.
     pub fn remember(&mut self, now: Now, memory: Memory) {
         self.last = now;
-        let Memory { epochs } = memory;
+        let Memory { epochs, charsets, groups } = memory;
         self.parts.inbox.epochs.remember(epochs);
+        self.parts.roster.charsets.remember(charsets);
+        self.parts.groups.remember(groups);
     }
 
     /// What the next owner of the port needs.
@@ -181,6 +203,7 @@ impl Node {
             Input::Links(links) => parts.links_are(&mut turn, links),
             Input::Bounced { to, reason } => parts.outbox.bounced(canonical(to), reason),
             Input::Saved(id, result) => parts.saved(&mut turn, id, &result),
+            Input::Crypto(id, done) => parts.job_done(&mut turn, id, done),
             Input::Wake => parts.wake(&mut turn),
             Input::Leave => parts.leave(&mut turn),
         }
@@ -214,7 +237,7 @@ impl Parts {
             turn.base.counters.own += 1;
             return;
         }
-        let is_message = raw.command() == Command::SENDMSG;
+        let is_message = raw.command() == Command::SENDMSG || is_group(raw.command());
         if !self.links.is_host(from) || (is_message && !self.admits(turn, from)) {
             turn.base.counters.dropped += 1;
             return;
@@ -246,6 +269,14 @@ impl Parts {
                 let (answer, text) = (Command::SENDABSENCEINFO, "Not Absence mode");
                 self.inform(turn, seen, answer, text, &mut allowance);
             }
+            (Command::GETPUBKEY, _) => self.key_asked(turn, seen),
+            (Command::FEIQ_GROUP_MESSAGE, _) => self.group_message(turn, seen),
+            (Command::FEIQ_GROUP_PRESENCE, _) => self.group_presence(turn, seen),
+            (Command::FEIQ_KNOCK, _) => self.knocked(turn, seen, &mut allowance),
+            (Command::FEIQ_KNOCK_ANSWER, _) => self.knock_answered(turn, seen),
+            (Command::FEIQ_PROBE, _) => self.probed(turn, seen, &mut allowance),
+            (Command::FEIQ_TYPING, _) => self.typed(turn, seen, true),
+            (Command::FEIQ_TYPING_END, _) => self.typed(turn, seen, false),
             (Command::OKGETLIST, _) => presence.list_offered(turn, seen.from),
             (Command::ANSLIST, Body::Hosts(list)) => {
                 presence.listed(turn, roster, links, seen.from, list);
@@ -290,20 +321,24 @@ impl Parts {
         body: &crate::wire::body::Message,
         allowance: &mut Allowance,
     ) {
-        let Self { roster, presence, links, inbox, .. } = self;
+        let Self { roster, presence, links, inbox, knocks, .. } = self;
         let options = seen.packet.options;
         if options.contains(message::IPTUX_SHARED) {
             return;
+        }
+        if options.contains(message::ENCRYPT) {
+            return self.private_message(turn, seen, allowance);
         }
         let met = roster.meet(turn, seen);
         let Some(key) = roster.get(met.peer).map(|peer| inbox.key(turn, peer, seen)) else {
             return;
         };
         if !inbox.has(&key) {
-            roster.learn_text(met.peer, body.charset);
+            roster.learn_text(turn, met.peer, body.charset);
+            knocks.wrote(turn, roster, met.peer);
         }
         let Some(peer) = roster.get(met.peer) else { return };
-        inbox.take(turn, links, peer, (seen, body), key, allowance);
+        inbox.take(turn, links, peer, (seen, body, Extras::default()), key, allowance);
         inbox.epochs.trim(&turn.base.policy, roster);
         let silent = message::NO_ADD_LIST | message::BROADCAST | message::AUTO_RETURN;
         if !options.intersects(silent) {
@@ -377,6 +412,13 @@ impl Parts {
                 let timeout = Duration::from_millis(timeout_ms);
                 return self.send(turn, id, &Letter { to, text, check, timeout, wishes });
             }
+            Request::Knock { to } => self.knock(turn, &to),
+            Request::Typing { to, typing } => self.type_to(turn, &to, typing),
+            Request::SetCharset { peer, charset } => self.set_charset(turn, &peer, charset),
+            Request::Groups => Reply::Groups { groups: self.groups.views() },
+            Request::SendToGroup { group, text } => {
+                return self.send_to_group(turn, id, &group, &text);
+            }
             Request::Cancel { number } => {
                 self.outbox.cancel(turn, &self.roster, number);
                 Reply::Done
@@ -438,6 +480,9 @@ impl Parts {
     fn saved(&mut self, turn: &mut Turn<'_>, id: SaveId, result: &SaveResult) {
         turn.note_store(result);
         let kept = !matches!(result, SaveResult::Failed(_));
+        if self.private.saved(id, result) || self.knocks.saved(turn, id, result) {
+            return;
+        }
         if self.inbox.saved(turn, id, result) || self.outbox.saved(turn, &self.roster, id, result) {
             return;
         }
@@ -454,7 +499,7 @@ impl Parts {
     }
 
     fn due(&mut self, turn: &mut Turn<'_>, timer: Timer) {
-        let Self { roster, presence, links, outbox, .. } = self;
+        let Self { roster, presence, links, outbox, knocks, .. } = self;
         match timer {
             Timer::Answers => presence.answer(turn, roster, links),
             Timer::EntryAgain => presence.announce(turn, roster, links, Command::BR_ENTRY, None),
@@ -464,6 +509,8 @@ impl Parts {
             Timer::RollCall => presence.close_roll(turn, roster, links),
             Timer::Seeds => presence.seeds_due(turn),
             Timer::Probe(addr) => presence.probe_due(turn, roster, links, addr),
+            Timer::Knock(addr) => knocks.knock_due(turn, roster, addr),
+            Timer::Typing(no) => knocks.typing_due(turn, roster, no),
             Timer::FirstTries => outbox.send_next(turn, roster, links),
             Timer::Send(no) => match outbox.due(turn, roster, links, no) {
                 Due::Done => {}

@@ -520,5 +520,6 @@ pub(crate) fn sent_record(
         cut: false,
         files: 0,
         raw,
+        extras: None,
     }
 }

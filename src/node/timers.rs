@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use super::input::Tick;
 use super::outbox::SendNo;
+use super::peer::PeerNo;
 
 /// What can be due.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -29,6 +30,10 @@ pub(crate) enum Timer {
     FirstTries,
     /// A message to one recipient: next try, or the end of its time.
     Send(SendNo),
+    /// A knock of ours at this address was not answered.
+    Knock(SocketAddr),
+    /// A peer was said to type, and is silent since.
+    Typing(PeerNo),
 }
 
 /// At most one deadline for each [`Timer`].

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::Committed;
 use crate::node::{
-    Direction, EpochMemory, Event, Memory, MessageRecord, NumberStart, PacketNo, PeerId, Record,
-    SaveId, SaveResult, Transmit, UnixMillis,
+    Direction, EpochMemory, Event, KeyRecord, Memory, MessageRecord, NumberStart, PacketNo, PeerId,
+    Record, SaveId, SaveResult, Transmit, UnixMillis,
 };
 
 /// What survives a restart of a simulated node.
@@ -45,6 +45,14 @@ impl Disk {
         })
     }
 
+    /// The private keys kept.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &KeyRecord> {
+        self.records.iter().filter_map(|record| match record {
+            Record::Key(key) => Some(key),
+            _ => None,
+        })
+    }
+
     /// Where the numbers of the next run go on.
     pub(super) fn numbers(&self, wall: UnixMillis) -> NumberStart {
         let seconds = u64::try_from(wall.0 / 1_000).unwrap_or(0);
@@ -63,7 +71,20 @@ impl Disk {
             .into_iter()
             .map(|(peer, (epoch, highest))| EpochMemory { peer, epoch, highest })
             .collect();
-        Memory { epochs }
+        let (mut charsets, mut groups) = (BTreeMap::new(), BTreeMap::new());
+        for record in &self.records {
+            match record {
+                Record::Charsets(known) => {
+                    charsets.insert(known.peer.clone(), known.clone());
+                }
+                Record::Group(group) => {
+                    groups.insert(group.id.clone(), group.clone());
+                }
+                _ => {}
+            }
+        }
+        let (charsets, groups) = (charsets.into_values().collect(), groups.into_values().collect());
+        Memory { epochs, charsets, groups }
     }
 
     pub(super) fn take(&mut self, id: SaveId, record: Record) {
@@ -123,7 +144,7 @@ impl Disk {
             Record::Numbers(upto) => self.last_number = *upto,
             _ => {}
         }
-        let is_event = !matches!(record, Record::Numbers(_));
+        let is_event = record.is_event();
         self.seq += u64::from(is_event);
         self.records.push(record);
         Some((SaveResult::Kept { seq: is_event.then_some(self.seq) }, transmits, events))

@@ -227,7 +227,7 @@ impl Store {
 fn weight(record: &Record) -> usize {
     match record {
         Record::Message(message) => 256 + message.raw.len() + message.text.len(),
-        Record::Outcome(_) | Record::Numbers(_) => 256,
+        _ => 256,
     }
 }
 
@@ -260,6 +260,7 @@ mod tests {
             cut: false,
             files: 0,
             raw: text.as_bytes().into(),
+            extras: None,
         })
     }
 

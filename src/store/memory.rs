@@ -2,13 +2,22 @@
 
 use rusqlite::Connection;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, feiq};
 use crate::node::{EpochMemory, Memory, PacketNo, PeerId};
 
 impl Store {
     /// Everything a node is to know before its first input.
     pub fn memory(&self) -> Result<Memory, StoreError> {
-        let read = || -> rusqlite::Result<Memory> { Ok(Memory { epochs: epochs(self.db())? }) };
+        let read = || -> rusqlite::Result<Memory> {
+            {
+                let db = self.db();
+                Ok(Memory {
+                    epochs: epochs(db)?,
+                    charsets: feiq::charsets(db)?,
+                    groups: feiq::groups(db)?,
+                })
+            }
+        };
         read().map_err(StoreError::database("read", self.path()))
     }
 }

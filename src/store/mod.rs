@@ -7,7 +7,9 @@
 mod connect;
 pub mod db;
 mod error;
+mod feiq;
 mod files;
+mod keys;
 mod memory;
 mod numbers;
 mod reader;

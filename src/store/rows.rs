@@ -10,9 +10,10 @@ use serde::de::DeserializeOwned;
 
 use super::numbers::Numbers;
 use super::reader::StoredEvent;
+use super::{feiq, keys};
 use crate::node::{
-    Charset, MessageRecord, Options, OutcomeRecord, PacketNo, PeerId, PeerView, Record, SaveResult,
-    UnixMillis, Verdict,
+    Charset, KnockRecord, MessageRecord, Options, OutcomeRecord, PacketNo, PeerId, PeerView,
+    Record, SaveResult, UnixMillis, Verdict,
 };
 
 /// Writes the records of one transaction.
@@ -38,8 +39,8 @@ impl<'c> Rows<'c> {
         Ok(Self {
             message: db.prepare_cached(
                 "INSERT INTO message (id, direction, delivery, at, peer, appearance, addr, epoch,
-                     number, options, text, charset, sure, cut, files)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+                     number, options, text, charset, sure, cut, files, extras)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
                  ON CONFLICT (number, peer, epoch) WHERE direction = 'in' DO NOTHING",
             )?,
             datagram: db.prepare_cached("INSERT INTO datagram (message, bytes) VALUES (?1, ?2)")?,
@@ -57,6 +58,23 @@ impl<'c> Rows<'c> {
         match record {
             Record::Message(message) => self.keep_message(message),
             Record::Outcome(outcome) => self.keep_outcome(outcome),
+            Record::Knock(knock) => {
+                let words = (word(knock.direction), knock.outcome.map(word));
+                feiq::keep_knock(self.db, self.peers, self.next_seq, knock, words)?;
+                self.announce(knock.at, "knock")
+            }
+            Record::Charsets(charsets) => {
+                feiq::keep_charsets(self.db, self.peers, charsets)?;
+                Ok(SaveResult::Kept { seq: None })
+            }
+            Record::Group(group) => {
+                feiq::keep_group(self.db, group)?;
+                Ok(SaveResult::Kept { seq: None })
+            }
+            Record::Key(key) => {
+                keys::keep(self.db, key)?;
+                Ok(SaveResult::Kept { seq: None })
+            }
             Record::Numbers(number) => {
                 let numbers = self.numbers.reserve(number.0);
                 write_numbers(self.db, numbers)?;
@@ -73,6 +91,10 @@ impl<'c> Rows<'c> {
             }
             None => (None, None),
         };
+        let extras = message.extras.as_ref().map(serde_json::to_string);
+        let extras = extras
+            .transpose()
+            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
         let kept = self.message.execute(params![
             self.next_seq,
             word(message.direction),
@@ -89,6 +111,7 @@ impl<'c> Rows<'c> {
             word(message.charset.sure),
             message.cut,
             i64::try_from(message.files).unwrap_or(i64::MAX),
+            extras,
         ])?;
         if kept == 0 {
             return Ok(SaveResult::Repeat);
@@ -174,16 +197,15 @@ const PEERS_HELD: usize = 1_024;
 
 impl Peers {
     /// The rows of a peer and of how it looks, made if they are not there.
-    fn rows(&mut self, db: &Connection, view: &PeerView) -> rusqlite::Result<(i64, i64)> {
+    pub(super) fn rows(
+        &mut self,
+        db: &Connection,
+        view: &PeerView,
+    ) -> rusqlite::Result<(i64, i64)> {
         if let Some(known) = self.known.get(&view.id).filter(|known| known.view == *view) {
             return Ok(known.rows);
         }
-        let peer = row_of(
-            db,
-            "SELECT id FROM peer WHERE name = ?1",
-            "INSERT INTO peer (name) VALUES (?1) RETURNING id",
-            (&*view.id.0,),
-        )?;
+        let peer = self.row(db, &view.id)?;
         let json = serde_json::to_string(view)
             .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
         let appearance = row_of(
@@ -198,6 +220,19 @@ impl Peers {
         let rows = (peer, appearance);
         self.known.insert(view.id.clone(), Known { view: view.clone(), rows });
         Ok(rows)
+    }
+
+    /// The row of a peer, made if it is not there.
+    pub(super) fn row(&self, db: &Connection, id: &PeerId) -> rusqlite::Result<i64> {
+        if let Some(known) = self.known.get(id) {
+            return Ok(known.rows.0);
+        }
+        row_of(
+            db,
+            "SELECT id FROM peer WHERE name = ?1",
+            "INSERT INTO peer (name) VALUES (?1) RETURNING id",
+            (&*id.0,),
+        )
     }
 
     /// Forgets all: a transaction was rolled back, and rows with it.
@@ -255,14 +290,16 @@ pub(super) fn write_numbers(db: &Connection, numbers: Numbers) -> rusqlite::Resu
 /// Events after ?1, at most ?2, as [`read_event`] reads them. An event whose message was deleted is
 /// left out.
 pub(super) const EVENTS: &str = "
-    SELECT e.seq, e.at, e.kind, a.view, coalesce(m.number, o.number) AS number,
-        m.direction, m.delivery, m.addr, m.epoch, m.options, m.text, m.charset, m.sure, m.cut,
-        m.files, o.outcome, o.tries, o.rtt_ms, o.hint
+    SELECT e.seq, e.at, e.kind, a.view,
+        coalesce(m.number, o.number, k.number) AS number,
+        coalesce(m.direction, k.direction) AS direction, m.delivery, m.addr, m.epoch, m.options, m.text, m.charset, m.sure, m.cut,
+        m.files, m.extras, coalesce(o.outcome, k.outcome) AS outcome, o.tries, o.rtt_ms, o.hint
     FROM event AS e
     LEFT JOIN message AS m ON e.kind = 'message' AND m.id = e.seq
     LEFT JOIN outcome AS o ON e.kind = 'outcome' AND o.id = e.seq
-    LEFT JOIN appearance AS a ON a.id = coalesce(m.appearance, o.appearance)
-    WHERE e.seq > ?1 AND (m.id IS NOT NULL OR o.id IS NOT NULL)
+    LEFT JOIN knock AS k ON e.kind = 'knock' AND k.id = e.seq
+    LEFT JOIN appearance AS a ON a.id = coalesce(m.appearance, o.appearance, k.appearance)
+    WHERE e.seq > ?1 AND (m.id IS NOT NULL OR o.id IS NOT NULL OR k.id IS NOT NULL)
     ORDER BY e.seq LIMIT ?2";
 
 /// A row of [`EVENTS`].
@@ -271,6 +308,7 @@ pub(super) fn read_event(row: &Row<'_>) -> rusqlite::Result<StoredEvent> {
     let number = PacketNo(row.get::<_, i64>("number")?.cast_unsigned());
     let event = match row.get_ref("kind")?.as_str()? {
         "message" => read_message(row, at, number)?.event(),
+        "knock" => read_knock(row, at, number)?.event(),
         _ => read_outcome(row, at, number)?.event(),
     };
     Ok(StoredEvent { seq: row.get::<_, i64>("seq")?.cast_unsigned(), at, event })
@@ -300,6 +338,25 @@ fn read_message(
         cut: row.get("cut")?,
         files: usize::try_from(row.get::<_, i64>("files")?).unwrap_or(usize::MAX),
         raw: [].into(),
+        extras: row
+            .get_ref("extras")?
+            .as_str_or_null()?
+            .map(|json| serde_json::from_str(json).map_err(|e| unreadable(row, "extras", e)))
+            .transpose()?,
+    })
+}
+
+fn read_knock(row: &Row<'_>, at: UnixMillis, number: PacketNo) -> rusqlite::Result<KnockRecord> {
+    let outcome = match row.get_ref("outcome")? {
+        rusqlite::types::ValueRef::Null => None,
+        _ => Some(read_word(row, "outcome")?),
+    };
+    Ok(KnockRecord {
+        at,
+        number,
+        peer: read_view(row)?.ok_or_else(|| unreadable(row, "view", "a knock without its peer"))?,
+        direction: read_word(row, "direction")?,
+        outcome,
     })
 }
 
@@ -345,7 +402,7 @@ fn read_word<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Resu
         .map_err(|error| unreadable(row, column, error))
 }
 
-fn unreadable(
+pub(super) fn unreadable(
     row: &Row<'_>,
     column: &str,
     error: impl Into<Box<dyn std::error::Error + Send + Sync>>,

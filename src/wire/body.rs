@@ -4,10 +4,10 @@ use std::borrow::Cow;
 
 use super::attach::{FileEntry, FileList};
 use super::command::{Command, CommandWord, Options, PacketNo, message};
-use super::dialect::{Dialect, Habits, TextForm};
+use super::dialect::{Dialect, FEIQ, Font, FontBlock, Habits, TextForm};
 use super::entry::{Presence, Renamed};
 use super::hosts::HostList;
-use super::packet::{Head, RawPacket};
+use super::packet::{Head, Hint, RawPacket};
 use super::scan;
 use super::text::{self, Charset, Ladder, Verdict};
 
@@ -51,6 +51,8 @@ pub struct Message {
     pub charset: Verdict,
     /// Files on offer; empty without `FILEATTACHOPT`.
     pub files: FileList,
+    /// The font block that stood behind the text.
+    pub font: Option<Font>,
 }
 
 /// Longest message text kept, in bytes of UTF-8 (threats, caps).
@@ -110,10 +112,47 @@ impl Message {
             Some(parts) => parts,
             None => (raw.main(), &b""[..]),
         };
-        let shown = (dialect.strip_tail)(main);
-        let charset = ladder.judge(&[shown, list]);
-        let (text, cut) = capped(shown, charset.charset);
-        Self { text, cut, charset, files: FileList::read(list, charset.charset) }
+        Self::of(main, list, dialect, ladder)
+    }
+
+    /// A message of this text, with its tail, and this file list.
+    fn of(main: &[u8], list: &[u8], dialect: &'static Dialect, ladder: &Ladder) -> Self {
+        let (typed, font) = (dialect.split_tail)(main);
+        let charset = ladder.judge(&[typed, list]);
+        let (text, cut) = capped(typed, charset.charset);
+        let files = FileList::read(list, charset.charset);
+        Self { text, cut, charset, files, font: font.as_ref().map(FontBlock::to_font) }
+    }
+
+    /// A message that came encrypted, now that its text and its file list are opened. The list that
+    /// stands in clear counts where none was inside, as the official client does for readers of old
+    /// (wire reference, 9.4).
+    pub fn read_opened(raw: &RawPacket<'_>, hint: &Hint, text: &[u8], list: &[u8]) -> Self {
+        let dialect = Dialect::recognise(raw, hint.dialect);
+        let ladder = Ladder {
+            declared_utf8: raw.options().contains(message::UTF8),
+            remembered: hint.text.or(hint.names),
+            dialect: dialect.charset,
+            office: hint.office,
+        };
+        let clear = attached(raw).map(|(_, list)| list).unwrap_or_default();
+        Self::of(text, if list.is_empty() { clear } else { list }, dialect, &ladder)
+    }
+
+    /// A message to a group: its text with its tail. Always in the charset of its dialect.
+    pub fn read_group(raw: &RawPacket<'_>, hint: &Hint, text: &[u8]) -> Self {
+        let dialect = Dialect::recognise(raw, hint.dialect);
+        let ladder = Ladder {
+            declared_utf8: false,
+            remembered: hint.text.or(hint.names),
+            dialect: dialect.charset.or(FEIQ.charset),
+            office: hint.office,
+        };
+        let (typed, font) = FontBlock::split(text);
+        let charset = ladder.judge(&[typed]);
+        let (text, cut) = capped(typed, charset.charset);
+        let font = font.as_ref().map(FontBlock::to_font);
+        Self { text, cut, charset, files: FileList::default(), font }
     }
 }
 
@@ -198,6 +237,17 @@ fn write_text(head: &Head<'_>, options: Options, text: &str, form: TextForm, out
         }
     };
     head.emit(CommandWord::new(Command::SENDMSG, options | declared), charset, out);
+    write_body(text, form, out);
+}
+
+/// A text alone in this form: the line end is LF, and what the charset lacks is `[U+1F680]`.
+pub fn emit_text(text: &str, form: TextForm) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    write_body(text, form, &mut out);
+    out
+}
+
+fn write_body(text: &str, form: TextForm, out: &mut Vec<u8>) {
     let mut text = Cow::Borrowed(text);
     if text.contains(['\r', '\0']) {
         text = text.replace(['\r', '\0'], "").into();
@@ -205,7 +255,7 @@ fn write_text(head: &Head<'_>, options: Options, text: &str, form: TextForm, out
     if let TextForm::Substituted(_, substitute) = form {
         text = substitute(&text).into_owned().into();
     }
-    charset.encode_into_vec(&text, bracketed, out);
+    form.charset().encode_into_vec(&text, bracketed, out);
 }
 
 /// How a character is written to a peer whose charset lacks it: `[U+1F680]`.

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use feige::node::{
-    Bounce, Charset, Counters, Delivery, Direction, DownReason, Event, Ipv4Net, Link, LinkId,
-    MessageEvent, NoticeCode, Outcome, PacketNo, PeerId, PeerView, Refusal, Reply, Request,
-    ShellStatus, Status, Sure, Target, UnixMillis, Wishes,
+    Bounce, Charset, Counters, Delivery, Direction, DownReason, Event, Extras, Font, GroupRef,
+    GroupView, Ipv4Net, Link, LinkId, MessageEvent, NoticeCode, Outcome, PacketNo, PeerId,
+    PeerView, Refusal, Reply, Request, ShellStatus, Status, Sure, Target, UnixMillis, Wishes,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -70,7 +70,8 @@ impl Page {
     fn describes_inside(&self, object: &Map<String, Value>) {
         for (key, value) in object {
             let name = match key.as_str() {
-                "peers" | "to" => "peer",
+                "peers" | "to" | "without" => "peer",
+                "groups" => "group",
                 "links" => "link",
                 "v4" => "net",
                 "files" => "file",
@@ -144,6 +145,13 @@ fn every_event_is_described() {
                 tries: 17,
                 hint: Some(Bounce::PortUnreachable),
             },
+            Event::Knock {
+                number: PacketNo(1),
+                peer: peer(),
+                direction: Direction::Out,
+                outcome: Some(Outcome::Confirmed),
+            },
+            Event::Typing { peer: peer(), typing: true },
             Event::Notice { code: NoticeCode::Links, text: "eth0".into() },
             Event::Lagged { missed: 3 },
         ],
@@ -168,6 +176,11 @@ fn every_request_is_described() {
                 timeout_ms: 30_000,
                 wishes: Wishes { later: true, expire_ms: Some(3_600_000) },
             },
+            Request::Knock { to: vec![Target::Peer(PeerId(Arc::from("a@b")))] },
+            Request::Typing { to: Target::Peer(PeerId(Arc::from("a@b"))), typing: true },
+            Request::SetCharset { peer: PeerId(Arc::from("a@b")), charset: Some(Charset::GBK) },
+            Request::Groups,
+            Request::SendToGroup { group: "b4cc80e4".into(), text: "x".into() },
             Request::Cancel { number: PacketNo(1) },
             Request::Rename { nick: "a".into(), group: "b".into() },
             Request::Status,
@@ -178,12 +191,16 @@ fn every_request_is_described() {
 
 #[test]
 fn every_reply_is_described() {
+    let (id, name, heard) = ("b4cc80e4".into(), Some("开发群".into()), UnixMillis(0));
+    let group = GroupView { id, name, heard };
     check(
         "reply",
         &[
             Reply::Peers { peers: vec![peer()] },
             Reply::RollCall { wait_ms: 1200 },
             Reply::Sent { number: PacketNo(1), to: vec![peer()], links: vec!["eth0".into()] },
+            Reply::Knocked { number: PacketNo(1), to: vec![peer()], without: vec![peer()] },
+            Reply::Groups { groups: vec![group] },
             Reply::Status(Box::new(status())),
             Reply::Done,
             Reply::Refused(Refusal::EmptyText),
@@ -203,6 +220,7 @@ fn every_refusal_is_described() {
             Refusal::Nobody,
             Refusal::NoLink,
             Refusal::Passive,
+            Refusal::BadGroup { group: "x".into() },
             Refusal::Busy,
         ],
     );
@@ -259,6 +277,7 @@ fn message() -> MessageEvent {
         delivery: Delivery::Direct,
         number: PacketNo(1),
         text: "谢谢".into(),
+        shown: Some("谢谢".into()),
         charset: Charset::GBK,
         charset_sure: Sure::Dialect,
         sealed: false,
@@ -266,6 +285,19 @@ fn message() -> MessageEvent {
         automatic: false,
         cut: false,
         files: 0,
+        extras: Extras {
+            chat: Some(GroupRef { id: "b4cc80e4".into(), name: Some("开发群".into()) }),
+            font: Some(Font {
+                face: "微软雅黑".into(),
+                height: -16,
+                weight: 400,
+                italic: false,
+                underline: false,
+                strikeout: false,
+                color: "#004080".into(),
+            }),
+            encryption: Some("RSA-1024, Blowfish-128".into()),
+        },
     }
 }
 
