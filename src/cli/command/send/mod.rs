@@ -59,8 +59,10 @@ pub(in crate::cli) struct Args {
     #[arg(long)]
     yes: bool,
 
-    /// Write to a group of FeiQ instead, by its id or name (experimental: nobody confirms it, and
-    /// everybody on the LAN can read it; `feige peers --feiq-groups` lists those heard)
+    /// Write to a group of FeiQ instead, by id or name (experimental)
+    ///
+    /// Nobody confirms it, and everybody on the LAN can read it. `feige peers --feiq-groups` lists
+    /// the groups that were heard.
     #[arg(long, value_name = "ID", conflicts_with_all = ["later", "no_receipt", "yes"])]
     feiq_group: Option<String>,
 
