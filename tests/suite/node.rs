@@ -1,6 +1,7 @@
 //! The engine, one rule a test: a node, hand-made datagrams, and a clock that is an argument.
 
 mod desk;
+mod feiq;
 mod inbox;
 mod outbox;
 mod presence;
