@@ -1,8 +1,22 @@
-//! FeiQ offices: the simulated FeiQ against itself, so that what it says of us can be trusted.
+//! FeiQ offices: the simulated FeiQ against itself, so that what it says of us can be trusted; every
+//! text against its reader; and the real program among simulated ones.
 
+#[cfg(feature = "cli")]
+mod program;
+#[cfg(feature = "cli")]
+mod store;
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::net::SocketAddr;
 
-use crate::support::feiq::{Feiq, Out, Shown, To};
+use feige::wire::body::emit_message;
+use feige::wire::dialect::FEIQ;
+use feige::wire::{Charset, Head, Options, PacketNo};
+use proptest::prelude::*;
+
+use crate::support::feiq::{Feiq, Fields, Out, Shown, To, text};
+use crate::wire::vectors;
 
 /// A few `FeiQ`s on one subnet, every datagram delivered at once.
 struct Office(Vec<(SocketAddr, Feiq)>);
@@ -83,7 +97,7 @@ fn simulated_feiqs_see_each_other_and_talk() {
 fn simulated_feiqs_repeat_what_is_not_confirmed_and_show_it_once() {
     let mut office = Office::of(&["Wang", "Li"]);
     let (wang, li) = (office.at(0), office.at(1));
-    let body = crate::support::feiq::text::with_font("hello");
+    let body = text::with_font("hello");
     let (number, out) = office.0[0].1.post(li, 288, &body);
     assert_eq!(office.0[0].1.repeat(), out);
     // The receipt is lost: it comes from an address of which nobody knows.
@@ -115,4 +129,92 @@ fn simulated_feiqs_meet_on_real_sockets() {
     wang.act(|feiq| feiq.knock(at));
     li.wait("knock", |shown| matches!(shown, Shown::Shake { .. }).then_some(()));
     li.until("heard", |feiq| (feiq.heard.len() >= 2).then_some(()));
+}
+
+/// What the documentation promises a FeiQ user to see of each character, made from the vectors and
+/// the code page alone.
+struct Promise {
+    codes: BTreeMap<char, String>,
+}
+
+impl Promise {
+    fn new() -> Self {
+        let code = |row: &serde_json::Value| {
+            let emoji = row["unicode"].as_str()?.chars().next()?;
+            Some((emoji, row["code"].as_str()?.to_owned()))
+        };
+        let codes: BTreeMap<_, _> = vectors::feiq("emoticons").iter().filter_map(code).collect();
+        assert_eq!(codes.len(), 96);
+        Self { codes }
+    }
+
+    /// The whole text as the user of FeiQ should see it.
+    fn of(&self, typed: &str) -> String {
+        let mut seen = String::new();
+        let mut after_code = false;
+        for character in typed.chars() {
+            let skin = ('\u{1f3fb}'..='\u{1f3ff}').contains(&character);
+            let of_look = ('\u{fe00}'..='\u{fe0f}').contains(&character);
+            // Line ends are LF, and a NUL would end the packet.
+            if matches!(character, '\r' | '\0') || of_look || (skin && after_code) {
+                continue;
+            }
+            after_code = false;
+            // GBK of Windows has no character of four bytes.
+            let mut utf8 = [0; 4];
+            let (bytes, _, lost) = encoding_rs::GBK.encode(character.encode_utf8(&mut utf8));
+            // A few characters of private use have the bytes of another one.
+            if !lost && bytes.len() <= 2 && text::read(&bytes) == character.to_string() {
+                seen.push(character);
+            } else if let Some(code) = self.codes.get(&character) {
+                seen.push_str(code);
+                after_code = true;
+            } else {
+                let _ = write!(seen, "[U+{:04X}]", u32::from(character));
+            }
+        }
+        seen
+    }
+}
+
+/// What a FeiQ shows of a text of ours.
+fn shown_by_feiq(typed: &str) -> String {
+    let head = Head { version: "1", number: PacketNo(1), user: "u", host: "h" };
+    let form = FEIQ.habits.text_form(Options::empty(), Charset::UTF_8);
+    let bytes = emit_message(&head, Options::empty(), typed, form);
+    text::read(Fields::split(&bytes).expect("a packet").main())
+}
+
+#[test]
+fn every_character_there_is_reaches_a_feiq_as_promised() {
+    let promise = Promise::new();
+    let all: Vec<char> = ('\0'..=char::MAX).collect();
+    assert_eq!(all.len(), 0x11_0000 - 0x800);
+    for chunk in all.chunks(1_024) {
+        // Apart, so that none changes what becomes of the next.
+        let typed: String = chunk.iter().flat_map(|&character| [character, ' ']).collect();
+        let shown = shown_by_feiq(&typed);
+        let promised = promise.of(&typed);
+        let differs =
+            shown.chars().zip(promised.chars()).find(|(shown, promised)| shown != promised);
+        assert_eq!(differs, None, "shown and promised, from U+{:04X} on", u32::from(chunk[0]));
+        assert_eq!(shown.len(), promised.len());
+        assert!(!shown.contains(['\u{fffd}', '\0']), "nothing is lost in silence");
+        // The code of one emoticon has a question mark: /;?
+        assert_eq!(shown.matches('?').count(), typed.matches(['?', '🤔']).count());
+        assert_eq!(shown.matches('&').count(), typed.matches('&').count());
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_text_reaches_a_feiq_as_promised(
+        typed in prop_oneof![
+            any::<String>(),
+            "[a-z谢目😀-🙏🏻-🏿\u{fe0f}\u{200d}€&#;?{}/:]{0,40}",
+            "(/:\\)|🙂|👍🏽|http://8-\\)x|\\{/font;x;\\}|[一-龥]){0,12}",
+        ],
+    ) {
+        prop_assert_eq!(shown_by_feiq(&typed), Promise::new().of(&typed));
+    }
 }
