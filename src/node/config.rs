@@ -151,8 +151,9 @@ pub struct Policy {
     pub numbers_block: u32,
     /// How long a knock of ours waits for its answer.
     pub knock_wait: Duration,
-    /// Knocks of one peer ring at most this often.
+    /// Knocks of one peer ring at most this often, and so many of all peers in that time.
     pub knock_once_per: Duration,
+    pub knocks_max: u32,
     /// How long a peer that was said to type is believed to.
     pub typing_span: Duration,
     /// "Typing" right after a message is that message's echo, and we tell it at most this often.
@@ -205,6 +206,7 @@ impl Default for Policy {
             numbers_block: 65_536,
             knock_wait: ms(3_000),
             knock_once_per: ms(5_000),
+            knocks_max: 20,
             typing_span: ms(10_000),
             typing_once_per: ms(2_000),
             jobs_per_address: 4,

@@ -22,6 +22,8 @@ use crate::wire::{Command, PacketNo};
 pub(crate) struct Knocks {
     /// Knocks of ours that wait for their answer.
     waiting: BTreeMap<SocketAddr, Waiting>,
+    /// When the count of knocks that rang began, and where it stands.
+    rang: (Tick, u32),
     /// Of peers that gave a sign lately.
     signs: BTreeMap<PeerNo, Signs>,
     /// Knocks on their way to the disk: told even if the store does not take them.
@@ -60,6 +62,21 @@ impl Knocks {
             self.signs.retain(|&no, _| roster.get(no).is_some());
         }
         self.signs.entry(no).or_default()
+    }
+
+    /// Whether a knock of this peer rings now. Forged names must not ring for ever.
+    fn rings(&mut self, turn: &Turn<'_>, roster: &Roster, no: PeerNo) -> bool {
+        let (now, policy) = (turn.now.tick, &turn.base.policy);
+        let (since, count) = self.rang;
+        let count = if now - since < policy.knock_once_per { count } else { 0 };
+        let signs = self.signs(turn, roster, no);
+        let lately = signs.rang.is_some_and(|rang| now - rang < policy.knock_once_per);
+        if lately || count >= policy.knocks_max {
+            return false;
+        }
+        signs.rang = Some(now);
+        self.rang = (if count == 0 { now } else { since }, count + 1);
+        true
     }
 
     /// A message came: whoever wrote it does not type any more.
@@ -132,18 +149,13 @@ impl Parts {
         allowance: &mut Allowance,
     ) {
         let met = self.roster.meet(turn, seen);
-        let now = turn.now.tick;
-        let signs = self.knocks.signs(turn, &self.roster, met.peer);
-        let quiet = turn.base.policy.knock_once_per;
-        if signs.rang.is_none_or(|rang| now - rang >= quiet) {
-            signs.rang = Some(now);
-            if let Some(peer) = self.roster.get(met.peer) {
-                let (at, number) = (turn.now.wall, seen.packet.number);
-                let direction = Direction::In;
-                let peer = peer.view();
-                let record = KnockRecord { at, number, peer, direction, outcome: None };
-                self.knocks.tell(turn, record);
-            }
+        if self.knocks.rings(turn, &self.roster, met.peer)
+            && let Some(peer) = self.roster.get(met.peer)
+        {
+            let (at, number, peer) = (turn.now.wall, seen.packet.number, peer.view());
+            let direction = Direction::In;
+            let record = KnockRecord { at, number, peer, direction, outcome: None };
+            self.knocks.tell(turn, record);
         }
         self.signal_back(turn, seen, Command::FEIQ_KNOCK_ANSWER, allowance);
         let Self { presence, roster, links, .. } = self;

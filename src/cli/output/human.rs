@@ -385,6 +385,9 @@ fn change(before: Option<&PeerView>, peer: &PeerView) -> String {
         if (before.addr, before.port) != (peer.addr, peer.port) {
             changes.push(format!("is at {} now", peer.addr));
         }
+        if let Some(charset) = peer.charset.filter(|_| before.charset != peer.charset) {
+            changes.push(format!("writes {charset} now"));
+        }
         if before.absent != peer.absent {
             changes.push(if peer.absent { "is away" } else { "is back" }.to_owned());
         }

@@ -177,6 +177,23 @@ fn a_knock_rings_once_in_a_while_and_is_answered_each_time() {
 }
 
 #[test]
+fn a_crowd_of_forged_names_does_not_ring_for_ever() {
+    let mut desk = Desk::new();
+    let rang = |desk: &mut Desk, hosts: std::ops::Range<u8>| {
+        let mut rang = 0;
+        for host in hosts {
+            let mac = format!("0800270907{host:02X}");
+            let out = desk.hear(&format!("10.0.0.{host}"), feiq(0xd1, 1, "x@pc", &mac, ""));
+            rang += out.events().iter().filter(|e| matches!(e, Event::Knock { .. })).count();
+        }
+        rang
+    };
+    assert_eq!(rang(&mut desk, 10..100), 20);
+    desk.pass(ms(5_000));
+    assert_eq!(rang(&mut desk, 100..105), 5);
+}
+
+#[test]
 fn a_knock_of_ours_shakes_a_window_and_ends_once() {
     let mut office = Office::new();
     office.perform_hear("10.0.0.3", &official(3, 1, "ann@pc", "Ann"));
