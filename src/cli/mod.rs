@@ -146,6 +146,7 @@ enum Command {
     Send(command::send::Args),
     Knock(command::knock::Args),
     Charset(command::charset::Args),
+    Outbox(command::outbox::Args),
     Node(command::node::Args),
     Decode(command::decode::Args),
     Demo(command::demo::Args),
@@ -224,6 +225,12 @@ impl Cli {
             Command::Node(args) => {
                 attend(globals, args.wish(), async |client| args.run(client).await)
             }
+            Command::Outbox(args) => match &args.change {
+                None => in_runtime(command::outbox::Args::list(globals)),
+                Some(change) => {
+                    attend(globals, change.wish(), async |client| change.run(client).await)
+                }
+            },
             Command::Broadcast(args) => {
                 // Read before the LAN is entered: whoever types slowly is not there meanwhile.
                 let text = args.text()?;

@@ -4,6 +4,7 @@
 //! describes every field. Adding a field is allowed, changing or removing one is not.
 
 mod feiq;
+mod outbox;
 mod wishes;
 
 use std::net::{IpAddr, SocketAddr};
@@ -13,8 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use super::effect::Outcome;
 use super::input::{Bounce, Link, UnixMillis};
-use crate::wire::{Charset, PacketNo, Sure};
+use crate::wire::{Charset, PacketNo, Recipient, Sure};
 pub use feiq::{Extras, GroupRef, GroupView};
+pub use outbox::{Waiting, WaitingState};
 pub use wishes::Wishes;
 
 /// A peer's identity, above its addresses: `user@host`, with `#` and the 12 hex digits of its
@@ -24,7 +26,7 @@ pub use wishes::Wishes;
 pub struct PeerId(pub Arc<str>);
 
 /// A peer as faces see it: the same object in every event.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct PeerView {
     /// Identity.
     pub id: PeerId,
@@ -72,8 +74,8 @@ pub enum Request {
         text: String,
     },
     /// A message. Answered by [`Reply::Sent`], or by [`Reply::Refused`] and nothing is sent to
-    /// anybody. Each recipient then ends in exactly one [`Event::Receipt`] or [`Event::Failed`]
-    /// (with `check` off: in [`Event::Failed`] or nothing).
+    /// anybody. Each recipient then ends in exactly one [`Event::Receipt`], [`Event::Delivered`] or
+    /// [`Event::Failed`] (with `check` off: in [`Event::Failed`] or nothing).
     Send {
         /// To whom.
         to: Vec<Target>,
@@ -124,6 +126,14 @@ pub enum Request {
         /// Its number.
         number: PacketNo,
     },
+    /// What has not ended yet of messages of ours. Answered by [`Reply::Outbox`].
+    Outbox,
+    /// Send a queued message now, whether or not its recipients have appeared. Answered by
+    /// [`Reply::Done`].
+    Retry {
+        /// Its number.
+        number: PacketNo,
+    },
     /// Nickname or group changed; announced to everybody. Answered by [`Reply::Done`].
     Rename {
         /// New nickname.
@@ -145,6 +155,8 @@ pub enum Target {
     Peer(PeerId),
     /// An address that need not be known.
     Addr(SocketAddr),
+    /// A peer as it was when it was there; for a message that waits for it ([`Wishes::later`]).
+    Gone(Box<PeerView>),
 }
 
 /// What the node answers.
@@ -184,6 +196,11 @@ pub enum Reply {
     Groups {
         /// The groups.
         groups: Vec<GroupView>,
+    },
+    /// To [`Request::Outbox`], in the order of writing.
+    Outbox {
+        /// What waits, one for each recipient.
+        waiting: Vec<Waiting>,
     },
     /// To [`Request::Status`].
     Status(Box<Status>),
@@ -234,6 +251,9 @@ pub enum Refusal {
     /// The node only listens (`--passive`).
     #[error("this node only listens")]
     Passive,
+    /// Sent later means kept until then, and this node keeps nothing.
+    #[error("this node keeps nothing on disk, so nothing can be sent later")]
+    KeepsNothing,
     /// This is no group of FeiQ.
     #[error("{group:?} is no group of FeiQ: 1 to 16 hexadecimal digits")]
     BadGroup {
@@ -280,13 +300,35 @@ pub enum Event {
         /// From the first datagram to the receipt, milliseconds.
         rtt_ms: f64,
     },
+    /// A message of ours is kept until its recipient appears. Stored.
+    Queued {
+        /// Our number of the message.
+        number: PacketNo,
+        /// The recipient.
+        peer: PeerView,
+        /// Datagrams sent until then.
+        tries: u32,
+        /// When it is given up.
+        expires_at: UnixMillis,
+    },
+    /// A recipient confirmed a message of ours that had been queued. Stored.
+    Delivered {
+        /// Our number of the message.
+        number: PacketNo,
+        /// The recipient.
+        peer: PeerView,
+        /// Datagrams sent until then by the node that runs.
+        tries: u32,
+        /// From the writing of the message to its receipt, milliseconds.
+        waited_ms: u64,
+    },
     /// A message of ours ended without a receipt. Stored.
     Failed {
         /// Our number of the message.
         number: PacketNo,
         /// The recipient.
         peer: PeerView,
-        /// How it ended: `not_confirmed`, `not_sent` or `cancelled`.
+        /// How it ended: `not_confirmed`, `not_sent`, `cancelled` or `expired`.
         outcome: Outcome,
         /// Datagrams sent.
         tries: u32,
@@ -418,6 +460,15 @@ pub struct MessageEvent {
     pub cut: bool,
     /// Files on offer: how many.
     pub files: usize,
+    /// It went to several people.
+    #[serde(default)]
+    pub several: bool,
+    /// To whom, as far as the sender's client says; the first one is us.
+    #[serde(default)]
+    pub recipients: Vec<Recipient>,
+    /// There may be more recipients than these: the list is as long as such a list gets.
+    #[serde(default)]
+    pub recipients_cut: bool,
     /// What only some messages have.
     #[serde(flatten)]
     pub extras: Extras,

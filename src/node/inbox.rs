@@ -224,6 +224,8 @@ fn keep(
         cut: body.cut,
         files: body.files.files.len(),
         raw: Arc::from(seen.bytes),
+        recipients: body.recipients.clone(),
+        open: None,
         extras: Extras { font: body.font.clone(), ..extras }.boxed(),
     };
     let event = record.event();

@@ -49,22 +49,25 @@ use rand::rngs::StdRng;
 /// Values of the wire that this vocabulary is made of, for those who do not speak to the wire.
 pub use crate::crypto::{Capability, CryptoRngCore, KeySize, PrivateDer};
 pub use crate::wire::dialect::{Font, GROUP_ADDR, GROUP_TTL};
-pub use crate::wire::{Charset, Learned, Office, Options, PORT, PacketNo, Sure, Verdict};
+pub use crate::wire::{
+    Charset, Learned, Office, Options, PORT, PacketNo, Recipient, Recipients, Sure, Verdict,
+};
 pub use api::{
     Counters, Delivery, Direction, DownReason, Event, Extras, GroupRef, GroupView, MessageEvent,
-    NoticeCode, PeerId, PeerView, Refusal, Reply, Request, ShellStatus, Status, Target, Wishes,
+    NoticeCode, PeerId, PeerView, Refusal, Reply, Request, ShellStatus, Status, Target, Waiting,
+    WaitingState, Wishes,
 };
 pub use config::{Config, Identity, Network, NumberStart, Policy};
 pub use effect::{
-    CharsetRecord, Effect, KeyRecord, KnockRecord, MessageRecord, Outcome, OutcomeRecord, Record,
-    Transmit,
+    CharsetRecord, Effect, KeyRecord, KnockRecord, MessageRecord, Open, Outcome, OutcomeRecord,
+    Record, Transmit,
 };
 pub use handover::Handover;
 pub use input::{
     Bounce, Input, Ipv4Net, Link, LinkId, Now, RequestId, SaveId, SaveResult, Tick, UnixMillis,
 };
 pub use jobs::{Done, Job, JobId, Keyring, Section};
-pub use memory::{EpochMemory, Memory};
+pub use memory::{EpochMemory, Memory, OpenMemory};
 
 use groups::{Groups, is_group};
 use inbox::Inbox;
@@ -171,10 +174,12 @@ impl Node {
     /// [`Node::resume`] too.
     pub fn remember(&mut self, now: Now, memory: Memory) {
         self.last = now;
-        let Memory { epochs, charsets, groups } = memory;
+        let Memory { epochs, charsets, groups, open } = memory;
         self.parts.inbox.epochs.remember(epochs);
         self.parts.roster.charsets.remember(charsets);
         self.parts.groups.remember(groups);
+        let mut turn = Turn::new(now, &mut self.base);
+        self.parts.outbox.remember(&mut turn, open);
     }
 
     /// What the next owner of the port needs.
@@ -312,6 +317,7 @@ impl Parts {
             presence.entered(turn, roster, seen, met);
         }
         self.write_to(turn, seen.from);
+        self.write_late(turn, met.peer);
     }
 
     fn message(
@@ -423,6 +429,11 @@ impl Parts {
                 self.outbox.cancel(turn, &self.roster, number);
                 Reply::Done
             }
+            Request::Outbox => Reply::Outbox { waiting: self.outbox.views(&self.roster) },
+            Request::Retry { number } => {
+                self.retry(turn, number);
+                Reply::Done
+            }
             Request::Rename { nick, group } => {
                 let identity = &mut turn.base.own.identity;
                 if identity.nick != nick || identity.group != group {
@@ -512,6 +523,7 @@ impl Parts {
             Timer::Knock(addr) => knocks.knock_due(turn, roster, addr),
             Timer::Typing(no) => knocks.typing_due(turn, roster, no),
             Timer::FirstTries => outbox.send_next(turn, roster, links),
+            Timer::Seek => self.seek(turn),
             Timer::Send(no) => match outbox.due(turn, roster, links, no) {
                 Due::Done => {}
                 Due::Write => self.write(turn, no),
@@ -526,6 +538,9 @@ impl Parts {
 
     /// Says goodbye to everybody, and ends what still waits.
     fn leave(&mut self, turn: &mut Turn<'_>) {
+        for no in self.outbox.unwritten() {
+            self.write(turn, no);
+        }
         let Self { roster, presence, links, outbox, .. } = self;
         outbox.close(turn, roster);
         if self.started {

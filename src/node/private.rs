@@ -246,7 +246,8 @@ impl Parts {
         let packet = Packet::read(&raw, &hint);
         let lists = packet.options.contains(message::ENCRYPT_EXTENSION);
         let plain = Plain::read(opened.plain(), lists);
-        let body = Message::read_opened(&raw, &hint, plain.text, plain.files);
+        let Plain { text, files, recipients } = plain;
+        let body = Message::read_opened(&raw, &hint, (text, files, recipients));
         let seen = Sighting::new(link, from, &raw, &packet, bytes);
         let hears_us = self.roster.place(from).is_some_and(|(_, place)| place.hears);
         let mut allowance = Allowance::new(bytes.len(), hears_us);

@@ -30,6 +30,8 @@ pub(crate) enum Timer {
     FirstTries,
     /// A message to one recipient: next try, or the end of its time.
     Send(SendNo),
+    /// Those for whom messages are kept are looked for.
+    Seek,
     /// A knock of ours at this address was not answered.
     Knock(SocketAddr),
     /// A peer was said to type, and is silent since.

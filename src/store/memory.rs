@@ -2,21 +2,20 @@
 
 use rusqlite::Connection;
 
-use super::{Store, StoreError, feiq};
+use super::{Store, StoreError, feiq, outbox};
 use crate::node::{EpochMemory, Memory, PacketNo, PeerId};
 
 impl Store {
     /// Everything a node is to know before its first input.
     pub fn memory(&self) -> Result<Memory, StoreError> {
         let read = || -> rusqlite::Result<Memory> {
-            {
-                let db = self.db();
-                Ok(Memory {
-                    epochs: epochs(db)?,
-                    charsets: feiq::charsets(db)?,
-                    groups: feiq::groups(db)?,
-                })
-            }
+            let db = self.db();
+            Ok(Memory {
+                epochs: epochs(db)?,
+                charsets: feiq::charsets(db)?,
+                groups: feiq::groups(db)?,
+                open: outbox::read(db)?,
+            })
         };
         read().map_err(StoreError::database("read", self.path()))
     }

@@ -12,6 +12,7 @@ mod files;
 mod keys;
 mod memory;
 mod numbers;
+mod outbox;
 mod reader;
 mod rows;
 mod schema;

@@ -9,11 +9,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::numbers::Numbers;
+use super::outbox;
 use super::reader::StoredEvent;
 use super::{feiq, keys};
 use crate::node::{
-    Charset, KnockRecord, MessageRecord, Options, OutcomeRecord, PacketNo, PeerId, PeerView,
-    Record, SaveResult, UnixMillis, Verdict,
+    Charset, KnockRecord, MessageRecord, Options, Outcome, OutcomeRecord, PacketNo, PeerId,
+    PeerView, Recipients, Record, SaveResult, UnixMillis, Verdict,
 };
 
 /// Writes the records of one transaction.
@@ -39,8 +40,9 @@ impl<'c> Rows<'c> {
         Ok(Self {
             message: db.prepare_cached(
                 "INSERT INTO message (id, direction, delivery, at, peer, appearance, addr, epoch,
-                     number, options, text, charset, sure, cut, files, extras)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
+                     number, options, text, charset, sure, cut, files, recipients, extras)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,
+                     ?17)
                  ON CONFLICT (number, peer, epoch) WHERE direction = 'in' DO NOTHING",
             )?,
             datagram: db.prepare_cached("INSERT INTO datagram (message, bytes) VALUES (?1, ?2)")?,
@@ -111,12 +113,16 @@ impl<'c> Rows<'c> {
             word(message.charset.sure),
             message.cut,
             i64::try_from(message.files).unwrap_or(i64::MAX),
+            recipients(message)?,
             extras,
         ])?;
         if kept == 0 {
             return Ok(SaveResult::Repeat);
         }
         self.datagram.execute((self.next_seq, &message.raw[..]))?;
+        if let Some(open) = message.open {
+            outbox::open(self.db, self.next_seq, open)?;
+        }
         self.announce(message.at, "message")
     }
 
@@ -143,8 +149,8 @@ impl<'c> Rows<'c> {
         self.db
             .prepare_cached(
                 "INSERT INTO outcome (id, message, at, number, appearance, outcome, tries, rtt_ms,
-                     hint)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                     hint, waited_ms, expires)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
             )?
             .execute(params![
                 self.next_seq,
@@ -156,7 +162,14 @@ impl<'c> Rows<'c> {
                 outcome.tries,
                 outcome.rtt_ms,
                 outcome.hint.map(word),
+                outcome.waited_ms.map(u64::cast_signed),
+                outcome.expires.map(|expires| expires.0),
             ])?;
+        match (message, outcome.outcome) {
+            (Some(message), Outcome::Queued) => outbox::queue(self.db, message)?,
+            (Some(message), _) => outbox::close(self.db, message)?,
+            (None, _) => {}
+        }
         self.announce(outcome.at, "outcome")
     }
 
@@ -292,8 +305,9 @@ pub(super) fn write_numbers(db: &Connection, numbers: Numbers) -> rusqlite::Resu
 pub(super) const EVENTS: &str = "
     SELECT e.seq, e.at, e.kind, a.view,
         coalesce(m.number, o.number, k.number) AS number,
-        coalesce(m.direction, k.direction) AS direction, m.delivery, m.addr, m.epoch, m.options, m.text, m.charset, m.sure, m.cut,
-        m.files, m.extras, coalesce(o.outcome, k.outcome) AS outcome, o.tries, o.rtt_ms, o.hint
+        coalesce(m.direction, k.direction) AS direction, m.delivery, m.addr, m.epoch, m.options,
+        m.text, m.charset, m.sure, m.cut, m.files, m.recipients, m.extras,
+        coalesce(o.outcome, k.outcome) AS outcome, o.tries, o.rtt_ms, o.hint, o.waited_ms, o.expires
     FROM event AS e
     LEFT JOIN message AS m ON e.kind = 'message' AND m.id = e.seq
     LEFT JOIN outcome AS o ON e.kind = 'outcome' AND o.id = e.seq
@@ -338,6 +352,8 @@ fn read_message(
         cut: row.get("cut")?,
         files: usize::try_from(row.get::<_, i64>("files")?).unwrap_or(usize::MAX),
         raw: [].into(),
+        recipients: read_recipients(row)?,
+        open: None,
         extras: row
             .get_ref("extras")?
             .as_str_or_null()?
@@ -378,14 +394,33 @@ fn read_outcome(
         tries: row.get("tries")?,
         rtt_ms: row.get("rtt_ms")?,
         hint,
+        waited_ms: row.get::<_, Option<i64>>("waited_ms")?.map(i64::cast_unsigned),
+        expires: row.get::<_, Option<i64>>("expires")?.map(UnixMillis),
     })
 }
 
-fn read_view(row: &Row<'_>) -> rusqlite::Result<Option<PeerView>> {
+pub(super) fn read_view(row: &Row<'_>) -> rusqlite::Result<Option<PeerView>> {
     row.get_ref("view")?
         .as_str_or_null()?
         .map(|json| serde_json::from_str(json).map_err(|error| unreadable(row, "view", error)))
         .transpose()
+}
+
+/// Who else got a message, as JSON; none where nobody is named.
+fn recipients(message: &MessageRecord) -> rusqlite::Result<Option<String>> {
+    if message.recipients == Recipients::default() {
+        return Ok(None);
+    }
+    serde_json::to_string(&message.recipients)
+        .map(Some)
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+}
+
+fn read_recipients(row: &Row<'_>) -> rusqlite::Result<Recipients> {
+    row.get_ref("recipients")?
+        .as_str_or_null()?
+        .map_or(Ok(Recipients::default()), serde_json::from_str)
+        .map_err(|error| unreadable(row, "recipients", error))
 }
 
 /// A variant without fields by its name in machine output: `not_confirmed`.

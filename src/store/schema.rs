@@ -101,6 +101,22 @@ const STEPS: &[&str] = &[
     ) STRICT;
     CREATE INDEX outcome_message ON outcome (message) WHERE message IS NOT NULL;
     ",
+    // The outbox: messages of ours without an outcome; who else got a message.
+    "
+    -- JSON; none where the sender's client says nothing.
+    ALTER TABLE message ADD COLUMN recipients TEXT;
+    ALTER TABLE outcome ADD COLUMN waited_ms INTEGER;
+    ALTER TABLE outcome ADD COLUMN expires INTEGER;
+
+    -- expires: none for a message that ends with the run that sent it.
+    CREATE TABLE outbox (
+        message      INTEGER PRIMARY KEY REFERENCES message (id) ON DELETE CASCADE,
+        expires      INTEGER,
+        utc_offset_s INTEGER,
+        -- Whether it was said to be queued.
+        queued       INTEGER NOT NULL DEFAULT FALSE
+    ) STRICT;
+    ",
     // Knocks, what only some messages have, charsets of peers, groups of FeiQ, our private keys.
     "
     CREATE TABLE knock (

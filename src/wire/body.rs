@@ -8,6 +8,7 @@ use super::dialect::{Dialect, FEIQ, Font, FontBlock, Habits, TextForm};
 use super::entry::{Presence, Renamed};
 use super::hosts::HostList;
 use super::packet::{Head, Hint, RawPacket};
+use super::recipients::Recipients;
 use super::scan;
 use super::text::{self, Charset, Ladder, Verdict};
 
@@ -51,6 +52,8 @@ pub struct Message {
     pub charset: Verdict,
     /// Files on offer; empty without `FILEATTACHOPT`.
     pub files: FileList,
+    /// Who else got it; empty without `ENCEXTMSGOPT`.
+    pub recipients: Recipients,
     /// The font block that stood behind the text.
     pub font: Option<Font>,
 }
@@ -112,22 +115,28 @@ impl Message {
             Some(parts) => parts,
             None => (raw.main(), &b""[..]),
         };
-        Self::of(main, list, dialect, ladder)
+        Self::of(main, list, listed(raw).unwrap_or_default(), dialect, ladder)
     }
 
-    /// A message of this text, with its tail, and this file list.
-    fn of(main: &[u8], list: &[u8], dialect: &'static Dialect, ladder: &Ladder) -> Self {
+    /// A message of this text, with its tail, this file list and these recipients.
+    fn of(main: &[u8], list: &[u8], to: &[u8], dialect: &'static Dialect, ladder: &Ladder) -> Self {
         let (typed, font) = (dialect.split_tail)(main);
-        let charset = ladder.judge(&[typed, list]);
+        let charset = ladder.judge(&[typed, list, to]);
         let (text, cut) = capped(typed, charset.charset);
         let files = FileList::read(list, charset.charset);
-        Self { text, cut, charset, files, font: font.as_ref().map(FontBlock::to_font) }
+        let recipients = Recipients::read(to, charset.charset);
+        let font = font.as_ref().map(FontBlock::to_font);
+        Self { text, cut, charset, files, recipients, font }
     }
 
-    /// A message that came encrypted, now that its text and its file list are opened. The list that
-    /// stands in clear counts where none was inside, as the official client does for readers of old
-    /// (wire reference, 9.4).
-    pub fn read_opened(raw: &RawPacket<'_>, hint: &Hint, text: &[u8], list: &[u8]) -> Self {
+    /// A message that came encrypted, now that its text, its file list and its recipients are
+    /// opened. The file list that stands in clear counts where none was inside: so the official
+    /// client writes to readers of old (wire reference, 9.4).
+    pub fn read_opened(
+        raw: &RawPacket<'_>,
+        hint: &Hint,
+        (text, list, to): (&[u8], &[u8], &[u8]),
+    ) -> Self {
         let dialect = Dialect::recognise(raw, hint.dialect);
         let ladder = Ladder {
             declared_utf8: raw.options().contains(message::UTF8),
@@ -136,7 +145,7 @@ impl Message {
             office: hint.office,
         };
         let clear = attached(raw).map(|(_, list)| list).unwrap_or_default();
-        Self::of(text, if list.is_empty() { clear } else { list }, dialect, &ladder)
+        Self::of(text, if list.is_empty() { clear } else { list }, to, dialect, &ladder)
     }
 
     /// A message to a group: its text with its tail. Always in the charset of its dialect.
@@ -152,7 +161,8 @@ impl Message {
         let charset = ladder.judge(&[typed]);
         let (text, cut) = capped(typed, charset.charset);
         let font = font.as_ref().map(FontBlock::to_font);
-        Self { text, cut, charset, files: FileList::default(), font }
+        let (files, recipients) = (FileList::default(), Recipients::default());
+        Self { text, cut, charset, files, recipients, font }
     }
 }
 
@@ -162,11 +172,20 @@ fn attached<'a>(raw: &RawPacket<'a>) -> Option<(&'a [u8], &'a [u8])> {
     if !raw.options().contains(message::FILE_ATTACH) {
         return None;
     }
-    if let Some(list) = raw.sections().find(|section| !section.is_empty()) {
+    let is_list = |section: &&[u8]| !section.is_empty() && Recipients::list(section).is_none();
+    if let Some(list) = raw.sections().find(is_list) {
         return Some((raw.main(), list));
     }
     let (text, list) = scan::split_once(raw.main(), scan::BEL);
     Some((text, list?))
+}
+
+/// The list of recipients, which counts only if the sender says that it writes one.
+fn listed<'a>(raw: &RawPacket<'a>) -> Option<&'a [u8]> {
+    if !raw.options().contains(message::ENCRYPT_EXTENSION) {
+        return None;
+    }
+    raw.sections().find_map(Recipients::list)
 }
 
 /// A decoded text of at most [`TEXT_MAX`] bytes, and whether it was longer.

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use feige::node::{
     Bounce, Charset, Counters, Delivery, Direction, DownReason, Event, Extras, Font, GroupRef,
     GroupView, Ipv4Net, Link, LinkId, MessageEvent, NoticeCode, Outcome, PacketNo, PeerId,
-    PeerView, Refusal, Reply, Request, ShellStatus, Status, Sure, Target, UnixMillis, Wishes,
+    PeerView, Recipient, Refusal, Reply, Request, ShellStatus, Status, Sure, Target, UnixMillis,
+    Waiting, WaitingState, Wishes,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -76,6 +77,8 @@ impl Page {
                 "v4" => "net",
                 "files" => "file",
                 "hosts" => "listed",
+                "recipients" => "recipient",
+                "results" => "result",
                 other => other,
             };
             let inner = match value {
@@ -145,6 +148,13 @@ fn every_event_is_described() {
                 tries: 17,
                 hint: Some(Bounce::PortUnreachable),
             },
+            Event::Queued {
+                number: PacketNo(1),
+                peer: peer(),
+                tries: 3,
+                expires_at: UnixMillis(0),
+            },
+            Event::Delivered { number: PacketNo(1), peer: peer(), tries: 1, waited_ms: 90_000 },
             Event::Knock {
                 number: PacketNo(1),
                 peer: peer(),
@@ -174,8 +184,14 @@ fn every_request_is_described() {
                 text: "x".into(),
                 check: true,
                 timeout_ms: 30_000,
-                wishes: Wishes { later: true, expire_ms: Some(3_600_000) },
+                wishes: Wishes {
+                    later: true,
+                    expire_ms: Some(3_600_000),
+                    utc_offset_s: Some(28_800),
+                },
             },
+            Request::Outbox,
+            Request::Retry { number: PacketNo(1) },
             Request::Knock { to: vec![Target::Peer(PeerId(Arc::from("a@b")))] },
             Request::Typing { to: Target::Peer(PeerId(Arc::from("a@b"))), typing: true },
             Request::SetCharset { peer: PeerId(Arc::from("a@b")), charset: Some(Charset::GBK) },
@@ -199,6 +215,17 @@ fn every_reply_is_described() {
             Reply::Peers { peers: vec![peer()] },
             Reply::RollCall { wait_ms: 1200 },
             Reply::Sent { number: PacketNo(1), to: vec![peer()], links: vec!["eth0".into()] },
+            Reply::Outbox {
+                waiting: vec![Waiting {
+                    number: PacketNo(1),
+                    peer: peer(),
+                    text: "x".into(),
+                    written_at: UnixMillis(0),
+                    expires_at: Some(UnixMillis(1)),
+                    state: WaitingState::Queued,
+                    tries: 0,
+                }],
+            },
             Reply::Knocked { number: PacketNo(1), to: vec![peer()], without: vec![peer()] },
             Reply::Groups { groups: vec![group] },
             Reply::Status(Box::new(status())),
@@ -220,6 +247,7 @@ fn every_refusal_is_described() {
             Refusal::Nobody,
             Refusal::NoLink,
             Refusal::Passive,
+            Refusal::KeepsNothing,
             Refusal::BadGroup { group: "x".into() },
             Refusal::Busy,
         ],
@@ -233,6 +261,7 @@ fn every_word_is_described() {
     words::<Delivery>("delivery");
     words::<Outcome>("outcome");
     words::<Bounce>("hint");
+    words::<WaitingState>("state");
     words::<Sure>("charset_sure");
     words::<NoticeCode>("code");
 }
@@ -285,6 +314,9 @@ fn message() -> MessageEvent {
         automatic: false,
         cut: false,
         files: 0,
+        several: true,
+        recipients: vec![Recipient { user: "a".into(), host: "b".into() }],
+        recipients_cut: false,
         extras: Extras {
             chat: Some(GroupRef { id: "b4cc80e4".into(), name: Some("开发群".into()) }),
             font: Some(Font {

@@ -3,7 +3,9 @@
 mod desk;
 mod feiq;
 mod inbox;
+mod later;
 mod outbox;
 mod presence;
 mod roster;
 mod running;
+mod several;

@@ -10,5 +10,6 @@ pub(super) mod knock;
 pub(super) mod listen;
 pub(super) mod man;
 pub(super) mod node;
+pub(super) mod outbox;
 pub(super) mod peers;
 pub(super) mod send;

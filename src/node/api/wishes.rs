@@ -9,6 +9,10 @@ use serde::{Deserialize, Serialize};
 pub struct Wishes {
     /// Keep it for recipients that are away or gone, over restarts, and send it when they appear.
     pub later: bool,
-    /// How long a kept message waits, milliseconds; none: as long as the policy says.
+    /// How long a kept message waits, milliseconds from its writing; none: as long as the policy
+    /// says.
     pub expire_ms: Option<u64>,
+    /// Local time where it is written, seconds east of UTC: a late message says when it was
+    /// written. None: that is said in UTC.
+    pub utc_offset_s: Option<i32>,
 }

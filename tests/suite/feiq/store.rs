@@ -3,7 +3,7 @@
 use feige::node::{
     Capability, CharsetRecord, Delivery, Direction, Done, Event, Extras, Font, GroupRef, GroupView,
     Job, KeyRecord, Keyring, KnockRecord, MessageRecord, Options, Outcome, PacketNo, PeerId,
-    PeerView, Record, SaveId, SaveResult, UnixMillis, Verdict,
+    PeerView, Recipients, Record, SaveId, SaveResult, UnixMillis, Verdict,
 };
 use feige::store::{Paths, Reader, Store};
 use feige::wire::{Charset, Learned, Sure};
@@ -54,6 +54,8 @@ fn message(number: u64, delivery: Delivery, extras: Extras) -> Record {
         cut: false,
         files: 0,
         raw: b"raw"[..].into(),
+        recipients: Recipients::default(),
+        open: None,
         extras: extras.boxed(),
     })
 }
