@@ -18,6 +18,7 @@
 //! ```
 
 mod disk;
+mod happening;
 mod machine;
 
 use std::collections::BTreeMap;
@@ -31,12 +32,13 @@ use rand::{Rng, RngCore, SeedableRng};
 pub use disk::Disk;
 pub use machine::{Heard, Script};
 
+use happening::{Happening, KEY_WORK};
 use machine::{Host, Port, Program, Running, broadcast_of, is_broadcast, is_for_link};
 
 use crate::node::{
-    Bounce, Config, Done, Effect, Event, Identity, Input, JobId, Keyring, Link, LinkId, Node, Now,
-    PORT, PeerId, PeerView, Policy, Reply, Request, RequestId, SaveId, SaveResult, Target, Tick,
-    Transmit, UnixMillis, Wishes,
+    Bounce, Config, Effect, Event, Identity, Input, Link, LinkId, Node, Now, PORT, PeerId,
+    PeerView, Policy, Reply, Request, RequestId, SaveId, SaveResult, Target, Tick, Transmit,
+    UnixMillis, Wishes,
 };
 
 /// A LAN in memory.
@@ -99,18 +101,6 @@ pub struct Traffic {
 /// Names a host of the LAN.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct HostId(usize);
-
-/// How long work with a private key takes.
-const KEY_WORK: Duration = Duration::from_millis(2);
-
-#[derive(Debug)]
-enum Happening {
-    Arrives { at: HostId, link: LinkId, from: SocketAddr, to: SocketAddr, bytes: Arc<[u8]> },
-    Bounces { at: HostId, to: SocketAddr },
-    Commits { at: HostId, id: SaveId },
-    Wakes { at: HostId },
-    Finishes { at: HostId, id: JobId, done: Box<Done> },
-}
 
 impl Lan {
     /// An empty LAN.
@@ -516,10 +506,7 @@ impl Lan {
     fn start(&mut self, at: HostId, config: Config, disk: Disk) {
         let mut node = Node::new(config.clone(), self.seed());
         node.remember(self.time(), disk.memory());
-        let mut keyring = Keyring::default();
-        for key in disk.keys() {
-            let _ = keyring.restore(key.der.as_bytes());
-        }
+        let keyring = disk.keyring();
         let running = Running {
             node,
             keyring,

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Parts;
-use super::api::{PeerView, Refusal, Reply, Target, Wishes};
-use super::effect::Record;
+use super::api::{Delivery, Direction, PeerView, Refusal, Reply, Target, Wishes};
+use super::effect::{MessageRecord, Record};
 use super::input::{RequestId, UnixMillis};
 use super::links::targets;
 use super::numbers::Issued;
 use super::outbox::later::{Later, footer};
-use super::outbox::{SendNo, Sending, is_stranger, sent_record};
+use super::outbox::{SendNo, Sending, is_stranger};
 use super::own::canonical;
 use super::peer::{PeerNo, charset_of, view_of_stranger};
 use super::timers::Timer;
@@ -22,7 +22,7 @@ use super::unicasts::Job;
 use crate::wire::body::DATAGRAM_MAX;
 use crate::wire::command::message;
 use crate::wire::dialect::TextForm;
-use crate::wire::{Charset, Options, PacketNo};
+use crate::wire::{Charset, Options, PacketNo, Recipients, Verdict};
 
 /// A message as a face wants it sent.
 #[derive(Debug)]
@@ -391,4 +391,34 @@ pub(crate) fn may_write(turn: &Turn<'_>, text: &str) -> Result<(), Refusal> {
         return Err(Refusal::EmptyText);
     }
     Ok(())
+}
+
+/// The record of a message of ours.
+pub(crate) fn sent_record(
+    turn: &Turn<'_>,
+    number: PacketNo,
+    options: Options,
+    text: &str,
+    charset: Verdict,
+    raw: Arc<[u8]>,
+) -> MessageRecord {
+    let broadcast = options.contains(message::BROADCAST);
+    MessageRecord {
+        direction: Direction::Out,
+        delivery: if broadcast { Delivery::Broadcast } else { Delivery::Direct },
+        at: turn.now.wall,
+        peer: None,
+        addr: None,
+        epoch: 0,
+        number,
+        options,
+        text: text.to_owned(),
+        charset,
+        cut: false,
+        files: 0,
+        raw,
+        recipients: Recipients::default(),
+        open: None,
+        extras: None,
+    }
 }

@@ -11,15 +11,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::api::{Delivery, Direction, Event, PeerId, PeerView};
-use super::effect::{MessageRecord, Open, Outcome, OutcomeRecord, Record};
+use super::api::{Event, PeerId, PeerView};
+use super::effect::{Open, Outcome, OutcomeRecord, Record};
 use super::input::{Bounce, SaveId, SaveResult, Tick, UnixMillis};
+use super::letters::sent_record;
 use super::links::Links;
 use super::roster::Roster;
 use super::timers::Timer;
 use super::turn::Turn;
 use crate::wire::command::message;
-use crate::wire::{Options, PacketNo, Recipients, Verdict};
+use crate::wire::{Options, PacketNo, Verdict};
 use later::{Later, Shelf};
 
 /// Names a message to one recipient: the message's number, and which recipient.
@@ -568,35 +569,5 @@ fn leave_meeting(meetings: &mut BTreeMap<SocketAddr, Vec<SendNo>>, addr: SocketA
         if waiting.is_empty() {
             meetings.remove(&addr);
         }
-    }
-}
-
-/// The record of a message of ours.
-pub(crate) fn sent_record(
-    turn: &Turn<'_>,
-    number: PacketNo,
-    options: Options,
-    text: &str,
-    charset: Verdict,
-    raw: Arc<[u8]>,
-) -> MessageRecord {
-    let broadcast = options.contains(message::BROADCAST);
-    MessageRecord {
-        direction: Direction::Out,
-        delivery: if broadcast { Delivery::Broadcast } else { Delivery::Direct },
-        at: turn.now.wall,
-        peer: None,
-        addr: None,
-        epoch: 0,
-        number,
-        options,
-        text: text.to_owned(),
-        charset,
-        cut: false,
-        files: 0,
-        raw,
-        recipients: Recipients::default(),
-        open: None,
-        extras: None,
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Committed;
 use crate::node::{
-    Direction, EpochMemory, Event, KeyRecord, Memory, MessageRecord, NumberStart, OpenMemory,
+    Direction, EpochMemory, Event, Keyring, Memory, MessageRecord, NumberStart, OpenMemory,
     Outcome, PacketNo, PeerId, PeerView, Record, SaveId, SaveResult, Transmit, UnixMillis,
 };
 
@@ -46,11 +46,15 @@ impl Disk {
     }
 
     /// The private keys kept.
-    pub(super) fn keys(&self) -> impl Iterator<Item = &KeyRecord> {
-        self.records.iter().filter_map(|record| match record {
-            Record::Key(key) => Some(key),
-            _ => None,
-        })
+    pub(super) fn keyring(&self) -> Keyring {
+        let mut keyring = Keyring::default();
+        for record in &self.records {
+            if let Record::Key(key) = record {
+                // What a keyring made it takes back.
+                let _ = keyring.restore(key.der.as_bytes());
+            }
+        }
+        keyring
     }
 
     /// Where the numbers of the next run go on.

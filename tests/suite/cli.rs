@@ -59,18 +59,20 @@ fn the_help_of_send_explains_who_is_meant() {
 
     Usage: feige send [OPTIONS] <WHO> <TEXT>...
            feige send [OPTIONS] <WHO>... -- <TEXT>...
+           feige send --feiq-group <ID> <TEXT>...
 
     Arguments:
-      <WHO>...   WHO and TEXT, or every WHO before --
+      [WHO]...   WHO and TEXT, or every WHO before --
       [TEXT]...  The text behind --; - or a pipe reads standard input
 
     Options:
-          --timeout <TIME>  How long to wait for the receipts [default: 30s]
-          --no-receipt      Ask for no receipt, and do not wait
-          --yes             Write to everybody a pattern matches, also where that are several
-          --later           Keep the message for those who are away, and send it when they appear
-          --expire <TIME>   How long a kept message waits for its recipient; 7 days if nothing is said
-      -h, --help            Print help (see more with '--help')
+          --timeout <TIME>   How long to wait for the receipts [default: 30s]
+          --no-receipt       Ask for no receipt, and do not wait
+          --yes              Write to everybody a pattern matches, also where that are several
+          --feiq-group <ID>  Write to a group of FeiQ instead, by id or name (experimental)
+          --later            Keep the message for those who are away, and send it when they appear
+          --expire <TIME>    How long a kept message waits for its recipient; 7 days if nothing is said
+      -h, --help             Print help (see more with '--help')
 
     Global options:
           --json            Machine output: one JSON object on each line

@@ -627,3 +627,16 @@ fn the_simulated_feiq_reads_what_a_real_one_wrote_to_its_group() {
     let group = vector["expect"]["group_message"]["group_id"].as_str().unwrap().to_owned();
     assert_eq!(feiq.shown, [Shown::Group { at: from, group, text: "1".into() }]);
 }
+
+#[test]
+fn a_message_that_comes_before_and_after_its_sender_entered_is_one_message() {
+    let mut desk = Desk::new();
+    let number = 1_800_000_100;
+    let message = feiq(0x180_0120, number, "li@h2", "020000000048", "hello");
+    assert_eq!(desk.hear("10.0.0.9", &message).messages().len(), 1);
+    // Until its entry one of us looks like a FeiQ, of which some number their packets from 1.
+    let entry = "li\0\0\nVS:00F10001:0:1:0";
+    desk.hear("10.0.0.9", feiq(0x120_0003, number + 1, "li@h2", "020000000048", entry));
+    assert_eq!(desk.peer("li").dialect, "feige");
+    assert!(desk.hear("10.0.0.9", &message).messages().is_empty());
+}
