@@ -140,9 +140,13 @@ fn known_as(peer: &PeerView) -> String {
 impl From<Refusal> for CliError {
     fn from(refusal: Refusal) -> Self {
         let exit = match refusal {
-            Refusal::UnknownPeer { .. } | Refusal::Nobody => Exit::Nobody,
+            Refusal::UnknownPeer { .. }
+            | Refusal::Nobody
+            | Refusal::UnknownAlias { .. }
+            | Refusal::NotBlocked { .. } => Exit::Nobody,
             Refusal::NoLink => Exit::CannotListen,
             Refusal::Busy => Exit::Partly,
+            Refusal::NotKept { .. } | Refusal::StaysClosed { .. } => Exit::Store,
             _ => Exit::Usage,
         };
         let error = match &refusal {
@@ -154,6 +158,13 @@ impl From<Refusal> for CliError {
                     known_as(peer)
                 ),
             ),
+            Refusal::NotKept { .. }
+            | Refusal::BadAlias { .. }
+            | Refusal::UnknownAlias { .. }
+            | Refusal::NotBlocked { .. }
+            | Refusal::BookFull
+            | Refusal::NoMessage { .. }
+            | Refusal::StaysClosed { .. } => Self::new(exit, format_args!("not done: {refusal}")),
             _ => Self::new(exit, format_args!("not sent: {refusal}")),
         };
         match refusal {
@@ -165,6 +176,9 @@ impl From<Refusal> for CliError {
                 error.hint("end the `feige listen --passive` that runs, or use --profile")
             }
             Refusal::Busy => error.hint("wait for the receipts of what was sent before"),
+            Refusal::NoMessage { .. } => {
+                error.hint("the ID of a message is its seq; `feige listen --json` shows it")
+            }
             Refusal::UnknownPeer { .. } => error.hint("`feige peers` lists who is here"),
             _ => error,
         }
@@ -223,6 +237,8 @@ impl From<NoPick> for CliError {
         match &no {
             NoPick::Nobody { .. } => Self::new(Exit::Nobody, &no),
             NoPick::Unreadable { .. } => Self::usage(&no),
+            NoPick::Blocked { nick, .. } => Self::new(Exit::Nobody, &no)
+                .hint(format_args!("`feige block --remove {nick}` hears it again")),
             NoPick::Several { candidates, pattern, .. } => {
                 let columns = candidates
                     .iter()

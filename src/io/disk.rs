@@ -46,6 +46,8 @@ pub(crate) struct Disk {
     told: Told,
     /// What the store knows of earlier runs, until the node knows it too.
     memory: Memory,
+    /// What the user should know of the store.
+    notes: Vec<String>,
     /// The private keys in the store, until the worker has them.
     keyring: Keyring,
     paths: Paths,
@@ -57,12 +59,11 @@ impl Disk {
         start.config.keeps = start.store;
         let (done, results) = mpsc::unbounded_channel();
         let (mut writer, mut told, mut memory) = (None, Told::default(), Memory::default());
+        let mut notes = Vec::new();
         let mut keyring = Keyring::default();
         if start.store {
             let opened = Store::open(&start.paths, now)?;
-            for note in opened.store.notes() {
-                tracing::warn!("{note}");
-            }
+            notes.extend_from_slice(opened.store.notes());
             start.config.identity.mac = opened.mac;
             start.config.numbers = opened.numbers;
             told = Told(Some(Arc::new(AtomicU64::new(opened.last_seq))));
@@ -78,13 +79,18 @@ impl Disk {
             start.config.identity.mac = passing_mac()?;
         }
         let (gate, batch, paths) = (Gate::default(), Vec::new(), start.paths.clone());
-        Ok(Self { gate, batch, writer, results, told, memory, keyring, paths })
+        Ok(Self { gate, batch, writer, results, told, memory, notes, keyring, paths })
     }
 
     /// Tells a new node what the store knows of the runs before it.
     pub(crate) fn instruct(&mut self, mut node: Node, now: Now) -> Node {
         node.remember(now, std::mem::take(&mut self.memory));
         node
+    }
+
+    /// What the user should know of the store, once.
+    pub(crate) fn take_notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
     }
 
     /// The private keys in the store; only the first time.

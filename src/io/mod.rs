@@ -20,7 +20,9 @@ mod handover;
 mod holder;
 pub mod lab;
 pub mod links;
+mod offline;
 mod owner;
+mod recall;
 mod routes;
 mod sockets;
 mod task;
@@ -35,6 +37,7 @@ use tokio::task::JoinHandle;
 pub use clock::wall_clock;
 pub use handle::{Gone, Handle, Stamped, Subscription};
 pub use handover::Handed;
+pub use offline::{keep_absence, keep_book};
 pub use owner::{Place, StartError, resume, start, succeed};
 pub use udp::SocketError;
 

@@ -17,6 +17,7 @@ use super::disk::{Disk, Results};
 use super::handle::{Ask, Gone, Handle, Listeners, Stamped, Subscription};
 use super::links::{Selection, Watch};
 use super::owner::Owner;
+use super::recall::{Found, Recalls};
 use super::sockets::Sockets;
 use super::tcp::Acceptor;
 use super::udp::RECEIVE_BUFFER;
@@ -43,6 +44,7 @@ pub(super) struct Task {
     pub(super) allow_takeover: bool,
     pub(super) hello: Hello,
     pub(super) asks: mpsc::Receiver<Ask>,
+    recalls: Recalls,
     replies: HashMap<RequestId, oneshot::Sender<Result<Reply, Gone>>>,
     last_request: u64,
     pub(super) listeners: Listeners,
@@ -72,6 +74,7 @@ enum Woken {
     Results(Results),
     Crypto(JobId, Done),
     Ask(Ask),
+    Recalled(Found),
     Links,
     Readable,
     Writable,
@@ -108,6 +111,7 @@ impl Task {
             allow_takeover: start.allow_takeover,
             hello: hello.clone(),
             asks,
+            recalls: Recalls::new(start.paths.clone()),
             replies: HashMap::new(),
             last_request: 0,
             listeners: Listeners::default(),
@@ -127,6 +131,10 @@ impl Task {
         self.tell_links(now);
         self.disk.submit();
         self.feed_bounces();
+        for note in self.disk.take_notes() {
+            tracing::warn!("{note}");
+            self.notice(now, NoticeCode::StoreNote, note);
+        }
         let granted = self.sockets.receive_buffer();
         tracing::info!(asked = RECEIVE_BUFFER, granted, "receive buffer, bytes");
         if granted < SMALL_BUFFER {
@@ -150,6 +158,7 @@ impl Task {
                 Woken::Results(results) => self.settle(results),
                 Woken::Crypto(id, done) => self.handle(self.clock.now(), Input::Crypto(id, done)),
                 Woken::Ask(ask) => self.ask(ask),
+                Woken::Recalled(found) => self.handle(self.clock.now(), found.into()),
                 Woken::Links => self.relink(),
                 Woken::Readable | Woken::Writable | Woken::Deadline => {}
             }
@@ -173,6 +182,7 @@ impl Task {
             results = self.disk.results() => Woken::Results(results),
             (id, done) = self.crypto.done() => Woken::Crypto(id, done),
             Some(ask) = self.asks.recv() => Woken::Ask(ask),
+            found = self.recalls.next() => Woken::Recalled(found),
             () = self.watch.changed() => Woken::Links,
             () = self.sockets.readable(), if !self.disk.gate.is_full() => Woken::Readable,
             () = self.sockets.writable(), if self.sockets.is_waiting() => Woken::Writable,
@@ -249,6 +259,7 @@ impl Task {
                 }
                 Effect::Emit { event, after: None } => self.tell(now.wall, None, event),
                 Effect::Reply(id, reply) => self.reply(id, reply),
+                Effect::Recall(request, seq) => self.recalls.look_up(request, seq),
             }
         }
     }

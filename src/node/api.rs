@@ -3,60 +3,30 @@
 //! The same types travel in process, over the control socket and as `--json` lines; `docs/json.md`
 //! describes every field. Adding a field is allowed, changing or removing one is not.
 
+mod envelopes;
 mod feiq;
 mod outbox;
+mod peer;
+mod people;
+mod status;
 mod wishes;
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+pub use people::Alias;
+
 use super::effect::Outcome;
-use super::input::{Bounce, Link, UnixMillis};
+use super::input::{Bounce, UnixMillis};
 use crate::wire::{Charset, PacketNo, Recipient, Sure};
+pub use envelopes::Told;
 pub use feiq::{Extras, GroupRef, GroupView};
 pub use outbox::{Waiting, WaitingState};
+pub(crate) use peer::without_title;
+pub use peer::{PeerId, PeerView};
+pub use status::{Counters, ShellStatus, Status};
 pub use wishes::Wishes;
-
-/// A peer's identity, above its addresses: `user@host`, with `#` and the 12 hex digits of its
-/// version field where it has one, and with `!` and its address where two people share all that.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct PeerId(pub Arc<str>);
-
-/// A peer as faces see it: the same object in every event.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct PeerView {
-    /// Identity.
-    pub id: PeerId,
-    /// Nickname; the log-on name if it announced none.
-    pub nick: String,
-    /// Log-on name.
-    pub user: String,
-    /// Computer name.
-    pub host: String,
-    /// Group; empty if none.
-    pub group: String,
-    /// The address it was last heard from.
-    pub addr: IpAddr,
-    /// Its port there.
-    pub port: u16,
-    /// Every address it is known at, the one above first.
-    pub addrs: Vec<SocketAddr>,
-    /// Family of clients: `feige`, `ipmsg`, `feiq`, `iptux`.
-    pub dialect: String,
-    /// Charset of its texts, if it is known.
-    pub charset: Option<Charset>,
-    /// How sure that is.
-    pub charset_sure: Option<Sure>,
-    /// Version it announced, in the words of its dialect.
-    pub version: Option<String>,
-    /// Whether it says that its user is away.
-    pub absent: bool,
-    /// Fingerprint of its key.
-    pub fingerprint: Option<String>,
-}
 
 /// What a face asks of the node.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -141,6 +111,45 @@ pub enum Request {
         /// New group.
         group: String,
     },
+    /// Open a sealed message: its text is shown, and its sender is told once that is on disk.
+    /// Answered by [`Reply::Opened`], also if it is open already; then nobody is told.
+    Open {
+        /// Place of the message in the event stream; in a run without a store the message's
+        /// number.
+        seq: u64,
+    },
+    /// We are away: said in our entries, and in one automatic reply a minute to each peer that
+    /// writes to us. Kept over restarts. Answered by [`Reply::Done`].
+    Away {
+        /// What is replied; may have several lines.
+        text: String,
+    },
+    /// We are back. Answered by [`Reply::Done`].
+    Back,
+    /// Own names and blocks. Answered by [`Reply::Book`].
+    Book,
+    /// An own name for somebody; another one of the same name is replaced. Answered by
+    /// [`Reply::Done`] when it is on disk.
+    SetAlias {
+        /// The name, and whom it stands for.
+        alias: Alias,
+    },
+    /// An own name is given up. Answered by [`Reply::Done`] when that is on disk.
+    RemoveAlias {
+        /// The name.
+        name: String,
+    },
+    /// Be deaf to a peer: nothing of it is shown, stored, confirmed or answered, only counted.
+    /// Answered by [`Reply::Done`] when it is on disk.
+    Block {
+        /// The peer; the identity counts, the rest is for lists.
+        peer: Box<PeerView>,
+    },
+    /// Hear a peer again. Answered by [`Reply::Done`] when it is on disk.
+    Unblock {
+        /// The peer.
+        peer: PeerId,
+    },
     /// How is the node? Answered by [`Reply::Status`].
     Status,
     /// End the node with a goodbye. Answered by [`Reply::Done`] (by the shell).
@@ -182,6 +191,24 @@ pub enum Reply {
         to: Vec<PeerView>,
         /// Names of the links it left through (broadcast only).
         links: Vec<String>,
+    },
+    /// To [`Request::Open`]: the message with its text.
+    Opened {
+        /// What it was asked for by.
+        seq: u64,
+        /// When it was received.
+        at: UnixMillis,
+        /// The message.
+        message: Box<MessageEvent>,
+        /// Its sender is being told; [`Event::Told`] says how that ended.
+        tells: bool,
+    },
+    /// To [`Request::Book`].
+    Book {
+        /// Own names, in order.
+        aliases: Vec<Alias>,
+        /// Peers we are deaf to, as they were when they were blocked.
+        blocks: Vec<PeerView>,
     },
     /// To [`Request::Knock`].
     Knocked {
@@ -251,6 +278,33 @@ pub enum Refusal {
     /// The node only listens (`--passive`).
     #[error("this node only listens")]
     Passive,
+    /// It could not be kept, so it was not done.
+    #[error("it cannot be kept: {reason}")]
+    NotKept {
+        /// Why, for people.
+        reason: String,
+    },
+    /// No name for an alias.
+    #[error("{name:?} cannot be an alias: 1 to 64 bytes, no control characters, no @ in front")]
+    BadAlias {
+        /// As it was given.
+        name: String,
+    },
+    /// There is no such alias.
+    #[error("no alias is called {name}")]
+    UnknownAlias {
+        /// As it was given.
+        name: String,
+    },
+    /// This peer is not blocked.
+    #[error("this peer is not blocked")]
+    NotBlocked {
+        /// The peer.
+        peer: PeerId,
+    },
+    /// There is no room for more.
+    #[error("there is room for 4,096 aliases and 4,096 blocks, and no more")]
+    BookFull,
     /// Sent later means kept until then, and this node keeps nothing.
     #[error("this node keeps nothing on disk, so nothing can be sent later")]
     KeepsNothing,
@@ -263,6 +317,18 @@ pub enum Refusal {
     /// Too many messages wait for receipts.
     #[error("too many messages are waiting for receipts")]
     Busy,
+    /// There is no message at this place of the event stream.
+    #[error("there is no message {seq}")]
+    NoMessage {
+        /// The place asked for.
+        seq: u64,
+    },
+    /// The store cannot be read or written, so the message stays closed.
+    #[error("the message stays closed: {reason}")]
+    StaysClosed {
+        /// What the store says.
+        reason: String,
+    },
 }
 
 /// Something happened.
@@ -335,6 +401,26 @@ pub enum Event {
         /// What the network said last, if anything.
         hint: Option<Bounce>,
     },
+    /// A recipient opened a sealed message of ours, or threw it away. Stored.
+    Read {
+        /// Our number of the message.
+        number: PacketNo,
+        /// The recipient.
+        peer: PeerView,
+        /// It was thrown away unread.
+        discarded: bool,
+    },
+    /// The sender of a sealed message was told that we opened it.
+    Told {
+        /// The sender's number of the message.
+        number: PacketNo,
+        /// The sender.
+        peer: PeerView,
+        /// Whether it knows now.
+        told: Told,
+        /// Read notices sent.
+        tries: u32,
+    },
     /// Somebody knocked: their window's shake becomes our bell. Or a knock of ours ended. Stored.
     Knock {
         /// The packet number of the knock.
@@ -380,6 +466,8 @@ pub enum DownReason {
     Replaced,
     /// Forgotten to make room.
     Forgotten,
+    /// The user blocked it.
+    Blocked,
 }
 
 /// What a notice is about.
@@ -393,6 +481,11 @@ pub enum NoticeCode {
     StoreFailed,
     /// The store takes messages again.
     StoreRecovered,
+    /// How the store works here, where that is not as usual.
+    StoreNote,
+    /// A stranger's message was not kept and gets no receipt: strangers filled their share of the
+    /// day, or the disk has little room.
+    Quota,
     /// Messages were dropped without a receipt because an address sent too many.
     Flood,
     /// The kernel granted a small receive buffer.
@@ -405,6 +498,8 @@ pub enum NoticeCode {
     TookOver,
     /// Our packet numbers start low again.
     NumbersWrapped,
+    /// Own names or blocks changed.
+    Book,
 }
 
 /// Received or sent.
@@ -441,7 +536,7 @@ pub struct MessageEvent {
     pub delivery: Delivery,
     /// The sender's packet number.
     pub number: PacketNo,
-    /// The text.
+    /// The text; empty while the message is closed.
     pub text: String,
     /// The text as its writer's program shows it, where that differs: the codes of FeiQ's emoticons
     /// as characters.
@@ -452,8 +547,10 @@ pub struct MessageEvent {
     pub charset_sure: Sure,
     /// Sealed: the sender wants to know when it is opened.
     pub sealed: bool,
-    /// Locked by the sender.
+    /// Locked by the sender; treated as sealed.
     pub locked: bool,
+    /// A sealed message to us that nobody opened yet ([`Request::Open`]).
+    pub closed: bool,
     /// Written by a machine (an absence text).
     pub automatic: bool,
     /// The text was longer than we keep.
@@ -472,73 +569,4 @@ pub struct MessageEvent {
     /// What only some messages have.
     #[serde(flatten)]
     pub extras: Extras,
-}
-
-/// How the node is.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct Status {
-    /// Version of this program.
-    pub version: String,
-    /// Our nickname, group, log-on name and computer name.
-    pub nick: String,
-    /// Our group.
-    pub group: String,
-    /// Our log-on name.
-    pub user: String,
-    /// Our computer name.
-    pub host: String,
-    /// Our stable identity: 12 hex digits.
-    pub identity: String,
-    /// Port, UDP and TCP.
-    pub port: u16,
-    /// Only listening.
-    pub passive: bool,
-    /// Whether messages are kept, and therefore acknowledged.
-    pub keeps: bool,
-    /// When the node started.
-    pub since: UnixMillis,
-    /// Links in use.
-    pub links: Vec<Link>,
-    /// Peers known now.
-    pub peers: usize,
-    /// Messages that wait for receipts, counted by recipient.
-    pub waiting: usize,
-    /// Counters since the start.
-    pub counters: Counters,
-    /// What only the shell knows.
-    pub shell: Option<ShellStatus>,
-}
-
-/// What happened since the start.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct Counters {
-    /// Datagrams received.
-    pub received: u64,
-    /// Of these: not a packet.
-    pub malformed: u64,
-    /// Of these: our own, heard again.
-    pub own: u64,
-    /// Of these: dropped by a cap.
-    pub dropped: u64,
-    /// Messages received, each once.
-    pub messages: u64,
-    /// Repeats of messages.
-    pub repeats: u64,
-    /// Datagrams sent.
-    pub sent: u64,
-    /// Receipts sent.
-    pub receipts: u64,
-}
-
-/// What only the shell knows of the node.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
-pub struct ShellStatus {
-    /// Process id.
-    pub pid: u32,
-    /// Receive buffer the kernel granted, bytes, smallest of all sockets.
-    pub receive_buffer: usize,
-    /// Clients joined over the control socket.
-    pub clients: usize,
-    /// The store's file; none if nothing is kept.
-    pub store: Option<String>,
 }

@@ -155,8 +155,22 @@ pub struct Policy {
     /// Recipients of one message that are served at once; the others at the rate below.
     pub sends_at_once: usize,
     pub sends_per_second: u32,
+    /// How long the store may not know who was heard.
+    pub roster_lag: Duration,
     /// Packet numbers reserved on disk at a time.
     pub numbers_block: u32,
+    /// A peer that writes to us while we are away gets at most one automatic reply in this time.
+    pub auto_reply_once_per: Duration,
+    /// Sealed messages of ours whose read notices are waited for.
+    pub sealed_max: usize,
+    /// Envelopes a run without a store holds.
+    pub envelopes_held_max: usize,
+    /// Read notices of ours that wait for their answer.
+    pub read_notices_max: usize,
+    /// Between two of the same read notice.
+    pub read_notice_gap: Duration,
+    /// How often a read notice is sent again.
+    pub read_notice_repeats: u32,
     /// How long a knock of ours waits for its answer.
     pub knock_wait: Duration,
     /// Knocks of one peer ring at most this often, and so many of all peers in that time.
@@ -223,7 +237,14 @@ impl Default for Policy {
             same_entry_span: ms(10_000),
             sends_at_once: 50,
             sends_per_second: 500,
+            roster_lag: ms(5_000),
             numbers_block: 65_536,
+            auto_reply_once_per: ms(60_000),
+            sealed_max: 4_096,
+            envelopes_held_max: 64,
+            read_notices_max: 4_096,
+            read_notice_gap: ms(750),
+            read_notice_repeats: 12,
             knock_wait: ms(3_000),
             knock_once_per: ms(5_000),
             knocks_max: 20,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::api::{
-    Delivery, Direction, Event, Extras, GroupView, MessageEvent, PeerId, PeerView, Reply,
+    Alias, Delivery, Direction, Event, Extras, GroupView, MessageEvent, PeerId, PeerView, Reply,
 };
 use super::input::{Bounce, LinkId, RequestId, SaveId, UnixMillis};
 use super::jobs::{Job, JobId};
@@ -36,6 +36,9 @@ pub enum Effect {
     },
     /// Answer a request.
     Reply(RequestId, Reply),
+    /// Look up a stored message for a request, and answer with `Input::Recalled`. In a run without
+    /// a store the node makes no such effects.
+    Recall(RequestId, u64),
 }
 
 /// A datagram to send.
@@ -72,12 +75,59 @@ pub enum Record {
     /// Asked for before the first of them is used. A number below the one before means that the
     /// numbers wrapped and start low again.
     Numbers(PacketNo),
+    /// A sealed message that was received is open from now on. Kept once: a repeat if it was open.
+    Opened(OpenedRecord),
+    /// A recipient opened a sealed message of ours, or threw it away. Kept once.
+    Read(ReadRecord),
+    /// What is replied while we are away; none: we are here.
+    Away(Option<String>),
+    /// The user's address book changed.
+    Book(BookRecord),
+    /// Who was heard, and when.
+    Roster(RosterRecord),
+}
+
+/// A change of the user's address book.
+#[derive(Clone, PartialEq, Debug)]
+pub enum BookRecord {
+    /// An own name stands for somebody from now on.
+    Named(Alias),
+    /// An own name is given up.
+    Unnamed {
+        /// The name.
+        name: String,
+    },
+    /// We are deaf to this peer.
+    Blocked(Box<PeerView>),
+    /// We hear this peer again.
+    Unblocked {
+        /// The peer.
+        peer: PeerId,
+    },
+}
+
+/// News of peers for the store's list of those ever seen. No event, and nobody waits for it.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct RosterRecord {
+    /// Peers as they are or were.
+    pub seen: Vec<SeenPeer>,
+    /// Identities that never were: names of somebody else, read wrongly.
+    pub ghosts: Vec<PeerId>,
+}
+
+/// A peer and when it was heard last.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct SeenPeer {
+    /// The peer.
+    pub peer: PeerView,
+    /// When it was heard last.
+    pub at: UnixMillis,
 }
 
 impl Record {
     /// Whether it is part of the event stream; other records are told to nobody.
     pub fn is_event(&self) -> bool {
-        matches!(self, Self::Message(_) | Self::Outcome(_) | Self::Knock(_))
+        matches!(self, Self::Message(_) | Self::Outcome(_) | Self::Knock(_) | Self::Read(_))
     }
 }
 
@@ -136,19 +186,37 @@ pub enum Open {
 }
 
 impl MessageRecord {
-    /// What listeners hear of it: now, and again when it is read back from the store.
+    /// Whether its text is hidden until it is opened: sealed or locked by its sender (wire
+    /// reference, 6.3).
+    pub fn is_envelope(&self) -> bool {
+        let hidden = message::SECRET | message::PASSWORD;
+        self.direction == Direction::In && self.options.intersects(hidden)
+    }
+
+    /// What listeners hear of it: now, and again when it is read back from the store. An envelope
+    /// is closed and shows no text.
     pub fn event(&self) -> Event {
-        Event::Message(Box::new(MessageEvent {
+        Event::Message(Box::new(self.shown(self.is_envelope())))
+    }
+
+    /// All of it, for those who may read it: of an envelope, the open one.
+    pub fn opened(&self) -> MessageEvent {
+        self.shown(false)
+    }
+
+    fn shown(&self, closed: bool) -> MessageEvent {
+        MessageEvent {
             peer: self.peer.clone(),
             direction: self.direction,
             delivery: self.delivery,
             number: self.number,
-            text: self.text.clone(),
-            shown: self.shown(),
+            text: if closed { String::new() } else { self.text.clone() },
+            shown: if closed { None } else { self.as_shown() },
             charset: self.charset.charset,
             charset_sure: self.charset.sure,
             sealed: self.options.contains(message::SECRET),
             locked: self.options.contains(message::PASSWORD),
+            closed,
             automatic: self.options.contains(message::AUTO_RETURN),
             cut: self.cut,
             files: self.files,
@@ -156,17 +224,47 @@ impl MessageRecord {
             recipients: self.recipients.names.clone(),
             recipients_cut: self.recipients.cut,
             extras: self.extras.as_deref().cloned().unwrap_or_default(),
-        }))
+        }
     }
 
     /// The text as the writer's program shows it, where that differs.
-    fn shown(&self) -> Option<String> {
+    fn as_shown(&self) -> Option<String> {
         let writer = self.peer.as_ref().filter(|_| self.direction == Direction::In)?;
         let dialect = Dialect::by_name(&writer.dialect)?;
         match (dialect.show)(&self.text) {
             Cow::Borrowed(_) => None,
             Cow::Owned(shown) => Some(shown),
         }
+    }
+}
+
+/// The opening of a sealed message that was received.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OpenedRecord {
+    /// When.
+    pub at: UnixMillis,
+    /// Place of the message in the event stream.
+    pub message: u64,
+}
+
+/// The end of a sealed message of ours with one recipient.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ReadRecord {
+    /// When we heard of it.
+    pub at: UnixMillis,
+    /// Our number of the message.
+    pub number: PacketNo,
+    /// The recipient.
+    pub peer: PeerView,
+    /// It was thrown away unread.
+    pub discarded: bool,
+}
+
+impl ReadRecord {
+    /// What listeners hear of it: now, and again when it is read back from the store.
+    pub fn event(&self) -> Event {
+        let (number, peer) = (self.number, self.peer.clone());
+        Event::Read { number, peer, discarded: self.discarded }
     }
 }
 

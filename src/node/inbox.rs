@@ -54,6 +54,15 @@ enum State {
     Unreadable,
 }
 
+/// A message that did not come before.
+#[derive(Debug)]
+pub(crate) enum Taken {
+    /// It is on its way to the disk.
+    Saving(SaveId),
+    /// It is kept nowhere.
+    Passing(Box<MessageRecord>),
+}
+
 impl Inbox {
     /// What tells a message from others.
     pub(crate) fn key(&mut self, turn: &Turn<'_>, peer: &Peer, seen: &Sighting<'_>) -> Key {
@@ -67,7 +76,7 @@ impl Inbox {
         self.seen.contains_key(key)
     }
 
-    /// Takes a message in.
+    /// Takes a message in. What it was, if it is new and can be read.
     pub(crate) fn take(
         &mut self,
         turn: &mut Turn<'_>,
@@ -76,15 +85,14 @@ impl Inbox {
         (seen, body, extras): (&Sighting<'_>, &Message, Extras),
         key: Key,
         allowance: &mut Allowance,
-    ) {
-        let state = match self.seen.get(&key) {
-            Some(known) => {
-                turn.base.counters.repeats += 1;
-                known.state
-            }
-            None => self.keep(turn, peer, (seen, body, extras), key),
-        };
+    ) -> Option<Taken> {
+        if self.has(&key) {
+            self.repeated(turn, links, seen, &key, allowance);
+            return None;
+        }
+        let (state, taken) = self.keep(turn, peer, (seen, body, extras), key);
         confirm(turn, links, seen, state, allowance);
+        Some(taken)
     }
 
     /// Takes a message to a group in, which came for the first time. It earns no receipt.
@@ -98,7 +106,7 @@ impl Inbox {
         self.keep(turn, peer, arrival, key);
     }
 
-    /// Answers an encrypted message that came before, as its first copy was answered.
+    /// Answers a message that came before, as its first copy was answered.
     pub(crate) fn repeated(
         &mut self,
         turn: &mut Turn<'_>,
@@ -134,13 +142,17 @@ impl Inbox {
         peer: &Peer,
         arrival: (&Sighting<'_>, &Message, Extras),
         key: Key,
-    ) -> State {
-        let state = keep(turn, arrival, &key, peer.view());
-        if let State::Saving(id) = state {
-            self.saving.insert(id, key.clone());
-        }
+    ) -> (State, Taken) {
+        let taken = keep(turn, arrival, &key, peer.view());
+        let state = match taken {
+            Taken::Saving(id) => {
+                self.saving.insert(id, key.clone());
+                State::Saving(id)
+            }
+            Taken::Passing(_) => State::Kept,
+        };
         self.remember(turn, key, state);
-        state
+        (state, taken)
     }
 
     /// A record came back from the store. Whether it was a message received.
@@ -149,7 +161,7 @@ impl Inbox {
         match result {
             SaveResult::Kept { .. } => turn.base.counters.messages += 1,
             SaveResult::Repeat => turn.base.counters.repeats += 1,
-            SaveResult::Failed(_) => {
+            SaveResult::Failed(_) | SaveResult::Refused(_) => {
                 // Its sender gets no receipt and tries again: then it is new.
                 self.seen.remove(&key);
                 return true;
@@ -196,7 +208,7 @@ fn keep(
     (seen, body, extras): (&Sighting<'_>, &Message, Extras),
     key: &Key,
     peer: PeerView,
-) -> State {
+) -> Taken {
     let packet = seen.packet;
     let delivery = if extras.chat.is_some() {
         Delivery::Group
@@ -232,11 +244,11 @@ fn keep(
     if !turn.base.keeps {
         turn.base.counters.messages += 1;
         turn.emit(event, None);
-        return State::Kept;
+        return Taken::Passing(Box::new(record));
     }
     let id = turn.save(Record::Message(record));
     turn.emit(event, Some(id));
-    State::Saving(id)
+    Taken::Saving(id)
 }
 
 /// Sends the receipt if one is asked for: never for what went to everybody or was written by a

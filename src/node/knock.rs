@@ -133,7 +133,7 @@ impl Knocks {
     /// A record came back from the store. Whether it was a knock.
     pub(crate) fn saved(&mut self, turn: &mut Turn<'_>, id: SaveId, result: &SaveResult) -> bool {
         let Some(event) = self.keeping.remove(&id) else { return false };
-        if matches!(result, SaveResult::Failed(_)) {
+        if matches!(result, SaveResult::Failed(_) | SaveResult::Refused(_)) {
             turn.emit(event, None);
         }
         true

@@ -1,7 +1,7 @@
 //! What the store tells a starting node of the runs before it.
 
-use super::api::{GroupView, PeerId, PeerView};
-use super::effect::{CharsetRecord, Open};
+use super::api::{Alias, GroupView, PeerId, PeerView};
+use super::effect::{BookRecord, CharsetRecord, Open};
 use super::input::UnixMillis;
 use crate::wire::{Options, PacketNo};
 
@@ -13,6 +13,15 @@ pub struct Memory {
     /// Peers that number their packets from 1. With it a message that is repeated across our own
     /// restart is known; without it such a peer begins a new epoch then.
     pub epochs: Vec<EpochMemory>,
+    /// The user's own names for peers.
+    pub aliases: Vec<Alias>,
+    /// Peers we are deaf to, as they were when they were blocked.
+    pub blocks: Vec<PeerView>,
+    /// Sealed messages of ours that nobody opened yet, oldest first: their read notices may still
+    /// come.
+    pub sealed: Vec<SealedMemory>,
+    /// What is replied while we are away; none: we are here.
+    pub away: Option<String>,
     /// The charsets of peers, as far as they were learnt or fixed by the user.
     pub charsets: Vec<CharsetRecord>,
     /// The groups of FeiQ that were heard.
@@ -20,6 +29,24 @@ pub struct Memory {
     /// Messages of ours whose end is not known, in the order of writing. What was to be kept goes
     /// on waiting; the others end, because the node that sent them did.
     pub open: Vec<OpenMemory>,
+}
+
+impl Memory {
+    /// Takes in a change that came after what is here.
+    pub fn apply(&mut self, change: &BookRecord) {
+        match change {
+            BookRecord::Named(alias) => {
+                self.aliases.retain(|other| other.name != alias.name);
+                self.aliases.push(alias.clone());
+            }
+            BookRecord::Unnamed { name } => self.aliases.retain(|other| other.name != *name),
+            BookRecord::Blocked(view) => {
+                self.blocks.retain(|other| other.id != view.id);
+                self.blocks.push((**view).clone());
+            }
+            BookRecord::Unblocked { peer } => self.blocks.retain(|other| other.id != *peer),
+        }
+    }
 }
 
 /// A message of ours to one recipient that has not ended.
@@ -50,4 +77,13 @@ pub struct EpochMemory {
     pub epoch: u32,
     /// The highest number of a message in it.
     pub highest: PacketNo,
+}
+
+/// A sealed message of ours that its recipient has not opened yet.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SealedMemory {
+    /// Its number.
+    pub number: PacketNo,
+    /// The recipient; its read notice counts only from one of these addresses.
+    pub peer: PeerView,
 }

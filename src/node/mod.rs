@@ -7,15 +7,21 @@
 //! ```text
 //! presence -> roster           who is there, and what we tell about ourselves
 //! letters  -> outbox           messages of ours
+//! outbox   -> sealed           what of them is to be opened by its reader
 //! inbox                        messages of others
+//! envelopes                    what of them is to be opened by us
+//! absence                      what is said and replied while we are away
 //! trust                        how much of a stranger's wish is granted
 //! turn                         one call: its time, its effects, what all parts share
 //! ```
 
+mod absence;
 pub mod api;
+mod book;
 mod charsets;
 pub mod config;
 pub mod effect;
+mod envelopes;
 mod epochs;
 mod groups;
 mod handover;
@@ -26,6 +32,7 @@ mod knock;
 mod letters;
 mod links;
 mod memory;
+mod messages;
 mod numbers;
 mod outbox;
 mod own;
@@ -33,8 +40,11 @@ mod peer;
 mod presence;
 mod private;
 mod reach;
+mod remembered;
+mod reread;
 mod rollcall;
 mod roster;
+mod sealed;
 mod timers;
 mod trust;
 mod turn;
@@ -53,22 +63,27 @@ pub use crate::wire::{
     Charset, Learned, Office, Options, PORT, PacketNo, Recipient, Recipients, Sure, Verdict,
 };
 pub use api::{
-    Counters, Delivery, Direction, DownReason, Event, Extras, GroupRef, GroupView, MessageEvent,
-    NoticeCode, PeerId, PeerView, Refusal, Reply, Request, ShellStatus, Status, Target, Waiting,
-    WaitingState, Wishes,
+    Alias, Counters, Delivery, Direction, DownReason, Event, Extras, GroupRef, GroupView,
+    MessageEvent, NoticeCode, PeerId, PeerView, Refusal, Reply, Request, ShellStatus, Status,
+    Target, Told, Waiting, WaitingState, Wishes,
 };
 pub use config::{Config, Identity, Network, NumberStart, Policy};
 pub use effect::{
-    CharsetRecord, Effect, KeyRecord, KnockRecord, MessageRecord, Open, Outcome, OutcomeRecord,
-    Record, Transmit,
+    BookRecord, CharsetRecord, Effect, KeyRecord, KnockRecord, MessageRecord, Open, OpenedRecord,
+    Outcome, OutcomeRecord, ReadRecord, Record, RosterRecord, SeenPeer, Transmit,
 };
 pub use handover::Handover;
 pub use input::{
-    Bounce, Input, Ipv4Net, Link, LinkId, Now, RequestId, SaveId, SaveResult, Tick, UnixMillis,
+    Bounce, Input, Ipv4Net, Link, LinkId, Now, Recalled, RequestId, SaveId, SaveResult, Tick,
+    UnixMillis,
 };
 pub use jobs::{Done, Job, JobId, Keyring, Section};
-pub use memory::{EpochMemory, Memory, OpenMemory};
+pub use memory::{EpochMemory, Memory, OpenMemory, SealedMemory};
+pub use reread::reread;
 
+use absence::Absence;
+use book::Book;
+use envelopes::Envelopes;
 use groups::{Groups, is_group};
 use inbox::Inbox;
 use knock::Knocks;
@@ -80,13 +95,14 @@ use own::{Own, canonical};
 use peer::{Sighting, mac_of};
 use presence::Presence;
 use private::Private;
+use remembered::Remembered;
 use rollcall::Cause;
 use roster::Roster;
+use sealed::Unopened;
 use timers::{Timer, Timers};
 use trust::{Admission, Allowance, Trust};
 use turn::{Base, Turn, Voice};
 
-use crate::wire::command::message;
 use crate::wire::{Body, Command, Packet, RawPacket};
 
 /// The engine.
@@ -106,6 +122,9 @@ pub(crate) struct Parts {
     presence: Presence,
     outbox: Outbox,
     inbox: Inbox,
+    envelopes: Envelopes,
+    absence: Absence,
+    book: Book,
     trust: Trust,
     knocks: Knocks,
     groups: Groups,
@@ -146,6 +165,9 @@ impl Node {
                 presence: Presence::new(&config),
                 outbox: Outbox::default(),
                 inbox: Inbox::default(),
+                envelopes: Envelopes::default(),
+                absence: Absence::default(),
+                book: Book::default(),
                 trust: Trust::default(),
                 knocks: Knocks::default(),
                 groups: Groups::default(),
@@ -163,7 +185,9 @@ impl Node {
                 numbers,
                 counters: Counters::default(),
                 next_save: 0,
-                store_fails: false,
+                store_fails: None,
+                told_quota: None,
+                remembered: Remembered::default(),
             },
             last: Now::default(),
             since: None,
@@ -174,10 +198,19 @@ impl Node {
     /// [`Node::resume`] too.
     pub fn remember(&mut self, now: Now, memory: Memory) {
         self.last = now;
-        let Memory { epochs, charsets, groups, open } = memory;
+        let Memory { epochs, aliases, blocks, sealed, away, charsets, groups, open } = memory;
         self.parts.inbox.epochs.remember(epochs);
         self.parts.roster.charsets.remember(charsets);
         self.parts.groups.remember(groups);
+        self.parts.book.remember(aliases, blocks);
+        for SealedMemory { number, peer } in sealed {
+            let sent_to = peer.addrs.clone();
+            let unopened = Unopened { number, peer: Box::new(peer), sent_to };
+            self.parts.outbox.sealed.add(self.base.policy.sealed_max, unopened);
+        }
+        if away.is_some() {
+            self.base.own.away = away;
+        }
         let mut turn = Turn::new(now, &mut self.base);
         self.parts.outbox.remember(&mut turn, open);
     }
@@ -208,6 +241,9 @@ impl Node {
             Input::Links(links) => parts.links_are(&mut turn, links),
             Input::Bounced { to, reason } => parts.outbox.bounced(canonical(to), reason),
             Input::Saved(id, result) => parts.saved(&mut turn, id, &result),
+            Input::Recalled { request, seq, found } => {
+                parts.recalled(&mut turn, request, seq, found);
+            }
             Input::Crypto(id, done) => parts.job_done(&mut turn, id, done),
             Input::Wake => parts.wake(&mut turn),
             Input::Leave => parts.leave(&mut turn),
@@ -248,7 +284,12 @@ impl Parts {
             return;
         }
         let packet = Packet::read(&raw, &self.roster.hint(from, &raw, turn.base.own.office));
-        self.packet(turn, &Sighting::new(link, from, &raw, &packet, bytes));
+        let seen = Sighting::new(link, from, &raw, &packet, bytes);
+        if self.book.is_deaf_to(&self.roster, &seen) {
+            turn.base.counters.blocked += 1;
+            return;
+        }
+        self.packet(turn, &seen);
     }
 
     /// The routing table (wire reference, 4). What is not in it is ignored without an answer.
@@ -266,13 +307,14 @@ impl Parts {
                 self.message(turn, seen, body, &mut allowance);
             }
             (Command::RECVMSG, &Body::Reference(number)) => self.receipt(turn, seen, number),
-            (Command::GETINFO, _) => {
-                let text = format!("feige {}", turn.base.own.version());
-                self.inform(turn, seen, Command::SENDINFO, &text, &mut allowance);
+            (Command::READMSG | Command::DELMSG, &Body::Reference(number)) => {
+                self.read_notice(turn, seen, number, &mut allowance);
             }
-            (Command::GETABSENCEINFO, _) => {
-                let (answer, text) = (Command::SENDABSENCEINFO, "Not Absence mode");
-                self.inform(turn, seen, answer, text, &mut allowance);
+            (Command::ANSREADMSG, &Body::Reference(number)) => {
+                self.notice_answered(turn, seen, number);
+            }
+            (Command::GETINFO | Command::GETABSENCEINFO, _) => {
+                self.inform(turn, seen, &mut allowance);
             }
             (Command::GETPUBKEY, _) => self.key_asked(turn, seen),
             (Command::FEIQ_GROUP_MESSAGE, _) => self.group_message(turn, seen),
@@ -320,68 +362,10 @@ impl Parts {
         self.write_late(turn, met.peer);
     }
 
-    fn message(
-        &mut self,
-        turn: &mut Turn<'_>,
-        seen: &Sighting<'_>,
-        body: &crate::wire::body::Message,
-        allowance: &mut Allowance,
-    ) {
-        let Self { roster, presence, links, inbox, knocks, .. } = self;
-        let options = seen.packet.options;
-        if options.contains(message::IPTUX_SHARED) {
-            return;
-        }
-        if options.contains(message::ENCRYPT) {
-            return self.private_message(turn, seen, allowance);
-        }
-        let met = roster.meet(turn, seen);
-        let Some(key) = roster.get(met.peer).map(|peer| inbox.key(turn, peer, seen)) else {
-            return;
-        };
-        if !inbox.has(&key) {
-            roster.learn_text(turn, met.peer, body.charset);
-            knocks.wrote(turn, roster, met.peer);
-        }
-        let Some(peer) = roster.get(met.peer) else { return };
-        inbox.take(turn, links, peer, (seen, body, Extras::default()), key, allowance);
-        inbox.epochs.trim(&turn.base.policy, roster);
-        let silent = message::NO_ADD_LIST | message::BROADCAST | message::AUTO_RETURN;
-        if !options.intersects(silent) {
-            presence.greet(turn, roster, links, seen, allowance);
-        }
-    }
-
     fn receipt(&mut self, turn: &mut Turn<'_>, seen: &Sighting<'_>, number: PacketNo) {
         self.roster.hear(turn.now.tick, seen);
         if self.outbox.settle(turn, &self.roster, seen.from, number) {
             self.roster.note_hears(seen.from);
-        }
-    }
-
-    /// Answers a question about ourselves, within the caps and never one that was written by a
-    /// machine or to everybody.
-    fn inform(
-        &mut self,
-        turn: &mut Turn<'_>,
-        seen: &Sighting<'_>,
-        answer: Command,
-        text: &str,
-        allowance: &mut Allowance,
-    ) {
-        self.roster.hear(turn.now.tick, seen);
-        let silent = message::BROADCAST | message::AUTO_RETURN;
-        if !turn.speaks() || seen.packet.options.intersects(silent) {
-            return;
-        }
-        let number = turn.number();
-        let bytes = turn.base.own.ascii(number, answer, text);
-        if allowance.allows(bytes.len())
-            && self.trust.answers_info(turn.now.tick, &turn.base.policy, seen.from.ip())
-        {
-            turn.transmit(self.links.route(seen.link), seen.from, bytes, None);
-        } else {
-            turn.base.counters.dropped += 1;
         }
     }
 
@@ -443,6 +427,22 @@ impl Parts {
                 }
                 Reply::Done
             }
+            Request::Open { seq } => return self.open(turn, id, seq),
+            Request::Away { text } => return self.absent(turn, id, Some(text)),
+            Request::Back => return self.absent(turn, id, None),
+            Request::Book => self.book.view(),
+            Request::SetAlias { alias } => {
+                return self.change_book(turn, id, BookRecord::Named(alias));
+            }
+            Request::RemoveAlias { name } => {
+                return self.change_book(turn, id, BookRecord::Unnamed { name });
+            }
+            Request::Block { peer } => {
+                return self.change_book(turn, id, BookRecord::Blocked(peer));
+            }
+            Request::Unblock { peer } => {
+                return self.change_book(turn, id, BookRecord::Unblocked { peer });
+            }
             Request::Status => Reply::Status(Box::new(self.status(turn, since))),
             Request::Stop => Reply::Done,
         };
@@ -460,10 +460,12 @@ impl Parts {
             identity: own.identity.mac.clone(),
             port: own.port,
             passive: turn.base.voice == Voice::Passive,
+            away: own.away.clone(),
             keeps: turn.base.keeps,
             since,
             links: self.links.iter().cloned().collect(),
             peers: self.roster.len(),
+            store_trouble: turn.base.store_fails.clone(),
             waiting: self.outbox.len(),
             counters: turn.base.counters,
             shell: None,
@@ -490,11 +492,19 @@ impl Parts {
 
     fn saved(&mut self, turn: &mut Turn<'_>, id: SaveId, result: &SaveResult) {
         turn.note_store(result);
-        let kept = !matches!(result, SaveResult::Failed(_));
-        if self.private.saved(id, result) || self.knocks.saved(turn, id, result) {
+        let kept = !matches!(result, SaveResult::Failed(_) | SaveResult::Refused(_));
+        let Self { inbox, outbox, envelopes, absence, roster, links, private, knocks, .. } = self;
+        absence.reply_to(turn, id, result);
+        if private.saved(id, result) || knocks.saved(turn, id, result) {
             return;
         }
-        if self.inbox.saved(turn, id, result) || self.outbox.saved(turn, &self.roster, id, result) {
+        if inbox.saved(turn, id, result)
+            || outbox.saved(turn, roster, id, result)
+            || outbox.sealed.saved(turn.base.policy.sealed_max, id, result)
+            || envelopes.saved(turn, (roster, links), id, result)
+            || self.book_saved(turn, id, result)
+            || self.absence_saved(turn, id, result)
+        {
             return;
         }
         turn.base.numbers.saved(id, kept);
@@ -510,8 +520,9 @@ impl Parts {
     }
 
     fn due(&mut self, turn: &mut Turn<'_>, timer: Timer) {
-        let Self { roster, presence, links, outbox, knocks, .. } = self;
+        let Self { roster, presence, links, outbox, envelopes, knocks, .. } = self;
         match timer {
+            Timer::ReadNotice(number) => envelopes.due(turn, (roster, links), number),
             Timer::Answers => presence.answer(turn, roster, links),
             Timer::EntryAgain => presence.announce(turn, roster, links, Command::BR_ENTRY, None),
             Timer::Round => presence.round_due(turn, roster, links),
@@ -519,6 +530,7 @@ impl Parts {
             Timer::Scan => presence.scan_next(turn, links),
             Timer::RollCall => presence.close_roll(turn, roster, links),
             Timer::Seeds => presence.seeds_due(turn),
+            Timer::Remember => remembered::write_down(turn, roster, false),
             Timer::Probe(addr) => presence.probe_due(turn, roster, links, addr),
             Timer::Knock(addr) => knocks.knock_due(turn, roster, addr),
             Timer::Typing(no) => knocks.typing_due(turn, roster, no),
@@ -543,6 +555,7 @@ impl Parts {
         }
         let Self { roster, presence, links, outbox, .. } = self;
         outbox.close(turn, roster);
+        remembered::write_down(turn, roster, true);
         if self.started {
             presence.announce(turn, roster, links, Command::BR_EXIT, None);
         }

@@ -131,7 +131,7 @@ impl Private {
             return false;
         }
         self.keeping = None;
-        if !matches!(result, SaveResult::Failed(_)) {
+        if !matches!(result, SaveResult::Failed(_) | SaveResult::Refused(_)) {
             self.unkept.clear();
         }
         true
@@ -256,9 +256,7 @@ impl Parts {
         let Some(no) = self.roster.find(&key.peer) else { return };
         self.roster.learn_text(turn, no, body.charset);
         self.knocks.wrote(turn, &self.roster, no);
-        let Self { roster, links, inbox, .. } = self;
-        let Some(peer) = roster.get(no) else { return };
-        inbox.take(turn, links, peer, (&seen, &body, extras), key, &mut allowance);
+        self.take_message(turn, no, (&seen, &body, extras), key, &mut allowance);
     }
 
     /// A message stays closed. The user hears of it, now and then; its sender does not.

@@ -6,8 +6,10 @@ use std::time::Duration;
 use super::Committed;
 use crate::node::{
     Direction, EpochMemory, Event, Keyring, Memory, MessageRecord, NumberStart, OpenMemory,
-    Outcome, PacketNo, PeerId, PeerView, Record, SaveId, SaveResult, Transmit, UnixMillis,
+    Outcome, PacketNo, PeerId, PeerView, Recalled, Record, SaveId, SaveResult, SealedMemory,
+    Transmit, UnixMillis,
 };
+use crate::wire::command::message::SECRET;
 
 /// What survives a restart of a simulated node.
 #[derive(Debug, Default)]
@@ -20,6 +22,11 @@ pub struct Disk {
     received: BTreeSet<(PeerId, u32, PacketNo)>,
     last_number: PacketNo,
     seq: u64,
+    /// The places of messages in the event stream, and in the records.
+    messages: BTreeMap<u64, usize>,
+    opened: BTreeSet<u64>,
+    read: BTreeSet<(PeerId, PacketNo)>,
+    away: Option<String>,
     waiting: BTreeMap<SaveId, Waiting>,
 }
 
@@ -43,6 +50,38 @@ impl Disk {
             Record::Message(message) => Some(message),
             _ => None,
         })
+    }
+
+    /// The places of the sealed messages that nobody opened yet.
+    pub fn closed(&self) -> Vec<u64> {
+        let closed = self.messages.iter().filter(|(seq, at)| {
+            let record = self.records.get(**at);
+            matches!(record, Some(Record::Message(message)) if message.is_envelope())
+                && !self.opened.contains(seq)
+        });
+        closed.map(|(&seq, _)| seq).collect()
+    }
+
+    /// A message as a node that wants to open it gets it.
+    pub(super) fn recall(&self, seq: u64) -> Recalled {
+        match self.messages.get(&seq).and_then(|&at| self.records.get(at)) {
+            Some(Record::Message(message)) => Recalled::Message {
+                message: Box::new(message.clone()),
+                opened: self.opened.contains(&seq),
+            },
+            _ => Recalled::Missing,
+        }
+    }
+
+    /// Our sealed messages that nobody opened.
+    fn sealed(&self) -> Vec<SealedMemory> {
+        let sent = self.messages().filter(|message| {
+            message.direction == Direction::Out && message.options.contains(SECRET)
+        });
+        sent.filter_map(|message| Some((message.number, message.peer.clone()?)))
+            .filter(|(number, peer)| !self.read.contains(&(peer.id.clone(), *number)))
+            .map(|(number, peer)| SealedMemory { number, peer })
+            .collect()
     }
 
     /// The private keys kept.
@@ -75,20 +114,23 @@ impl Disk {
             .into_iter()
             .map(|(peer, (epoch, highest))| EpochMemory { peer, epoch, highest })
             .collect();
-        let (mut charsets, mut groups) = (BTreeMap::new(), BTreeMap::new());
+        let (sealed, away, open) = (self.sealed(), self.away.clone(), self.open());
+        let mut memory = Memory { epochs, sealed, away, open, ..Memory::default() };
         for record in &self.records {
             match record {
+                Record::Book(change) => memory.apply(change),
                 Record::Charsets(known) => {
-                    charsets.insert(known.peer.clone(), known.clone());
+                    memory.charsets.retain(|other| other.peer != known.peer);
+                    memory.charsets.push(known.clone());
                 }
                 Record::Group(group) => {
-                    groups.insert(group.id.clone(), group.clone());
+                    memory.groups.retain(|other| other.id != group.id);
+                    memory.groups.push(group.clone());
                 }
                 _ => {}
             }
         }
-        let (charsets, groups) = (charsets.into_values().collect(), groups.into_values().collect());
-        Memory { epochs, charsets, groups, open: self.open() }
+        memory
     }
 
     /// Messages of ours without an outcome.
@@ -168,10 +210,20 @@ impl Disk {
                 }
             }
             Record::Numbers(upto) => self.last_number = *upto,
+            Record::Opened(opened) if !self.opened.insert(opened.message) => {
+                return Some((SaveResult::Repeat, transmits, Vec::new()));
+            }
+            Record::Read(read) if !self.read.insert((read.peer.id.clone(), read.number)) => {
+                return Some((SaveResult::Repeat, transmits, Vec::new()));
+            }
+            Record::Away(away) => self.away.clone_from(away),
             _ => {}
         }
         let is_event = record.is_event();
         self.seq += u64::from(is_event);
+        if matches!(record, Record::Message(_)) {
+            self.messages.insert(self.seq, self.records.len());
+        }
         self.records.push(record);
         Some((SaveResult::Kept { seq: is_event.then_some(self.seq) }, transmits, events))
     }

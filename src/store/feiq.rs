@@ -15,7 +15,7 @@ pub(super) fn keep_knock(
     knock: &KnockRecord,
     words: (String, Option<String>),
 ) -> rusqlite::Result<()> {
-    let (_, appearance) = peers.rows(db, &knock.peer)?;
+    let appearance = peers.rows(db, &knock.peer)?.appearance;
     let (direction, outcome) = words;
     db.prepare_cached(
         "INSERT INTO knock (id, at, number, appearance, direction, outcome)

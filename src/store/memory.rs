@@ -2,16 +2,20 @@
 
 use rusqlite::Connection;
 
-use super::{Store, StoreError, feiq, outbox};
+use super::{Store, StoreError, feiq, outbox, people, rows};
 use crate::node::{EpochMemory, Memory, PacketNo, PeerId};
 
 impl Store {
     /// Everything a node is to know before its first input.
     pub fn memory(&self) -> Result<Memory, StoreError> {
+        let db = self.db();
         let read = || -> rusqlite::Result<Memory> {
-            let db = self.db();
             Ok(Memory {
                 epochs: epochs(db)?,
+                aliases: people::aliases(db)?,
+                blocks: people::blocks(db)?,
+                sealed: rows::envelopes::sealed(db)?,
+                away: rows::envelopes::away(db)?,
                 charsets: feiq::charsets(db)?,
                 groups: feiq::groups(db)?,
                 open: outbox::read(db)?,

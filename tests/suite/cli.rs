@@ -1,18 +1,29 @@
 //! The real binary: help, exit codes, output. Each test has a home and a LAN of its own.
 
+mod away;
+mod book;
 mod config;
+mod crash;
 mod decode;
+mod history;
 mod lan;
 mod ports;
+mod sealed;
 mod send;
+mod stream;
 
 use crate::support::home::Lan;
 
-const COMMANDS: [&[&str]; 17] = [
+const COMMANDS: [&[&str]; 22] = [
+    &["history"],
+    &["away"],
+    &["back"],
     &["listen"],
     &["peers"],
     &["broadcast"],
     &["send"],
+    &["alias"],
+    &["block"],
     &["outbox"],
     &["outbox", "cancel"],
     &["outbox", "retry"],
@@ -72,6 +83,8 @@ fn the_help_of_send_explains_who_is_meant() {
           --feiq-group <ID>  Write to a group of FeiQ instead, by id or name (experimental)
           --later            Keep the message for those who are away, and send it when they appear
           --expire <TIME>    How long a kept message waits for its recipient; 7 days if nothing is said
+          --sealed           Hide the text until the reader opens it, and hear of that
+          --lock             Seal, and have the reader's messenger ask for its password first
       -h, --help             Print help (see more with '--help')
 
     Global options:
@@ -81,10 +94,10 @@ fn the_help_of_send_explains_who_is_meant() {
           --color <WHEN>    Colours on standard output: auto, always, never
           --port <PORT>     UDP and TCP port
           --bind <ADDR>     Use only the link that owns this address (repeatable)
-          --group <NAME>    Group that others see
           --profile <NAME>  Settings, messages and identity of their own under this name [env:
                             FEIGE_PROFILE]
           --nick <NAME>     Nickname that others see
+          --group <NAME>    Group that others see
           --user <NAME>     Log-on name that others see
           --host <NAME>     Computer name that others see
           --alone           Never join a running node

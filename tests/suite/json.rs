@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use feige::node::{
-    Bounce, Charset, Counters, Delivery, Direction, DownReason, Event, Extras, Font, GroupRef,
-    GroupView, Ipv4Net, Link, LinkId, MessageEvent, NoticeCode, Outcome, PacketNo, PeerId,
-    PeerView, Recipient, Refusal, Reply, Request, ShellStatus, Status, Sure, Target, UnixMillis,
-    Waiting, WaitingState, Wishes,
+    Alias, Bounce, Charset, Counters, Delivery, Direction, DownReason, Event, Extras, Font,
+    GroupRef, GroupView, Ipv4Net, Link, LinkId, MessageEvent, NoticeCode, Outcome, PacketNo,
+    PeerId, PeerView, Recipient, Refusal, Reply, Request, ShellStatus, Status, Sure, Target, Told,
+    UnixMillis, Waiting, WaitingState, Wishes,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -71,12 +71,13 @@ impl Page {
     fn describes_inside(&self, object: &Map<String, Value>) {
         for (key, value) in object {
             let name = match key.as_str() {
-                "peers" | "to" | "without" => "peer",
+                "peers" | "to" | "without" | "blocks" => "peer",
                 "groups" => "group",
                 "links" => "link",
                 "v4" => "net",
                 "files" => "file",
                 "hosts" => "listed",
+                "aliases" => "alias",
                 "recipients" => "recipient",
                 "results" => "result",
                 other => other,
@@ -87,7 +88,9 @@ impl Page {
             };
             for object in inner.iter().filter_map(Value::as_object) {
                 // A recipient of a request is `{"peer": ID}` or `{"addr": ADDRESS}`.
-                if key != "to" || object.len() > 1 {
+                if key == "message" {
+                    self.describes("event", name, object);
+                } else if !matches!(key.as_str(), "to" | "target") || object.len() > 1 {
                     self.describes("object", name, object);
                 }
             }
@@ -148,6 +151,8 @@ fn every_event_is_described() {
                 tries: 17,
                 hint: Some(Bounce::PortUnreachable),
             },
+            Event::Read { number: PacketNo(1), peer: peer(), discarded: false },
+            Event::Told { number: PacketNo(1), peer: peer(), told: Told::Confirmed, tries: 1 },
             Event::Queued {
                 number: PacketNo(1),
                 peer: peer(),
@@ -187,6 +192,8 @@ fn every_request_is_described() {
                 wishes: Wishes {
                     later: true,
                     expire_ms: Some(3_600_000),
+                    sealed: true,
+                    locked: false,
                     utc_offset_s: Some(28_800),
                 },
             },
@@ -199,6 +206,14 @@ fn every_request_is_described() {
             Request::SendToGroup { group: "b4cc80e4".into(), text: "x".into() },
             Request::Cancel { number: PacketNo(1) },
             Request::Rename { nick: "a".into(), group: "b".into() },
+            Request::Open { seq: 418 },
+            Request::Away { text: "at lunch".into() },
+            Request::Back,
+            Request::Book,
+            Request::SetAlias { alias: alias() },
+            Request::RemoveAlias { name: "boss".into() },
+            Request::Block { peer: Box::new(peer()) },
+            Request::Unblock { peer: PeerId(Arc::from("a@b")) },
             Request::Status,
             Request::Stop,
         ],
@@ -215,6 +230,13 @@ fn every_reply_is_described() {
             Reply::Peers { peers: vec![peer()] },
             Reply::RollCall { wait_ms: 1200 },
             Reply::Sent { number: PacketNo(1), to: vec![peer()], links: vec!["eth0".into()] },
+            Reply::Opened {
+                seq: 418,
+                at: UnixMillis(0),
+                message: Box::new(message()),
+                tells: true,
+            },
+            Reply::Book { aliases: vec![alias()], blocks: vec![peer()] },
             Reply::Outbox {
                 waiting: vec![Waiting {
                     number: PacketNo(1),
@@ -247,9 +269,16 @@ fn every_refusal_is_described() {
             Refusal::Nobody,
             Refusal::NoLink,
             Refusal::Passive,
+            Refusal::NotKept { reason: "the disk is full".into() },
+            Refusal::BadAlias { name: "@boss".into() },
+            Refusal::UnknownAlias { name: "boss".into() },
+            Refusal::NotBlocked { peer: PeerId(Arc::from("a@b")) },
+            Refusal::BookFull,
             Refusal::KeepsNothing,
             Refusal::BadGroup { group: "x".into() },
             Refusal::Busy,
+            Refusal::NoMessage { seq: 418 },
+            Refusal::StaysClosed { reason: "the disk is full".into() },
         ],
     );
 }
@@ -264,6 +293,7 @@ fn every_word_is_described() {
     words::<WaitingState>("state");
     words::<Sure>("charset_sure");
     words::<NoticeCode>("code");
+    words::<Told>("told");
 }
 
 #[test]
@@ -299,6 +329,10 @@ fn peer() -> PeerView {
     }
 }
 
+fn alias() -> Alias {
+    Alias { name: "boss".into(), target: Target::Peer(PeerId(Arc::from("a@b"))) }
+}
+
 fn message() -> MessageEvent {
     MessageEvent {
         peer: Some(peer()),
@@ -311,6 +345,7 @@ fn message() -> MessageEvent {
         charset_sure: Sure::Dialect,
         sealed: false,
         locked: false,
+        closed: false,
         automatic: false,
         cut: false,
         files: 0,
@@ -348,6 +383,7 @@ fn status() -> Status {
         identity: "0123456789AB".into(),
         port: 2425,
         passive: false,
+        away: Some("at lunch".into()),
         keeps: true,
         since: UnixMillis(0),
         links: vec![Link {
@@ -358,6 +394,7 @@ fn status() -> Status {
             multicast: true,
         }],
         peers: 1,
+        store_trouble: None,
         waiting: 0,
         counters: Counters::default(),
         shell: Some(ShellStatus::default()),

@@ -11,6 +11,7 @@ mod laws;
 mod node;
 mod picture;
 mod request;
+mod sealed;
 mod tree;
 mod wire;
 
@@ -26,3 +27,5 @@ mod json;
 mod lab;
 #[cfg(feature = "cli")]
 mod store;
+#[cfg(feature = "cli")]
+mod store_history;

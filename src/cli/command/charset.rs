@@ -4,8 +4,7 @@ use super::peers;
 use crate::cli::OwnGroup;
 use crate::cli::client::Client;
 use crate::cli::error::{CliError, Exit};
-use crate::cli::output::Feed;
-use crate::cli::pick::{self, Rules};
+use crate::cli::pick::{self, Book, Rules};
 use crate::cli::wish::Wish;
 use crate::node::{Charset, Event, PeerView, Request, Target};
 
@@ -59,10 +58,11 @@ impl Args {
     }
 
     pub(in crate::cli) async fn run(&self, client: &mut Client) -> Result<Exit, CliError> {
-        let mut feed = Feed::new(client.style())?;
+        let mut feed = client.feed().await?;
+        let book = client.book().await?;
         let known =
             if client.is_owner() { client.roll_call(None).await? } else { client.peers().await? };
-        let mut peer = self.peer(&known, client.port())?;
+        let mut peer = self.peer(&known, &book, client.port())?;
         if let Some(choice) = self.charset {
             let charset = match choice {
                 Choice::Learnt => None,
@@ -84,9 +84,9 @@ impl Args {
     }
 
     /// The one peer that is meant.
-    fn peer(&self, known: &[PeerView], port: u16) -> Result<PeerView, CliError> {
+    fn peer(&self, known: &[PeerView], book: &Book, port: u16) -> Result<PeerView, CliError> {
         let rules = Rules { port, every_match: false };
-        let targets = pick::pick(std::slice::from_ref(&self.who), known, rules)?;
+        let targets = pick::pick(std::slice::from_ref(&self.who), known, book, rules)?;
         let meant = |peer: &&PeerView| {
             targets.iter().any(|target| match target {
                 Target::Peer(id) => peer.id == *id,

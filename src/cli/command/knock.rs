@@ -6,7 +6,6 @@ use crate::cli::OwnGroup;
 use crate::cli::client::Client;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{Feed, UNFELT, failed};
-use crate::cli::pick::{self, Rules};
 use crate::cli::wish::Wish;
 use crate::io::Stamped;
 use crate::node::{
@@ -46,7 +45,7 @@ impl Args {
     }
 
     pub(in crate::cli) async fn run(&self, client: &mut Client) -> Result<Exit, CliError> {
-        let mut feed = Feed::new(client.style())?;
+        let mut feed = client.feed().await?;
         let to = self.targets(client).await?;
         let Reply::Knocked { number, to, without } = client.request(Request::Knock { to }).await?
         else {
@@ -82,12 +81,7 @@ impl Args {
     }
 
     async fn targets(&self, client: &mut Client) -> Result<Vec<Target>, CliError> {
-        // A node that just started knows nobody yet, and what somebody's program can do is only
-        // known of those who entered.
-        let peers =
-            if client.is_owner() { client.roll_call(None).await? } else { client.peers().await? };
-        let rules = Rules { port: client.port(), every_match: self.yes };
-        Ok(pick::pick(&self.whos, &peers, rules)?)
+        client.resolve(&self.whos, self.yes).await
     }
 }
 

@@ -1,11 +1,16 @@
 //! One file for each subcommand: its arguments and what it does with them.
 
+pub(super) mod alias;
+pub(super) mod away;
+pub(super) mod back;
+pub(super) mod block;
 pub(super) mod broadcast;
 pub(super) mod charset;
 pub(super) mod completions;
 pub(super) mod config;
 pub(super) mod decode;
 pub(super) mod demo;
+pub(super) mod history;
 pub(super) mod knock;
 pub(super) mod listen;
 pub(super) mod man;

@@ -20,9 +20,10 @@ use anstyle::{Ansi256Color, AnsiColor, Color, RgbColor};
 use chrono::NaiveDate;
 
 use super::{Style, date_and_time, local};
+use crate::cli::pick::Book;
 use crate::node::{
     Bounce, Delivery, Direction, DownReason, Event, GroupRef, MessageEvent, Outcome, PeerId,
-    PeerView, UnixMillis,
+    PeerView, Told, UnixMillis,
 };
 use crate::term;
 
@@ -43,6 +44,7 @@ pub struct Human {
     style: Style,
     peers: HashMap<PeerId, PeerView>,
     namesakes: HashMap<String, BTreeSet<PeerId>>,
+    book: Book,
     /// Day of the last line.
     day: Option<NaiveDate>,
 }
@@ -59,7 +61,18 @@ const TEXT_MIN: usize = 16;
 impl Human {
     /// Knows nobody yet.
     pub fn new(style: Style) -> Self {
-        Self { style, peers: HashMap::new(), namesakes: HashMap::new(), day: None }
+        let (peers, namesakes) = (HashMap::new(), HashMap::new());
+        Self { style, peers, namesakes, book: Book::default(), day: None }
+    }
+
+    /// Own names, shown beside those of the peers from now on.
+    pub fn use_book(&mut self, book: Book) {
+        self.book = book;
+    }
+
+    /// The address book in use.
+    pub const fn book(&self) -> &Book {
+        &self.book
     }
 
     /// Remembers a peer, so that its namesakes are told apart from now on.
@@ -94,7 +107,8 @@ impl Human {
         self.peers.values()
     }
 
-    /// What a peer is called here: its nickname, with its address where that is not enough.
+    /// What a peer is called here: our own name for it, its nickname, and its address where that is
+    /// not enough or the nickname looks like an own name for somebody else.
     pub fn label(&self, peer: &PeerView) -> String {
         let mut nick = one_space(&term::safe(&peer.nick));
         if nick.trim().is_empty() {
@@ -105,7 +119,16 @@ impl Human {
             .namesakes
             .get(&folded(&peer.nick))
             .is_some_and(|ids| ids.len() > 1 || ids.first().is_some_and(|only| *only != peer.id));
-        if shared { format!("{nick} ({})", peer.addr) } else { nick.into_owned() }
+        let own = self.book.names(peer).next();
+        let start = folded(&peer.nick);
+        let poses = own.is_none()
+            && self.book.aliases.iter().any(|alias| start.starts_with(&folded(&alias.name)));
+        let nick =
+            if shared || poses { format!("{nick} ({})", peer.addr) } else { nick.into_owned() };
+        match own {
+            Some(own) => format!("{} [{nick}]", term::cut(&one_space(&term::safe(own)), NAME_MAX)),
+            None => nick,
+        }
     }
 
     /// As [`Human::label`], with the address in any case where more words are wanted.
@@ -118,7 +141,9 @@ impl Human {
     /// The words for an event, for a terminal of so many columns if it is one.
     pub fn event(&mut self, at: UnixMillis, event: &Event, columns: Option<usize>) -> Rendered {
         let (mark, peer, label, words) = match event {
-            Event::Message(message) => return Rendered::Data(self.message(at, message, columns)),
+            Event::Message(message) => {
+                return Rendered::Data(self.message(at, message, &[], columns));
+            }
             Event::PeerUp { peer } => {
                 self.know(peer);
                 (Mark::System, peer, self.name(peer), format!("is here ({})", about(peer)))
@@ -150,6 +175,21 @@ impl Human {
                 let words = format!("{number}: {}", failed(*outcome, *tries, *hint));
                 (Mark::Trouble, peer, self.name(peer), words)
             }
+            Event::Read { peer, number, discarded } => {
+                let words = if *discarded { "threw away unread" } else { "opened" };
+                (Mark::System, peer, self.name(peer), format!("{words} {number}"))
+            }
+            Event::Told { peer, number, told, tries } => {
+                let (mark, words) = match told {
+                    Told::Confirmed => (Mark::System, "knows that you opened it".to_owned()),
+                    Told::NotAsked => (Mark::System, "was told that you opened it".to_owned()),
+                    Told::NotConfirmed => {
+                        let words = format!("did not confirm that you opened it, {tries} tries");
+                        (Mark::Trouble, words)
+                    }
+                };
+                (mark, peer, self.name(peer), format!("{number}: {words}"))
+            }
             Event::Knock { peer, direction: Direction::In, .. } => {
                 let line = self.name(peer);
                 let who = (line.as_str(), peer_colour(&peer.id));
@@ -177,10 +217,31 @@ impl Human {
         Rendered::Data(self.line(at, mark, (&label, colour), &words, columns))
     }
 
-    fn message(
+    /// The words for a sealed message that nobody opened yet; `id` is what it is opened by.
+    pub fn envelope(
+        &mut self,
+        at: UnixMillis,
+        id: u64,
+        message: &MessageEvent,
+        columns: Option<usize>,
+    ) -> String {
+        let Some(peer) = &message.peer else { return self.message(at, message, &[], columns) };
+        let words = format!("sent a sealed message: feige history --open {id}");
+        let who = (&*self.name(peer), peer_colour(&peer.id));
+        self.line(at, Mark::System, who, &words, columns)
+    }
+
+    /// From here on the day stands before the first line too, as it must where the past is told.
+    pub fn begin_with_the_day(&mut self) {
+        self.day = Some(NaiveDate::MIN);
+    }
+
+    /// The words for a message, with more notes of ours below its text.
+    pub fn message(
         &mut self,
         at: UnixMillis,
         message: &MessageEvent,
+        more: &[String],
         columns: Option<usize>,
     ) -> String {
         let mark = match (message.direction, message.delivery) {
@@ -215,7 +276,8 @@ impl Human {
             self.paint(&mut out, line, written_in);
             out.push('\n');
         }
-        let notes = notes(message);
+        let mut notes = notes(message);
+        notes.extend_from_slice(more);
         if !notes.is_empty() {
             self.continuation(&mut out, Mark::System, indent);
             let _ = writeln!(out, "{}", notes.join(", "));
@@ -381,7 +443,8 @@ fn about(peer: &PeerView) -> String {
 fn change(before: Option<&PeerView>, peer: &PeerView) -> String {
     let mut changes = Vec::new();
     if let Some(before) = before {
-        if before.nick != peer.nick {
+        let renamed = before.untitled_nick() != peer.untitled_nick();
+        if renamed {
             changes.push(format!("was called {}", one_space(&term::safe(&before.nick))));
         }
         if before.group != peer.group {
@@ -412,6 +475,7 @@ const fn gone(reason: DownReason) -> &'static str {
         DownReason::Silent => "does not answer any more",
         DownReason::Replaced => "is gone: somebody else has that address now",
         DownReason::Forgotten => "was forgotten to make room",
+        DownReason::Blocked => "is blocked",
     }
 }
 
@@ -431,6 +495,7 @@ fn notes(message: &MessageEvent) -> Vec<String> {
             notes.push(words.to_owned());
         }
     };
+    note(message.closed, "not opened yet");
     note(message.sealed, "sealed");
     note(message.locked, "locked");
     note(message.automatic, "automatic reply");
@@ -568,6 +633,7 @@ mod tests {
             charset_sure: Sure::Dialect,
             sealed: false,
             locked: false,
+            closed: false,
             automatic: false,
             cut: false,
             files: 0,

@@ -12,6 +12,10 @@ pub struct Wishes {
     /// How long a kept message waits, milliseconds from its writing; none: as long as the policy
     /// says.
     pub expire_ms: Option<u64>,
+    /// Sealed: its text is hidden until the reader opens it, and then we are told.
+    pub sealed: bool,
+    /// Locked: as sealed, and clients that have a password ask for it first.
+    pub locked: bool,
     /// Local time where it is written, seconds east of UTC: a late message says when it was
     /// written. None: that is said in UTC.
     pub utc_offset_s: Option<i32>,

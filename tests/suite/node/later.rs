@@ -12,7 +12,12 @@ const DAY: u64 = 86_400_000;
 
 /// Sends what is to be kept for a day.
 fn send_later(desk: &mut Desk, to: Vec<Target>, text: &str) -> (PacketNo, Outcome) {
-    let wishes = Wishes { later: true, expire_ms: Some(DAY), utc_offset_s: Some(8 * 3_600) };
+    let wishes = Wishes {
+        later: true,
+        expire_ms: Some(DAY),
+        utc_offset_s: Some(8 * 3_600),
+        ..Wishes::default()
+    };
     let text = text.to_owned();
     let request = Request::Send { to, text, check: true, timeout_ms: 5_000, wishes };
     match desk.ask(request) {
@@ -175,6 +180,7 @@ fn it_expires_and_is_not_sent_any_more() {
     assert!(told(&out).is_empty());
     assert_eq!(told(&pass(&mut desk, 2_000)), ["Expired"]);
     assert!(texts(&desk.hear("10.0.0.2", ann(2)), "10.0.0.2").is_empty());
+    pass(&mut desk, 60_000);
     assert_eq!(desk.node.next_deadline(), None, "an empty outbox wakes nobody");
 }
 

@@ -21,6 +21,14 @@ pub(super) struct Manner {
     /// How long a kept message waits for its recipient; 7 days if nothing is said
     #[arg(long, value_name = "TIME", requires = "later", value_parser = duration)]
     expire: Option<Duration>,
+
+    /// Hide the text until the reader opens it, and hear of that
+    #[arg(long)]
+    sealed: bool,
+
+    /// Seal, and have the reader's messenger ask for its password first
+    #[arg(long)]
+    lock: bool,
 }
 
 impl Manner {
@@ -33,6 +41,12 @@ impl Manner {
     pub(super) fn wishes(&self) -> Wishes {
         let expire = self.expire.map(|span| u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
         let utc_offset_s = self.later.then(|| utc_offset(wall_clock()));
-        Wishes { later: self.later, expire_ms: expire, utc_offset_s }
+        Wishes {
+            later: self.later,
+            expire_ms: expire,
+            utc_offset_s,
+            sealed: self.sealed,
+            locked: self.lock,
+        }
     }
 }
