@@ -6,8 +6,7 @@ use feige::node::{
 use feige::wire::{Body, Charset, Command};
 
 use super::desk::{
-    Desk, Outcome, addr, feiq, link, message, ms, official, plain, presence, read, receipt,
-    with_known,
+    Desk, Outcome, addr, feiq, link, message, ms, official, plain, presence, receipt, with_known,
 };
 
 const ABSENCE: u32 = 0x100;
