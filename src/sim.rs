@@ -511,15 +511,8 @@ impl Lan {
         let mut node = Node::new(config.clone(), self.seed());
         node.remember(self.time(), disk.memory());
         let keyring = disk.keyring();
-        let running = Running {
-            node,
-            keyring,
-            config,
-            disk,
-            wake: None,
-            replies: BTreeMap::new(),
-            next_request: 0,
-        };
+        let (replies, next_request) = (BTreeMap::new(), 0);
+        let running = Running { node, keyring, config, disk, wake: None, replies, next_request };
         if let Some(host) = self.hosts.get_mut(at.0) {
             host.program = Program::Node(Box::new(running));
         }
