@@ -267,8 +267,6 @@ impl Parts {
             Target::Peer(id) => {
                 (Some(self.roster.find(id).ok_or_else(|| unknown(id.clone()))?), None)
             }
-            // Nobody feels a knock later.
-            Target::Gone(view) => return Err(unknown(view.id.clone())),
             Target::Addr(addr) => {
                 let addr = canonical(*addr);
                 (self.roster.at(addr), Some(addr))

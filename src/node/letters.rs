@@ -73,12 +73,14 @@ impl Parts {
             return Err(Refusal::NoLink);
         }
         let later = later(turn, &letter.wishes)?;
-        let recipients = self.recipients(turn, &letter.to, later.is_some())?;
+        let absent = later.map_or(&[][..], |_| &letter.wishes.absent);
+        let recipients = self.recipients(turn, &letter.to, absent)?;
         if self.outbox.len() + recipients.len() > turn.base.policy.waiting_max {
             return Err(Refusal::Busy);
         }
         let mut options = Options::empty();
-        options.set(message::SEND_CHECK, letter.check);
+        // Only a receipt ends what is kept.
+        options.set(message::SEND_CHECK, letter.check || later.is_some());
         options.set(message::MULTICAST, recipients.len() > 1);
         options |= seal(&letter.wishes);
         let Issued { number, gate } = turn.message_number();
@@ -295,12 +297,12 @@ impl Parts {
         &self,
         turn: &Turn<'_>,
         to: &[Target],
-        later: bool,
+        absent: &[PeerView],
     ) -> Result<Vec<Recipient>, Refusal> {
         let mut named = BTreeSet::new();
         let mut recipients = Vec::with_capacity(to.len());
         for target in to {
-            let recipient = self.recipient(turn, target, later)?;
+            let recipient = self.recipient(turn, target, absent)?;
             if named.insert(recipient.view.id.clone()) {
                 recipients.push(recipient);
             }
@@ -312,21 +314,16 @@ impl Parts {
         &self,
         turn: &Turn<'_>,
         target: &Target,
-        later: bool,
+        absent: &[PeerView],
     ) -> Result<Recipient, Refusal> {
         let (peer, addr) = match target {
-            Target::Gone(view) => match self.roster.find(&view.id) {
-                None if later => {
-                    let form = turn.base.own.form_for_strangers();
-                    return Ok(Recipient { view: (**view).clone(), peer: None, addr: None, form });
-                }
-                peer => (
-                    Some(peer.ok_or_else(|| Refusal::UnknownPeer { peer: view.id.clone() })?),
-                    None,
-                ),
-            },
             Target::Peer(id) => {
                 let peer = self.roster.find(id);
+                let gone = absent.iter().find(|view| peer.is_none() && view.id == *id);
+                if let Some(view) = gone {
+                    let form = turn.base.own.form_for_strangers();
+                    return Ok(Recipient { view: view.clone(), peer: None, addr: None, form });
+                }
                 (Some(peer.ok_or_else(|| Refusal::UnknownPeer { peer: id.clone() })?), None)
             }
             Target::Addr(addr) => {

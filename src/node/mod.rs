@@ -492,7 +492,7 @@ impl Parts {
 
     fn saved(&mut self, turn: &mut Turn<'_>, id: SaveId, result: &SaveResult) {
         turn.note_store(result);
-        let kept = !matches!(result, SaveResult::Failed(_) | SaveResult::Refused(_));
+        let kept = result.is_kept();
         let Self { inbox, outbox, envelopes, absence, roster, links, private, knocks, .. } = self;
         absence.reply_to(turn, id, result);
         if private.saved(id, result) || knocks.saved(turn, id, result) {

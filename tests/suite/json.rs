@@ -71,7 +71,7 @@ impl Page {
     fn describes_inside(&self, object: &Map<String, Value>) {
         for (key, value) in object {
             let name = match key.as_str() {
-                "peers" | "to" | "without" | "blocks" => "peer",
+                "peers" | "to" | "without" | "blocks" | "absent" => "peer",
                 "groups" => "group",
                 "links" => "link",
                 "v4" => "net",
@@ -195,6 +195,7 @@ fn every_request_is_described() {
                     sealed: true,
                     locked: false,
                     utc_offset_s: Some(28_800),
+                    absent: vec![peer()],
                 },
             },
             Request::Outbox,

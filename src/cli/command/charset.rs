@@ -90,7 +90,6 @@ impl Args {
         let meant = |peer: &&PeerView| {
             targets.iter().any(|target| match target {
                 Target::Peer(id) => peer.id == *id,
-                Target::Gone(view) => peer.id == view.id,
                 Target::Addr(addr) => peer.addrs.contains(addr),
             })
         };

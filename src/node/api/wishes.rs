@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::PeerView;
+
 /// What a face wishes for a message beyond the ordinary. Everything has a default, so that a
 /// request says only what differs.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -19,4 +21,6 @@ pub struct Wishes {
     /// Local time where it is written, seconds east of UTC: a late message says when it was
     /// written. None: that is said in UTC.
     pub utc_offset_s: Option<i32>,
+    /// Recipients of a message to be kept that are not here, as they were when they were.
+    pub absent: Vec<PeerView>,
 }

@@ -37,10 +37,10 @@ fn fill(home: &TestHome) {
                 charset: Verdict { charset: Charset::UTF_8, sure: Sure::Ascii },
                 cut: false,
                 files: 0,
-                raw: [].into(),
                 recipients: Recipients::default(),
                 extras: None,
                 open: None,
+                raw: [].into(),
             };
             (SaveId(n), Record::Message(message))
         };

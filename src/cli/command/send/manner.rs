@@ -12,10 +12,9 @@ use crate::node::Wishes;
 pub(super) struct Manner {
     /// Keep the message for those who are away, and send it when they appear
     ///
-    /// Names and groups are then also looked up among those you have exchanged messages with. What
-    /// nobody confirmed within the time-out is queued; `feige outbox` lists it, and a node that
-    /// runs sends it.
-    #[arg(long)]
+    /// Names and groups are then also looked up among the peers seen before. What nobody confirmed
+    /// within the time-out is queued; `feige outbox` lists it, and a node that runs sends it.
+    #[arg(long, conflicts_with = "no_receipt")]
     later: bool,
 
     /// How long a kept message waits for its recipient; 7 days if nothing is said
@@ -47,6 +46,7 @@ impl Manner {
             utc_offset_s,
             sealed: self.sealed,
             locked: self.lock,
+            ..Wishes::default()
         }
     }
 }
