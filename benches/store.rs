@@ -62,6 +62,7 @@ fn message(peer: u64, number: u64) -> Record {
         charset: Verdict { charset: Charset::GBK, sure: Sure::Dialect },
         cut: false,
         files: 0,
+        extras: None,
         raw: datagram.into(),
         recipients: Recipients::default(),
         open: None,

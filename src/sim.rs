@@ -18,11 +18,12 @@
 //! ```
 
 mod disk;
+mod happening;
 mod machine;
 mod weather;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,7 +34,8 @@ pub use disk::Disk;
 pub use machine::{Heard, Script};
 pub use weather::{Traffic, Weather};
 
-use machine::{Host, Port, Program, Running, broadcast_of, is_broadcast};
+use happening::{Happening, KEY_WORK};
+use machine::{Host, Port, Program, Running, broadcast_of, is_broadcast, is_for_link};
 
 use crate::node::{
     Bounce, Config, Effect, Event, Identity, Input, Link, LinkId, Node, Now, PORT, PeerId,
@@ -65,14 +67,6 @@ pub struct Lan {
 /// Names a host of the LAN.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct HostId(usize);
-
-#[derive(Debug)]
-enum Happening {
-    Arrives { at: HostId, link: LinkId, from: SocketAddr, to: SocketAddr, bytes: Arc<[u8]> },
-    Bounces { at: HostId, to: SocketAddr },
-    Commits { at: HostId, id: SaveId },
-    Wakes { at: HostId },
-}
 
 impl Lan {
     /// An empty LAN.
@@ -312,6 +306,7 @@ impl Lan {
                 self.feed(at, Input::Bounced { to, reason: Bounce::PortUnreachable });
             }
             Happening::Commits { at, id } => self.commit(at, id),
+            Happening::Finishes { at, id, done } => self.feed(at, Input::Crypto(id, *done)),
             Happening::Wakes { at } => {
                 let Some(running) = self.running(at) else { return };
                 running.wake = None;
@@ -404,6 +399,12 @@ impl Lan {
                 running.disk.take(id, record);
                 self.plan(delay, Happening::Commits { at, id });
             }
+            Effect::Crypto(id, job) => {
+                let mut rng = StdRng::from_seed(self.seed());
+                let Some(running) = self.running(at) else { return };
+                let done = Box::new(running.keyring.perform(job, &mut rng));
+                self.plan(KEY_WORK, Happening::Finishes { at, id, done });
+            }
             Effect::Reply(id, reply) => {
                 running.replies.insert(id, reply);
             }
@@ -431,7 +432,7 @@ impl Lan {
         let hears = |other: &Port| {
             let near = other.subnet == port.subnet;
             let named = other.addr == to || to == broadcast_of(other.subnet, to.port());
-            let limited = near && to.ip() == IpAddr::V4(Ipv4Addr::BROADCAST);
+            let limited = near && is_for_link(to);
             other.plugged
                 && other.addr.port() == to.port()
                 && (limited || named && (near || routed))
@@ -483,8 +484,9 @@ impl Lan {
     fn start(&mut self, at: HostId, config: Config, disk: Disk) {
         let mut node = Node::new(config.clone(), self.seed());
         node.remember(self.time(), disk.memory());
-        let running =
-            Running { node, config, disk, wake: None, replies: BTreeMap::new(), next_request: 0 };
+        let keyring = disk.keyring();
+        let (replies, next_request) = (BTreeMap::new(), 0);
+        let running = Running { node, keyring, config, disk, wake: None, replies, next_request };
         if let Some(host) = self.hosts.get_mut(at.0) {
             host.program = Program::Node(Box::new(running));
         }

@@ -155,6 +155,8 @@ enum Command {
     Back(command::back::Args),
     Alias(command::alias::Args),
     Block(command::block::Args),
+    Knock(command::knock::Args),
+    Charset(command::charset::Args),
     Outbox(command::outbox::Args),
     Node(command::node::Args),
     Decode(command::decode::Args),
@@ -225,6 +227,12 @@ impl Cli {
                 attend(globals, args.wish(), async |client| args.run(globals, client).await)
             }
             Command::Peers(args) => {
+                attend(globals, args.wish(), async |client| args.run(client).await)
+            }
+            Command::Knock(args) => {
+                attend(globals, args.wish(), async |client| args.run(client).await)
+            }
+            Command::Charset(args) => {
                 attend(globals, args.wish(), async |client| args.run(client).await)
             }
             Command::Node(args) => {

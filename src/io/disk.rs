@@ -11,7 +11,9 @@ use tokio::sync::mpsc;
 use super::gate::Gate;
 use super::handle::{BACKLOG_EVENTS, Stamped};
 use super::{Start, StartError};
-use crate::node::{Event, Memory, Node, Now, PacketNo, Record, SaveId, SaveResult, UnixMillis};
+use crate::node::{
+    Event, Keyring, Memory, Node, Now, PacketNo, Record, SaveId, SaveResult, UnixMillis,
+};
 use crate::store::{Paths, Reader, Store, StoreError, Writer};
 
 /// What came of a batch.
@@ -46,6 +48,8 @@ pub(crate) struct Disk {
     memory: Memory,
     /// What the user should know of the store.
     notes: Vec<String>,
+    /// The private keys in the store, until the worker has them.
+    keyring: Keyring,
     paths: Paths,
 }
 
@@ -56,6 +60,7 @@ impl Disk {
         let (done, results) = mpsc::unbounded_channel();
         let (mut writer, mut told, mut memory) = (None, Told::default(), Memory::default());
         let mut notes = Vec::new();
+        let mut keyring = Keyring::default();
         if start.store {
             let opened = Store::open(&start.paths, now)?;
             notes.extend_from_slice(opened.store.notes());
@@ -63,6 +68,11 @@ impl Disk {
             start.config.numbers = opened.numbers;
             told = Told(Some(Arc::new(AtomicU64::new(opened.last_seq))));
             memory = opened.store.memory()?;
+            for key in opened.store.keys()? {
+                if let Err(error) = keyring.restore(&key) {
+                    tracing::warn!("a stored private key cannot be used: {error}");
+                }
+            }
             // The receiver is gone only when the node is, and then nobody needs the results.
             writer = Some(Writer::spawn(opened.store, move |batch| drop(done.send(batch)))?);
         } else {
@@ -77,7 +87,7 @@ impl Disk {
             }
         }
         let (gate, batch, paths) = (Gate::default(), Vec::new(), start.paths.clone());
-        Ok(Self { gate, batch, writer, results, told, memory, notes, paths })
+        Ok(Self { gate, batch, writer, results, told, memory, notes, keyring, paths })
     }
 
     /// Tells a new node what the store knows of the runs before it.
@@ -89,6 +99,11 @@ impl Disk {
     /// What the user should know of the store, once.
     pub(crate) fn take_notes(&mut self) -> Vec<String> {
         std::mem::take(&mut self.notes)
+    }
+
+    /// The private keys in the store; only the first time.
+    pub(crate) fn keyring(&mut self) -> Keyring {
+        std::mem::take(&mut self.keyring)
     }
 
     /// The store's file, if messages are kept.

@@ -11,6 +11,7 @@
 
 mod clock;
 pub mod control;
+mod crypto;
 mod disk;
 mod ending;
 mod gate;

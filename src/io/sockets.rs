@@ -53,6 +53,8 @@ pub(crate) enum Role {
     V6,
     /// Broadcasts of the loopback, in only.
     Ear,
+    /// Groups of FeiQ on the loopback, in only.
+    GroupEar,
 }
 
 #[derive(Debug)]
@@ -156,12 +158,12 @@ impl Sockets {
                 };
                 match opened {
                     Ok(port) => {
-                        usable |= role != Role::Ear;
+                        usable |= matches!(role, Role::V4 | Role::V6);
                         groups |= role == Role::V6 && !is_loopback(&link);
                         self.ports.push(port);
                     }
-                    Err(error) if role == Role::V6 => {
-                        tracing::info!("no IPv6 here: {error}");
+                    Err(error) if matches!(role, Role::V6 | Role::GroupEar) => {
+                        tracing::info!("no {role:?} here: {error}");
                     }
                     Err(error) => errors.push(error),
                 }
@@ -184,11 +186,11 @@ impl Sockets {
         if let Some(addr) = self.exact_loopback
             && loopback
         {
-            return vec![(Role::V4, Place::Exact(addr)), (Role::Ear, Place::LoopbackEar)];
+            return on_loopback(addr);
         }
         let mut places = Vec::new();
         if !link.v4.is_empty() {
-            places.push((Role::V4, Place::Device(&link.name)));
+            places.push((Role::V4, Place::Device { name: &link.name, index: link.id.0 }));
         }
         if self.ipv6 {
             let groups = (!loopback).then_some(link.id.0);
@@ -201,9 +203,7 @@ impl Sockets {
     #[cfg(not(target_os = "linux"))]
     fn places<'a>(&self, link: &'a Link) -> Vec<(Role, Place<'a>)> {
         match self.exact_loopback {
-            Some(addr) if is_loopback(link) => {
-                vec![(Role::V4, Place::Exact(addr)), (Role::Ear, Place::LoopbackEar)]
-            }
+            Some(addr) if is_loopback(link) => on_loopback(addr),
             _ if self.ports.is_empty() => vec![(Role::V4, Place::Everywhere)],
             _ => Vec::new(),
         }
@@ -361,6 +361,15 @@ impl Sockets {
     }
 }
 
+/// The sockets of one loopback address, which hears neither broadcasts nor groups by itself.
+fn on_loopback(addr: Ipv4Addr) -> Vec<(Role, Place<'static>)> {
+    vec![
+        (Role::V4, Place::Exact(addr)),
+        (Role::Ear, Place::LoopbackEar),
+        (Role::GroupEar, Place::GroupEar),
+    ]
+}
+
 enum Attempt {
     Sent,
     Wait,
@@ -511,7 +520,7 @@ mod tests {
         assert!(sockets.refresh(Vec::new()).is_empty());
         assert!(sockets.ports.is_empty() && sockets.links().is_empty());
         assert!(sockets.refresh(links).is_empty());
-        assert_eq!(sockets.ports.len(), 2);
+        assert_eq!(sockets.ports.len(), 3);
         assert_eq!(sockets.ports[0].socket.local_addr().unwrap(), own);
     }
 

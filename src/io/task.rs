@@ -12,6 +12,7 @@ use tokio::time::sleep_until;
 
 use super::clock::Clock;
 use super::control::{Hello, Server};
+use super::crypto::Crypto;
 use super::disk::{Disk, Results};
 use super::handle::{Ask, Gone, Handle, Listeners, Stamped, Subscription};
 use super::links::{Selection, Watch};
@@ -22,8 +23,8 @@ use super::tcp::Acceptor;
 use super::udp::RECEIVE_BUFFER;
 use super::{Running, Start, Stopped};
 use crate::node::{
-    Effect, Event, Input, Node, NoticeCode, Now, Reply, Request, RequestId, ShellStatus, Tick,
-    UnixMillis,
+    Done, Effect, Event, Input, JobId, Node, NoticeCode, Now, Reply, Request, RequestId,
+    ShellStatus, Tick, UnixMillis,
 };
 use crate::store::{Lock, Paths};
 
@@ -37,6 +38,7 @@ pub(super) struct Task {
     pub(super) acceptor: Option<Acceptor>,
     pub(super) server: Server,
     pub(super) disk: Disk,
+    crypto: Crypto,
     pub(super) lock: Lock,
     pub(super) paths: Paths,
     pub(super) allow_takeover: bool,
@@ -70,6 +72,7 @@ const SMALL_BUFFER: usize = RECEIVE_BUFFER / 8;
 enum Woken {
     Stop,
     Results(Results),
+    Crypto(JobId, Done),
     Ask(Ask),
     Recalled(Found),
     Links,
@@ -84,7 +87,7 @@ impl Task {
         owner: Owner,
         node: Node,
         clock: Clock,
-        disk: Disk,
+        mut disk: Disk,
         start: &Start,
     ) -> Running {
         let Owner { lock, control, selection, sockets, acceptor, took_over } = owner;
@@ -101,6 +104,7 @@ impl Task {
             watch: Watch::new(),
             acceptor,
             server,
+            crypto: Crypto::new(disk.keyring()),
             disk,
             lock,
             paths: start.paths.clone(),
@@ -152,6 +156,7 @@ impl Task {
             match self.wait().await {
                 Woken::Stop => return Box::pin(self.end()).await,
                 Woken::Results(results) => self.settle(results),
+                Woken::Crypto(id, done) => self.handle(self.clock.now(), Input::Crypto(id, done)),
                 Woken::Ask(ask) => self.ask(ask),
                 Woken::Recalled(found) => self.handle(self.clock.now(), found.into()),
                 Woken::Links => self.relink(),
@@ -175,6 +180,7 @@ impl Task {
         tokio::select! {
             _ = &mut self.stop => Woken::Stop,
             results = self.disk.results() => Woken::Results(results),
+            (id, done) = self.crypto.done() => Woken::Crypto(id, done),
             Some(ask) = self.asks.recv() => Woken::Ask(ask),
             found = self.recalls.next() => Woken::Recalled(found),
             () = self.watch.changed() => Woken::Links,
@@ -246,6 +252,7 @@ impl Task {
                     Some(id) => self.disk.gate.hold_transmit(id, transmit),
                     None => self.sockets.send(transmit),
                 },
+                Effect::Crypto(id, job) => self.crypto.order(id, job),
                 Effect::Save(id, record) => self.disk.save(id, record),
                 Effect::Emit { event, after: Some(id) } => {
                     self.disk.gate.hold_event(id, now.wall, event);

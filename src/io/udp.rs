@@ -4,17 +4,22 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 
 use super::links::LOOPBACK_BROADCAST;
+use crate::node::{GROUP_ADDR, GROUP_TTL};
 
 /// Where a socket listens, and whom it reaches.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Place<'a> {
     /// Every IPv4 address and broadcast of one link, and nothing else.
     #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "needs SO_BINDTODEVICE"))]
-    Device(&'a str),
+    Device {
+        name: &'a str,
+        /// Its index, to join the groups of FeiQ there.
+        index: u32,
+    },
     /// Every IPv6 address of one link, and its groups if it has some.
     #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "needs SO_BINDTODEVICE"))]
     DeviceV6 {
@@ -26,6 +31,8 @@ pub(crate) enum Place<'a> {
     Exact(Ipv4Addr),
     /// The broadcasts of the loopback: a socket bound to one address hears none.
     LoopbackEar,
+    /// The groups of FeiQ on the loopback, for sockets bound to one address, which hear no groups.
+    GroupEar,
     /// Every IPv4 link at once, where sockets cannot be bound to one.
     #[cfg_attr(target_os = "linux", expect(dead_code, reason = "Linux has a socket for each link"))]
     Everywhere,
@@ -63,16 +70,17 @@ pub(crate) const RECEIVE_BUFFER: usize = 8 << 20;
 impl Place<'_> {
     fn addr(&self) -> IpAddr {
         match self {
-            Self::Device(_) | Self::Everywhere => Ipv4Addr::UNSPECIFIED.into(),
+            Self::Device { .. } | Self::Everywhere => Ipv4Addr::UNSPECIFIED.into(),
             Self::DeviceV6 { .. } => Ipv6Addr::UNSPECIFIED.into(),
             Self::Exact(addr) => (*addr).into(),
             Self::LoopbackEar => LOOPBACK_BROADCAST.into(),
+            Self::GroupEar => GROUP_ADDR.into(),
         }
     }
 
     fn device(&self) -> Option<&str> {
         match self {
-            Self::Device(name) | Self::DeviceV6 { name, .. } => Some(name),
+            Self::Device { name, .. } | Self::DeviceV6 { name, .. } => Some(name),
             _ => None,
         }
     }
@@ -91,7 +99,32 @@ impl Place<'_> {
         if let Self::DeviceV6 { groups: Some(index), .. } = self {
             join(&socket, *index).map_err(failed("join the groups of"))?;
         }
+        if let Err(error) = self.join_groups(&socket) {
+            // Not every link carries multicast; nobody in a group there is heard then.
+            tracing::info!("no groups of FeiQ at {at}: {error}");
+        }
         UdpSocket::from_std(socket.into()).map_err(failed("register"))
+    }
+
+    /// Joins the groups of FeiQ where this socket is to hear them, and sets how they are written to.
+    fn join_groups(&self, socket: &Socket) -> io::Result<()> {
+        let any = InterfaceIndexOrAddress::Address(Ipv4Addr::UNSPECIFIED);
+        match self {
+            Self::Device { index, .. } => {
+                let link = InterfaceIndexOrAddress::Index(*index);
+                socket.join_multicast_v4_n(&GROUP_ADDR, &link)?;
+                // Nobody else on this host can have our port, so only we would hear ourselves.
+                socket.set_multicast_loop_v4(false)?;
+            }
+            Self::Exact(addr) => socket.set_multicast_if_v4(addr)?,
+            Self::GroupEar => {
+                let loopback = InterfaceIndexOrAddress::Address(Ipv4Addr::LOCALHOST);
+                return socket.join_multicast_v4_n(&GROUP_ADDR, &loopback);
+            }
+            Self::Everywhere => socket.join_multicast_v4_n(&GROUP_ADDR, &any)?,
+            Self::DeviceV6 { .. } | Self::LoopbackEar => return Ok(()),
+        }
+        socket.set_multicast_ttl_v4(GROUP_TTL)
     }
 
     fn prepare(&self, socket: &Socket) -> io::Result<()> {
@@ -100,7 +133,7 @@ impl Place<'_> {
             // Never SO_REUSEADDR for a socket that takes unicasts: two such sockets steal each
             // other's datagrams, and a taken port would go unnoticed. The ear takes broadcasts
             // only, which every socket gets a copy of.
-            Self::LoopbackEar => socket.set_reuse_address(true)?,
+            Self::LoopbackEar | Self::GroupEar => socket.set_reuse_address(true)?,
             Self::DeviceV6 { .. } => socket.set_only_v6(true)?,
             _ => socket.set_broadcast(true)?,
         }

@@ -4,9 +4,11 @@
 //! describes every field. Adding a field is allowed, changing or removing one is not.
 
 mod envelopes;
+mod feiq;
 mod outbox;
 mod peer;
 mod people;
+mod status;
 mod wishes;
 
 use std::net::SocketAddr;
@@ -16,12 +18,14 @@ use serde::{Deserialize, Serialize};
 pub use people::Alias;
 
 use super::effect::Outcome;
-use super::input::{Bounce, Link, UnixMillis};
+use super::input::{Bounce, UnixMillis};
 use crate::wire::{Charset, PacketNo, Recipient, Sure};
 pub use envelopes::Told;
+pub use feiq::{Extras, GroupRef, GroupView};
 pub use outbox::{Waiting, WaitingState};
 pub(crate) use peer::without_title;
 pub use peer::{PeerId, PeerView};
+pub use status::{Counters, ShellStatus, Status};
 pub use wishes::Wishes;
 
 /// What a face asks of the node.
@@ -54,6 +58,38 @@ pub enum Request {
         /// What else is wished.
         #[serde(default)]
         wishes: Wishes,
+    },
+    /// Shake the windows of peers whose programs do that. Answered by [`Reply::Knocked`]; each one
+    /// that was knocked at then ends in exactly one [`Event::Knock`].
+    Knock {
+        /// To whom.
+        to: Vec<Target>,
+    },
+    /// The user began or ended typing a message to this peer; told to it if its program shows that,
+    /// at most once in two seconds. Answered by [`Reply::Done`].
+    Typing {
+        /// To whom.
+        to: Target,
+        /// Whether typing began.
+        typing: bool,
+    },
+    /// Fixes the charset of a peer's texts and names, also for later runs, or takes that back.
+    /// Answered by [`Reply::Done`].
+    SetCharset {
+        /// The peer.
+        peer: PeerId,
+        /// The charset; none: it is learnt from what the peer writes.
+        charset: Option<Charset>,
+    },
+    /// The groups of FeiQ that were heard. Answered by [`Reply::Groups`].
+    Groups,
+    /// A message to a group of FeiQ, in clear and without receipts. Experimental: how FeiQ takes
+    /// messages of others in its groups is not known for certain. Answered by [`Reply::Sent`].
+    SendToGroup {
+        /// The group: 1 to 16 hexadecimal digits.
+        group: String,
+        /// The text.
+        text: String,
     },
     /// Stop waiting for the receipts of this message. Answered by [`Reply::Done`].
     Cancel {
@@ -172,6 +208,20 @@ pub enum Reply {
         /// Peers we are deaf to, as they were when they were blocked.
         blocks: Vec<PeerView>,
     },
+    /// To [`Request::Knock`].
+    Knocked {
+        /// Our number for the knock; events about it bear it.
+        number: PacketNo,
+        /// Who was knocked at.
+        to: Vec<PeerView>,
+        /// Peers whose programs know no knock; nothing was sent to them.
+        without: Vec<PeerView>,
+    },
+    /// To [`Request::Groups`], the one heard last first.
+    Groups {
+        /// The groups.
+        groups: Vec<GroupView>,
+    },
     /// To [`Request::Outbox`], in the order of writing.
     Outbox {
         /// What waits, one for each recipient.
@@ -256,6 +306,12 @@ pub enum Refusal {
     /// Sent later means kept until then, and this node keeps nothing.
     #[error("this node keeps nothing on disk, so nothing can be sent later")]
     KeepsNothing,
+    /// This is no group of FeiQ.
+    #[error("{group:?} is no group of FeiQ: 1 to 16 hexadecimal digits")]
+    BadGroup {
+        /// As it was given.
+        group: String,
+    },
     /// Too many messages wait for receipts.
     #[error("too many messages are waiting for receipts")]
     Busy,
@@ -363,6 +419,25 @@ pub enum Event {
         /// Read notices sent.
         tries: u32,
     },
+    /// Somebody knocked: their window's shake becomes our bell. Or a knock of ours ended. Stored.
+    Knock {
+        /// The packet number of the knock.
+        number: PacketNo,
+        /// The other side.
+        peer: PeerView,
+        /// By whom.
+        direction: Direction,
+        /// How a knock of ours ended: `confirmed` if it was answered, else `not_confirmed`; none
+        /// for one of the other side.
+        outcome: Option<Outcome>,
+    },
+    /// A peer began to type a message to us, or does no longer. Passing.
+    Typing {
+        /// The peer.
+        peer: PeerView,
+        /// Whether it types.
+        typing: bool,
+    },
     /// Something the user should know.
     Notice {
         /// What it is about; stable, for programs.
@@ -443,6 +518,8 @@ pub enum Delivery {
     Direct,
     /// To everybody on the subnet; earns no receipt.
     Broadcast,
+    /// In a group of FeiQ; earns no receipt.
+    Group,
 }
 
 /// A message.
@@ -459,6 +536,9 @@ pub struct MessageEvent {
     pub number: PacketNo,
     /// The text; empty while the message is closed.
     pub text: String,
+    /// The text as its writer's program shows it, where that differs: the codes of FeiQ's emoticons
+    /// as characters.
+    pub shown: Option<String>,
     /// Its charset on the wire.
     pub charset: Charset,
     /// How sure that is.
@@ -484,81 +564,7 @@ pub struct MessageEvent {
     /// There may be more recipients than these: the list is as long as such a list gets.
     #[serde(default)]
     pub recipients_cut: bool,
-}
-
-/// How the node is.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct Status {
-    /// Version of this program.
-    pub version: String,
-    /// Our nickname, group, log-on name and computer name.
-    pub nick: String,
-    /// Our group.
-    pub group: String,
-    /// Our log-on name.
-    pub user: String,
-    /// Our computer name.
-    pub host: String,
-    /// Our stable identity: 12 hex digits.
-    pub identity: String,
-    /// Port, UDP and TCP.
-    pub port: u16,
-    /// Only listening.
-    pub passive: bool,
-    /// What is replied while we are away; none: we are here.
-    pub away: Option<String>,
-    /// Whether messages are kept, and therefore acknowledged.
-    pub keeps: bool,
-    /// When the node started.
-    pub since: UnixMillis,
-    /// Links in use.
-    pub links: Vec<Link>,
-    /// Peers known now.
-    pub peers: usize,
-    /// Why the store takes no messages just now; none while it does.
-    #[serde(default)]
-    pub store_trouble: Option<String>,
-    /// Messages that wait for receipts, counted by recipient.
-    pub waiting: usize,
-    /// Counters since the start.
-    pub counters: Counters,
-    /// What only the shell knows.
-    pub shell: Option<ShellStatus>,
-}
-
-/// What happened since the start.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct Counters {
-    /// Datagrams received.
-    pub received: u64,
-    /// Of these: not a packet.
-    pub malformed: u64,
-    /// Of these: our own, heard again.
-    pub own: u64,
-    /// Of these: dropped by a cap.
-    pub dropped: u64,
-    /// Of these: from a blocked peer.
-    #[serde(default)]
-    pub blocked: u64,
-    /// Messages received, each once.
-    pub messages: u64,
-    /// Repeats of messages.
-    pub repeats: u64,
-    /// Datagrams sent.
-    pub sent: u64,
-    /// Receipts sent.
-    pub receipts: u64,
-}
-
-/// What only the shell knows of the node.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
-pub struct ShellStatus {
-    /// Process id.
-    pub pid: u32,
-    /// Receive buffer the kernel granted, bytes, smallest of all sockets.
-    pub receive_buffer: usize,
-    /// Clients joined over the control socket.
-    pub clients: usize,
-    /// The store's file; none if nothing is kept.
-    pub store: Option<String>,
+    /// What only some messages have.
+    #[serde(flatten)]
+    pub extras: Extras,
 }

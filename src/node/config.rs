@@ -171,6 +171,26 @@ pub struct Policy {
     pub read_notice_gap: Duration,
     /// How often a read notice is sent again.
     pub read_notice_repeats: u32,
+    /// How long a knock of ours waits for its answer.
+    pub knock_wait: Duration,
+    /// Knocks of one peer ring at most this often, and so many of all peers in that time.
+    pub knock_once_per: Duration,
+    pub knocks_max: u32,
+    /// How long a peer that was said to type is believed to.
+    pub typing_span: Duration,
+    /// "Typing" right after a message is that message's echo, and we tell it at most this often.
+    pub typing_once_per: Duration,
+    /// Private-key operations that wait: for one address, and in all.
+    pub jobs_per_address: usize,
+    pub jobs_max: usize,
+    /// Encrypted messages of one address that could not be opened, before no more are tried for
+    /// this time.
+    pub open_failures_max: u32,
+    pub open_failures_span: Duration,
+    /// A key beyond what a stranger's question grants is sent at most this often.
+    pub key_once_per: Duration,
+    /// Groups of FeiQ remembered.
+    pub groups_max: usize,
 }
 
 impl Policy {
@@ -225,6 +245,17 @@ impl Default for Policy {
             read_notices_max: 4_096,
             read_notice_gap: ms(750),
             read_notice_repeats: 12,
+            knock_wait: ms(3_000),
+            knock_once_per: ms(5_000),
+            knocks_max: 20,
+            typing_span: ms(10_000),
+            typing_once_per: ms(2_000),
+            jobs_per_address: 4,
+            jobs_max: 64,
+            open_failures_max: 20,
+            open_failures_span: ms(60_000),
+            key_once_per: ms(60_000),
+            groups_max: 256,
         }
     }
 }

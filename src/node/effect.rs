@@ -1,14 +1,19 @@
 //! What a node wants done: [`Effect`], in the order it wants it done.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::api::{Alias, Delivery, Direction, Event, MessageEvent, PeerId, PeerView, Reply};
+use super::api::{
+    Alias, Delivery, Direction, Event, Extras, GroupView, MessageEvent, PeerId, PeerView, Reply,
+};
 use super::input::{Bounce, LinkId, RequestId, SaveId, UnixMillis};
+use super::jobs::{Job, JobId};
+use crate::crypto::{KeySize, PrivateDer};
 use crate::wire::command::message;
-use crate::wire::{Options, PacketNo, Recipients, Verdict};
+use crate::wire::{Dialect, Learned, Options, PacketNo, Recipients, Verdict};
 
 /// Something for the shell to do.
 #[derive(Clone, Debug)]
@@ -16,6 +21,8 @@ use crate::wire::{Options, PacketNo, Recipients, Verdict};
 pub enum Effect {
     /// Send a datagram.
     Transmit(Transmit),
+    /// Do this with our private keys, off the node's task, and answer with `Input::Crypto`.
+    Crypto(JobId, Job),
     /// Write a record to the store and answer with `Input::Saved`. In a run without a store the
     /// node makes no such effects.
     Save(SaveId, Record),
@@ -56,6 +63,14 @@ pub enum Record {
     Message(MessageRecord),
     /// What became of a sent message with one recipient.
     Outcome(OutcomeRecord),
+    /// A knock.
+    Knock(KnockRecord),
+    /// What was learnt, or is no longer known, of a peer's charset. No event.
+    Charsets(CharsetRecord),
+    /// A group of FeiQ was heard that was not known, or told its name. No event.
+    Group(GroupView),
+    /// A private key of ours was made. No event, and it leaves the store in no export.
+    Key(KeyRecord),
     /// Packet numbers up to and including this one may be used; the next start begins above it.
     /// Asked for before the first of them is used. A number below the one before means that the
     /// numbers wrapped and start low again.
@@ -109,6 +124,13 @@ pub struct SeenPeer {
     pub at: UnixMillis,
 }
 
+impl Record {
+    /// Whether it is part of the event stream; other records are told to nobody.
+    pub fn is_event(&self) -> bool {
+        matches!(self, Self::Message(_) | Self::Outcome(_) | Self::Knock(_) | Self::Read(_))
+    }
+}
+
 /// A message as it is kept.
 #[derive(Clone, PartialEq, Debug)]
 pub struct MessageRecord {
@@ -140,6 +162,8 @@ pub struct MessageRecord {
     pub files: usize,
     /// The datagram as it was on the wire.
     pub raw: Arc<[u8]>,
+    /// What only some messages have; nearly all have nothing of it.
+    pub extras: Option<Box<Extras>>,
     /// Who else got it, as far as its sender's client says.
     pub recipients: Recipients,
     /// For a message of ours whose end is awaited: until when. It is open until its outcome is
@@ -187,6 +211,7 @@ impl MessageRecord {
             delivery: self.delivery,
             number: self.number,
             text: if closed { String::new() } else { self.text.clone() },
+            shown: if closed { None } else { self.as_shown() },
             charset: self.charset.charset,
             charset_sure: self.charset.sure,
             sealed: self.options.contains(message::SECRET),
@@ -198,6 +223,17 @@ impl MessageRecord {
             several: self.options.contains(message::MULTICAST),
             recipients: self.recipients.names.clone(),
             recipients_cut: self.recipients.cut,
+            extras: self.extras.as_deref().cloned().unwrap_or_default(),
+        }
+    }
+
+    /// The text as the writer's program shows it, where that differs.
+    fn as_shown(&self) -> Option<String> {
+        let writer = self.peer.as_ref().filter(|_| self.direction == Direction::In)?;
+        let dialect = Dialect::by_name(&writer.dialect)?;
+        match (dialect.show)(&self.text) {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(shown) => Some(shown),
         }
     }
 }
@@ -229,6 +265,55 @@ impl ReadRecord {
     pub fn event(&self) -> Event {
         let (number, peer) = (self.number, self.peer.clone());
         Event::Read { number, peer, discarded: self.discarded }
+    }
+}
+
+/// A knock as it is kept.
+#[derive(Clone, PartialEq, Debug)]
+pub struct KnockRecord {
+    /// When it came or ended.
+    pub at: UnixMillis,
+    /// Its packet number.
+    pub number: PacketNo,
+    /// The other side.
+    pub peer: PeerView,
+    /// By whom.
+    pub direction: Direction,
+    /// How one of ours ended.
+    pub outcome: Option<Outcome>,
+}
+
+impl KnockRecord {
+    /// What listeners hear of it: now, and again when it is read back from the store.
+    pub fn event(&self) -> Event {
+        let (number, peer) = (self.number, self.peer.clone());
+        Event::Knock { number, peer, direction: self.direction, outcome: self.outcome }
+    }
+}
+
+/// What is known of the charset of a peer; nothing at all where both are empty.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CharsetRecord {
+    /// The peer.
+    pub peer: PeerId,
+    /// The charset of its names.
+    pub names: Learned,
+    /// The charset of its texts.
+    pub text: Learned,
+}
+
+/// A private key of ours on its way to the store. Prints as `***`.
+#[derive(Clone, Debug)]
+pub struct KeyRecord {
+    /// Its size.
+    pub size: KeySize,
+    /// The key pair: PKCS#8, DER, not encrypted.
+    pub der: Arc<PrivateDer>,
+}
+
+impl PartialEq for KeyRecord {
+    fn eq(&self, other: &Self) -> bool {
+        self.size == other.size && self.der.as_bytes() == other.der.as_bytes()
     }
 }
 

@@ -81,7 +81,7 @@ impl Epochs {
     /// dialect decides, not the packet's: a message of ours from an address not known yet looks
     /// like FeiQ's.
     pub(crate) fn of(&mut self, now: Now, peer: &Peer, number: PacketNo) -> u32 {
-        if !peer.dialect.habits.numbers_from_one {
+        if !peer.dialect.habits.numbers_from_one || number.0 >= CLOCK {
             return 0;
         }
         match self.peers.get_mut(&peer.id) {
@@ -108,6 +108,10 @@ impl Epochs {
         run
     }
 }
+
+/// Numbers from here on come from a clock, whoever wrote them: nobody counts so far from 1. One of us
+/// that has not entered yet looks like a FeiQ, and its message must stay the same one when it has.
+const CLOCK: u64 = 1_000_000_000;
 
 /// An epoch of which nothing is remembered: the minute it was met in. A counter would start low
 /// after our own restart, and take new messages for stored ones.

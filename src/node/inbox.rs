@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::api::{Delivery, Direction, NoticeCode, PeerId, PeerView};
+use super::api::{Delivery, Direction, Extras, NoticeCode, PeerId, PeerView};
 use super::effect::{MessageRecord, Record};
 use super::epochs::Epochs;
 use super::input::{SaveId, SaveResult, Tick};
@@ -48,7 +48,9 @@ enum State {
     Saving(SaveId),
     /// On disk, or nothing is kept at all.
     Kept,
-    /// It came encrypted; the user was told.
+    /// It came encrypted and is being opened.
+    Opening,
+    /// It came encrypted and cannot be opened.
     Unreadable,
 }
 
@@ -80,44 +82,77 @@ impl Inbox {
         turn: &mut Turn<'_>,
         links: &Links,
         peer: &Peer,
-        (seen, body): (&Sighting<'_>, &Message),
+        (seen, body, extras): (&Sighting<'_>, &Message, Extras),
         key: Key,
         allowance: &mut Allowance,
     ) -> Option<Taken> {
-        let packet = seen.packet;
-        let mut taken = None;
-        let state = match self.seen.get(&key) {
-            Some(known) => {
-                turn.base.counters.repeats += 1;
-                known.state
-            }
-            None if packet.options.contains(message::ENCRYPT) => {
-                let text = format!(
-                    "a message of {} ({}) is encrypted and cannot be read; it gets no receipt",
-                    peer.nick, seen.from
-                );
-                turn.notice(NoticeCode::Unreadable, text);
-                self.remember(turn, key, State::Unreadable);
-                State::Unreadable
-            }
-            None => {
-                let new = keep(turn, seen, &key, peer.view(), body);
-                let state = match new {
-                    Taken::Saving(id) => {
-                        self.saving.insert(id, key.clone());
-                        State::Saving(id)
-                    }
-                    Taken::Passing(_) => State::Kept,
-                };
-                taken = Some(new);
-                self.remember(turn, key, state);
-                state
-            }
-        };
-        if state != State::Unreadable {
-            confirm(turn, links, seen, state, allowance);
+        if self.has(&key) {
+            self.repeated(turn, links, seen, &key, allowance);
+            return None;
         }
-        taken
+        let (state, taken) = self.keep(turn, peer, (seen, body, extras), key);
+        confirm(turn, links, seen, state, allowance);
+        Some(taken)
+    }
+
+    /// Takes a message to a group in, which came for the first time. It earns no receipt.
+    pub(crate) fn take_in_group(
+        &mut self,
+        turn: &mut Turn<'_>,
+        peer: &Peer,
+        arrival: (&Sighting<'_>, &Message, Extras),
+        key: Key,
+    ) {
+        self.keep(turn, peer, arrival, key);
+    }
+
+    /// Answers a message that came before, as its first copy was answered.
+    pub(crate) fn repeated(
+        &mut self,
+        turn: &mut Turn<'_>,
+        links: &Links,
+        seen: &Sighting<'_>,
+        key: &Key,
+        allowance: &mut Allowance,
+    ) {
+        turn.base.counters.repeats += 1;
+        if let Some(known) = self.seen.get(key) {
+            confirm(turn, links, seen, known.state, allowance);
+        }
+    }
+
+    /// An encrypted message is being opened.
+    pub(crate) fn note_opening(&mut self, turn: &Turn<'_>, key: Key) {
+        self.remember(turn, key, State::Opening);
+    }
+
+    /// An encrypted message was opened: it may be taken in now.
+    pub(crate) fn forget_opening(&mut self, key: &Key) {
+        self.seen.remove(key);
+    }
+
+    /// An encrypted message cannot be opened: it is never confirmed.
+    pub(crate) fn note_unreadable(&mut self, turn: &Turn<'_>, key: Key) {
+        self.remember(turn, key, State::Unreadable);
+    }
+
+    fn keep(
+        &mut self,
+        turn: &mut Turn<'_>,
+        peer: &Peer,
+        arrival: (&Sighting<'_>, &Message, Extras),
+        key: Key,
+    ) -> (State, Taken) {
+        let taken = keep(turn, arrival, &key, peer.view());
+        let state = match taken {
+            Taken::Saving(id) => {
+                self.saving.insert(id, key.clone());
+                State::Saving(id)
+            }
+            Taken::Passing(_) => State::Kept,
+        };
+        self.remember(turn, key, state);
+        (state, taken)
     }
 
     /// A record came back from the store. Whether it was a message received.
@@ -170,14 +205,18 @@ impl Inbox {
 /// Writes a new message down and tells faces.
 fn keep(
     turn: &mut Turn<'_>,
-    seen: &Sighting<'_>,
+    (seen, body, extras): (&Sighting<'_>, &Message, Extras),
     key: &Key,
     peer: PeerView,
-    body: &Message,
 ) -> Taken {
     let packet = seen.packet;
-    let broadcast = packet.options.contains(message::BROADCAST);
-    let delivery = if broadcast { Delivery::Broadcast } else { Delivery::Direct };
+    let delivery = if extras.chat.is_some() {
+        Delivery::Group
+    } else if packet.options.contains(message::BROADCAST) {
+        Delivery::Broadcast
+    } else {
+        Delivery::Direct
+    };
     if body.files.skipped > 0 {
         let text =
             format!("{} of the files {} offers were left out", body.files.skipped, peer.nick);
@@ -199,6 +238,7 @@ fn keep(
         raw: Arc::from(seen.bytes),
         recipients: body.recipients.clone(),
         open: None,
+        extras: Extras { font: body.font.clone(), ..extras }.boxed(),
     };
     let event = record.event();
     if !turn.base.keeps {
@@ -228,7 +268,8 @@ fn confirm(
     }
     let after = match state {
         State::Saving(id) => Some(id),
-        State::Kept | State::Unreadable => None,
+        State::Kept => None,
+        State::Opening | State::Unreadable => return,
     };
     let number = turn.number();
     let receipt = turn.base.own.receipt(number, seen.packet.number);

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::api::Request;
 use super::effect::MessageRecord;
+use super::jobs::{Done, JobId};
 
 /// A monotonic instant: microseconds since an origin the shell chose. For timers.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -165,6 +166,8 @@ pub enum Input<'a> {
         /// What was found.
         found: Recalled,
     },
+    /// A job with our private keys is done.
+    Crypto(JobId, Done),
     /// A deadline passed.
     Wake,
     /// The program ends: say goodbye.

@@ -388,7 +388,7 @@ fn seal(wishes: &Wishes) -> Options {
 }
 
 /// Whether a message with this text may be sent at all.
-fn may_write(turn: &Turn<'_>, text: &str) -> Result<(), Refusal> {
+pub(crate) fn may_write(turn: &Turn<'_>, text: &str) -> Result<(), Refusal> {
     match turn.base.voice {
         Voice::Speaks => {}
         Voice::Passive => return Err(Refusal::Passive),
@@ -426,5 +426,6 @@ pub(crate) fn sent_record(
         raw,
         recipients: Recipients::default(),
         open: None,
+        extras: None,
     }
 }

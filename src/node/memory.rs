@@ -1,7 +1,7 @@
 //! What the store tells a starting node of the runs before it.
 
-use super::api::{Alias, PeerId, PeerView};
-use super::effect::{BookRecord, Open};
+use super::api::{Alias, GroupView, PeerId, PeerView};
+use super::effect::{BookRecord, CharsetRecord, Open};
 use super::input::UnixMillis;
 use crate::wire::{Options, PacketNo};
 
@@ -22,6 +22,10 @@ pub struct Memory {
     pub sealed: Vec<SealedMemory>,
     /// What is replied while we are away; none: we are here.
     pub away: Option<String>,
+    /// The charsets of peers, as far as they were learnt or fixed by the user.
+    pub charsets: Vec<CharsetRecord>,
+    /// The groups of FeiQ that were heard.
+    pub groups: Vec<GroupView>,
     /// Messages of ours whose end is not known, in the order of writing. What was to be kept goes
     /// on waiting; the others end, because the node that sent them did.
     pub open: Vec<OpenMemory>,

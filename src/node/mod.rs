@@ -18,21 +18,27 @@
 mod absence;
 pub mod api;
 mod book;
+mod charsets;
 pub mod config;
 pub mod effect;
 mod envelopes;
 mod epochs;
+mod groups;
 mod handover;
 mod inbox;
 pub mod input;
+mod jobs;
+mod knock;
 mod letters;
 mod links;
 mod memory;
+mod messages;
 mod numbers;
 mod outbox;
 mod own;
 mod peer;
 mod presence;
+mod private;
 mod reach;
 mod remembered;
 mod reread;
@@ -51,31 +57,36 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 /// Values of the wire that this vocabulary is made of, for those who do not speak to the wire.
+pub use crate::crypto::{Capability, CryptoRngCore, KeySize, PrivateDer};
+pub use crate::wire::dialect::{Font, GROUP_ADDR, GROUP_TTL};
 pub use crate::wire::{
-    Charset, Office, Options, PORT, PacketNo, Recipient, Recipients, Sure, Verdict,
+    Charset, Learned, Office, Options, PORT, PacketNo, Recipient, Recipients, Sure, Verdict,
 };
 pub use api::{
-    Alias, Counters, Delivery, Direction, DownReason, Event, MessageEvent, NoticeCode, PeerId,
-    PeerView, Refusal, Reply, Request, ShellStatus, Status, Target, Told, Waiting, WaitingState,
-    Wishes,
+    Alias, Counters, Delivery, Direction, DownReason, Event, Extras, GroupRef, GroupView,
+    MessageEvent, NoticeCode, PeerId, PeerView, Refusal, Reply, Request, ShellStatus, Status,
+    Target, Told, Waiting, WaitingState, Wishes,
 };
 pub use config::{Config, Identity, Network, NumberStart, Policy};
 pub use effect::{
-    BookRecord, Effect, MessageRecord, Open, OpenedRecord, Outcome, OutcomeRecord, ReadRecord,
-    Record, RosterRecord, SeenPeer, Transmit,
+    BookRecord, CharsetRecord, Effect, KeyRecord, KnockRecord, MessageRecord, Open, OpenedRecord,
+    Outcome, OutcomeRecord, ReadRecord, Record, RosterRecord, SeenPeer, Transmit,
 };
 pub use handover::Handover;
 pub use input::{
     Bounce, Input, Ipv4Net, Link, LinkId, Now, Recalled, RequestId, SaveId, SaveResult, Tick,
     UnixMillis,
 };
+pub use jobs::{Done, Job, JobId, Keyring, Section};
 pub use memory::{EpochMemory, Memory, OpenMemory, SealedMemory};
 pub use reread::reread;
 
 use absence::Absence;
 use book::Book;
 use envelopes::Envelopes;
-use inbox::{Inbox, Taken};
+use groups::{Groups, is_group};
+use inbox::Inbox;
+use knock::Knocks;
 use letters::Letter;
 use links::Links;
 use numbers::Numbers;
@@ -83,6 +94,7 @@ use outbox::{Due, Outbox};
 use own::{Own, canonical};
 use peer::{Sighting, mac_of};
 use presence::Presence;
+use private::Private;
 use remembered::Remembered;
 use rollcall::Cause;
 use roster::Roster;
@@ -91,7 +103,6 @@ use timers::{Timer, Timers};
 use trust::{Admission, Allowance, Trust};
 use turn::{Base, Turn, Voice};
 
-use crate::wire::command::message;
 use crate::wire::{Body, Command, Packet, RawPacket};
 
 /// The engine.
@@ -115,6 +126,9 @@ pub(crate) struct Parts {
     absence: Absence,
     book: Book,
     trust: Trust,
+    knocks: Knocks,
+    groups: Groups,
+    private: Private,
     /// Links were up once, and we announced ourselves there, or another process did for us.
     started: bool,
     /// What was announced before us is not announced again.
@@ -155,6 +169,9 @@ impl Node {
                 absence: Absence::default(),
                 book: Book::default(),
                 trust: Trust::default(),
+                knocks: Knocks::default(),
+                groups: Groups::default(),
+                private: Private::default(),
                 started: false,
                 resumed: false,
             },
@@ -181,8 +198,10 @@ impl Node {
     /// [`Node::resume`] too.
     pub fn remember(&mut self, now: Now, memory: Memory) {
         self.last = now;
-        let Memory { epochs, aliases, blocks, sealed, away, open } = memory;
+        let Memory { epochs, aliases, blocks, sealed, away, charsets, groups, open } = memory;
         self.parts.inbox.epochs.remember(epochs);
+        self.parts.roster.charsets.remember(charsets);
+        self.parts.groups.remember(groups);
         self.parts.book.remember(aliases, blocks);
         for SealedMemory { number, peer } in sealed {
             let sent_to = peer.addrs.clone();
@@ -225,6 +244,7 @@ impl Node {
             Input::Recalled { request, seq, found } => {
                 parts.recalled(&mut turn, request, seq, found);
             }
+            Input::Crypto(id, done) => parts.job_done(&mut turn, id, done),
             Input::Wake => parts.wake(&mut turn),
             Input::Leave => parts.leave(&mut turn),
         }
@@ -258,7 +278,7 @@ impl Parts {
             turn.base.counters.own += 1;
             return;
         }
-        let is_message = raw.command() == Command::SENDMSG;
+        let is_message = raw.command() == Command::SENDMSG || is_group(raw.command());
         if !self.links.is_host(from) || (is_message && !self.admits(turn, from)) {
             turn.base.counters.dropped += 1;
             return;
@@ -296,6 +316,14 @@ impl Parts {
             (Command::GETINFO | Command::GETABSENCEINFO, _) => {
                 self.inform(turn, seen, &mut allowance);
             }
+            (Command::GETPUBKEY, _) => self.key_asked(turn, seen),
+            (Command::FEIQ_GROUP_MESSAGE, _) => self.group_message(turn, seen),
+            (Command::FEIQ_GROUP_PRESENCE, _) => self.group_presence(turn, seen),
+            (Command::FEIQ_KNOCK, _) => self.knocked(turn, seen, &mut allowance),
+            (Command::FEIQ_KNOCK_ANSWER, _) => self.knock_answered(turn, seen),
+            (Command::FEIQ_PROBE, _) => self.probed(turn, seen, &mut allowance),
+            (Command::FEIQ_TYPING, _) => self.typed(turn, seen, true),
+            (Command::FEIQ_TYPING_END, _) => self.typed(turn, seen, false),
             (Command::OKGETLIST, _) => presence.list_offered(turn, seen.from),
             (Command::ANSLIST, Body::Hosts(list)) => {
                 presence.listed(turn, roster, links, seen.from, list);
@@ -332,51 +360,6 @@ impl Parts {
         }
         self.write_to(turn, seen.from);
         self.write_late(turn, met.peer);
-    }
-
-    fn message(
-        &mut self,
-        turn: &mut Turn<'_>,
-        seen: &Sighting<'_>,
-        body: &crate::wire::body::Message,
-        allowance: &mut Allowance,
-    ) {
-        let Self { roster, presence, links, inbox, envelopes, absence, .. } = self;
-        let options = seen.packet.options;
-        if options.contains(message::IPTUX_SHARED) {
-            return;
-        }
-        let met = roster.meet(turn, seen);
-        let Some(key) = roster.get(met.peer).map(|peer| inbox.key(turn, peer, seen)) else {
-            return;
-        };
-        if !inbox.has(&key) {
-            roster.learn_text(met.peer, body.charset);
-        }
-        let Some(peer) = roster.get(met.peer) else { return };
-        // The receipt fits in any case; the automatic reply has all that a datagram may cause.
-        let room = allowance.room();
-        let taken = inbox.take(turn, links, peer, (seen, body), key, allowance);
-        if let Some(taken) = taken {
-            let after = match taken {
-                Taken::Saving(id) => Some(id),
-                Taken::Passing(message) => {
-                    if message.is_envelope() {
-                        envelopes.hold(turn, *message);
-                    }
-                    None
-                }
-            };
-            let link = links.route(seen.link);
-            if let Some(size) = absence.answer(turn, (peer, link), seen, after, room) {
-                allowance.spend(size);
-            }
-        }
-        inbox.epochs.trim(&turn.base.policy, roster);
-        let silent = message::NO_ADD_LIST | message::BROADCAST | message::AUTO_RETURN;
-        if !options.intersects(silent) {
-            presence.greet(turn, roster, links, seen, allowance);
-        }
     }
 
     fn receipt(&mut self, turn: &mut Turn<'_>, seen: &Sighting<'_>, number: PacketNo) {
@@ -418,6 +401,13 @@ impl Parts {
             Request::Send { to, text, check, timeout_ms, wishes } => {
                 let timeout = Duration::from_millis(timeout_ms);
                 return self.send(turn, id, &Letter { to, text, check, timeout, wishes });
+            }
+            Request::Knock { to } => self.knock(turn, &to),
+            Request::Typing { to, typing } => self.type_to(turn, &to, typing),
+            Request::SetCharset { peer, charset } => self.set_charset(turn, &peer, charset),
+            Request::Groups => Reply::Groups { groups: self.groups.views() },
+            Request::SendToGroup { group, text } => {
+                return self.send_to_group(turn, id, &group, &text);
             }
             Request::Cancel { number } => {
                 self.outbox.cancel(turn, &self.roster, number);
@@ -503,8 +493,11 @@ impl Parts {
     fn saved(&mut self, turn: &mut Turn<'_>, id: SaveId, result: &SaveResult) {
         turn.note_store(result);
         let kept = result.is_kept();
-        let Self { inbox, outbox, envelopes, absence, roster, links, .. } = self;
+        let Self { inbox, outbox, envelopes, absence, roster, links, private, knocks, .. } = self;
         absence.reply_to(turn, id, result);
+        if private.saved(id, result) || knocks.saved(turn, id, result) {
+            return;
+        }
         if inbox.saved(turn, id, result)
             || outbox.saved(turn, roster, id, result)
             || outbox.sealed.saved(turn.base.policy.sealed_max, id, result)
@@ -527,7 +520,7 @@ impl Parts {
     }
 
     fn due(&mut self, turn: &mut Turn<'_>, timer: Timer) {
-        let Self { roster, presence, links, outbox, envelopes, .. } = self;
+        let Self { roster, presence, links, outbox, envelopes, knocks, .. } = self;
         match timer {
             Timer::ReadNotice(number) => envelopes.due(turn, (roster, links), number),
             Timer::Answers => presence.answer(turn, roster, links),
@@ -539,6 +532,8 @@ impl Parts {
             Timer::Seeds => presence.seeds_due(turn),
             Timer::Remember => remembered::write_down(turn, roster, false),
             Timer::Probe(addr) => presence.probe_due(turn, roster, links, addr),
+            Timer::Knock(addr) => knocks.knock_due(turn, roster, addr),
+            Timer::Typing(no) => knocks.typing_due(turn, roster, no),
             Timer::FirstTries => outbox.send_next(turn, roster, links),
             Timer::Seek => self.seek(turn),
             Timer::Send(no) => match outbox.due(turn, roster, links, no) {

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use super::config::{Config, Identity};
 use super::peer::Mac;
-use crate::wire::command::entry;
-use crate::wire::dialect::{TextForm, own_version_field};
+use crate::wire::command::{entry, message};
+use crate::wire::dialect::{TextForm, group_version_field, own_version_field};
 use crate::wire::entry::{Announcement, Form};
-use crate::wire::{Charset, Command, Head, Office, Options, PacketNo, body};
+use crate::wire::{Charset, Command, CommandWord, Head, Office, Options, PacketNo, body};
 
 /// Ourselves.
 #[derive(Debug)]
@@ -133,6 +133,24 @@ impl Own {
         form: TextForm,
     ) -> Arc<[u8]> {
         body::emit_text(&self.head(number), command, Options::empty(), text, form).into()
+    }
+
+    /// A packet without a body, with names in this charset.
+    pub(crate) fn signal(&self, number: PacketNo, command: Command, names: Charset) -> Arc<[u8]> {
+        body::emit_ascii(&self.head(number), names, command, Options::empty(), "").into()
+    }
+
+    /// A packet to a group, with this cipher text: one NUL follows it, and the version field bears
+    /// its length (dialect reference of FeiQ, 9).
+    pub(crate) fn group_message(&self, number: PacketNo, cipher: &[u8]) -> Arc<[u8]> {
+        let version = group_version_field(&self.identity.mac, cipher.len());
+        let head = Head { version: &version, ..self.head(number) };
+        let mut out = Vec::with_capacity(cipher.len() + 128);
+        let word = CommandWord::new(Command::FEIQ_GROUP_MESSAGE, message::ENCRYPT);
+        head.emit(word, Charset::GBK, &mut out);
+        out.extend_from_slice(cipher);
+        out.push(0);
+        out.into()
     }
 
     /// A message.

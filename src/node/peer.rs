@@ -66,16 +66,21 @@ impl<'a> Sighting<'a> {
     /// What tells its sender from others: user and host without regard to ASCII case, and the 12
     /// hex digits where there are some. The characters that separate these are escaped.
     pub(crate) fn key(&self) -> String {
-        let mut key = String::with_capacity(self.packet.user.len() + self.packet.host.len() + 16);
-        push_escaped(&mut key, &self.packet.user);
-        key.push('@');
-        push_escaped(&mut key, &self.packet.host);
-        if let Some(mac) = self.mac {
-            key.push('#');
-            mac.push_to(&mut key);
-        }
-        key
+        key_of(&self.packet.user, &self.packet.host, self.mac)
     }
+}
+
+/// [`Sighting::key`] of these names.
+pub(crate) fn key_of(user: &str, host: &str, mac: Option<Mac>) -> String {
+    let mut key = String::with_capacity(user.len() + host.len() + 16);
+    push_escaped(&mut key, user);
+    key.push('@');
+    push_escaped(&mut key, host);
+    if let Some(mac) = mac {
+        key.push('#');
+        mac.push_to(&mut key);
+    }
+    key
 }
 
 /// The identity in a version field, if it has one.
@@ -267,7 +272,13 @@ impl Peer {
         let names = self.charsets.names.verdict().filter(|names| names.sure > Sure::Guessed);
         let known = self.charsets.text.verdict().or(names);
         let charset = known.map_or_else(|| office.own(), |verdict| verdict.charset);
-        self.dialect.habits.text_form(self.options, charset)
+        let form = self.dialect.habits.text_form(self.options, charset);
+        let pinned = known.filter(|verdict| verdict.sure == Sure::Pinned);
+        match (form, pinned) {
+            // What its dialect is known to read in any case stays.
+            (TextForm::Legacy(_), Some(pinned)) => TextForm::Legacy(pinned.charset),
+            _ => form,
+        }
     }
 
     /// Puts a place that was just heard where it belongs. Whether that is first.

@@ -100,6 +100,9 @@ impl Presence {
         if !turn.speaks() {
             return;
         }
+        if command == Command::BR_ENTRY {
+            herald(turn, links, only);
+        }
         let number = turn.number();
         let bytes = turn.base.own.presence(number, command, Sheet::Plain);
         for link in links.iter().filter(|link| only.is_none_or(|only| only.contains(&link.id))) {
@@ -328,6 +331,20 @@ impl Presence {
                 let bytes = turn.base.own.presence(number, Command::BR_ABSENCE, sheet);
                 turn.transmit(link, to, bytes, None);
             }
+        }
+    }
+}
+
+/// A no-operation packet to everybody, just before an entry with the next number: FeiQ does so
+/// at its start (vectors `noop-lbt6`, `entry-lbt6-empty-group`), and who has to look for our address first
+/// loses this one and not the entry.
+fn herald(turn: &mut Turn<'_>, links: &Links, only: Option<&[LinkId]>) {
+    let number = turn.number();
+    let names = turn.base.own.office.own();
+    let bytes = turn.base.own.signal(number, Command::NOOPERATION, names);
+    for link in links.iter().filter(|link| only.is_none_or(|only| only.contains(&link.id))) {
+        for target in targets(link, turn.base.own.port) {
+            turn.transmit(Some(link.id), target, Arc::clone(&bytes), None);
         }
     }
 }

@@ -10,12 +10,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::api::{DownReason, Event, PeerId, PeerView, without_title};
+use super::charsets::CharsetBook;
 use super::config::Policy;
 use super::input::Tick;
 use super::peer::{Charsets, Peer, PeerNo, Place, Sighting, tells_absence};
 use super::turn::Turn;
 use crate::wire::entry::Presence;
-use crate::wire::{Hint, Office, RawPacket, Verdict, command};
+use crate::wire::{Charset, Hint, Office, RawPacket, Verdict, command};
 
 /// Every peer known now.
 #[derive(Debug, Default)]
@@ -27,6 +28,8 @@ pub(crate) struct Roster {
     /// Those we never wrote to, by when they were heard last.
     forgettable: BTreeSet<(Tick, PeerNo)>,
     next: u64,
+    /// What is known of charsets across restarts.
+    pub(crate) charsets: CharsetBook,
 }
 
 /// Whose packet it was.
@@ -89,15 +92,13 @@ impl Roster {
     /// What is known beforehand of a packet from `addr`: nothing, if it is clearly from somebody
     /// else than the peer there.
     pub(crate) fn hint(&self, addr: SocketAddr, raw: &RawPacket<'_>, office: Office) -> Hint {
-        match self.at(addr).and_then(|no| self.get(no)).filter(|peer| peer.may_have_sent(raw)) {
-            Some(peer) => Hint {
-                dialect: Some(peer.dialect),
-                names: peer.charsets.names.verdict(),
-                text: peer.charsets.text.verdict(),
-                office,
-            },
-            None => Hint { office, ..Hint::default() },
-        }
+        let known = self.at(addr).and_then(|no| self.get(no));
+        let (dialect, charsets) = match known.filter(|peer| peer.may_have_sent(raw)) {
+            Some(peer) => (Some(peer.dialect), peer.charsets),
+            None => (None, self.charsets.of_packet(raw)),
+        };
+        let Charsets { names, text } = charsets;
+        Hint { dialect, names: names.verdict(), text: text.verdict(), office }
     }
 
     /// An entry, answer or absence packet: takes in who is where and called how.
@@ -112,6 +113,7 @@ impl Roster {
         let (met, news) = self.locate(turn, seen, Some(nick));
         let Some(peer) = self.peers.get_mut(&met.peer) else { return met };
         let changed = peer.take(seen, presence);
+        self.charsets.note(turn, peer);
         if let Some(place) = peer.place_mut(seen.from) {
             place.entered = true;
         }
@@ -126,6 +128,7 @@ impl Roster {
         let (met, news) = self.locate(turn, seen, None);
         let Some(peer) = self.peers.get_mut(&met.peer) else { return met };
         peer.charsets.names.learn(seen.packet.names);
+        self.charsets.note(turn, peer);
         if !peer.entered {
             peer.options |= seen.packet.options & command::entry::CAP_UTF8;
         }
@@ -144,10 +147,24 @@ impl Roster {
     }
 
     /// The charset of a text of this peer.
-    pub(crate) fn learn_text(&mut self, no: PeerNo, verdict: Verdict) {
+    pub(crate) fn learn_text(&mut self, turn: &mut Turn<'_>, no: PeerNo, verdict: Verdict) {
         if let Some(peer) = self.peers.get_mut(&no) {
             peer.charsets.text.learn(verdict);
+            self.charsets.note(turn, peer);
         }
+    }
+
+    /// The user says what the charset of this peer is, or with none that it is to be learnt.
+    pub(crate) fn pin(&mut self, turn: &mut Turn<'_>, no: PeerNo, charset: Option<Charset>) {
+        let Some(peer) = self.peers.get_mut(&no) else { return };
+        for learned in [&mut peer.charsets.names, &mut peer.charsets.text] {
+            match charset {
+                Some(charset) => learned.pin(charset),
+                None => learned.unpin(),
+            }
+        }
+        self.charsets.note(turn, peer);
+        tell(turn, peer, News::Changed);
     }
 
     /// We write to this peer; it is not forgotten for newcomers any more.
@@ -223,7 +240,7 @@ impl Roster {
         nick: Option<&str>,
     ) -> (Met, News) {
         let now = turn.now.tick;
-        let mut charsets = Charsets::default();
+        let mut charsets = None;
         if let Some(no) = self.at(seen.from) {
             if self.lives_there(no, seen, nick) {
                 self.touch(no, seen, now);
@@ -232,7 +249,7 @@ impl Roster {
                 return (Met { peer: no, moved: false }, news);
             }
             // The names may only be read better now; the charset they showed is still right.
-            charsets = self.get(no).filter(|peer| peer.is(seen)).map_or(charsets, |p| p.charsets);
+            charsets = self.get(no).filter(|peer| peer.is(seen)).map(|peer| peer.charsets);
             let ghost = self.get(no).filter(|peer| peer.is(seen) && peer.places.len() == 1);
             let ghost = ghost.map(|peer| peer.id.clone());
             self.vacate(turn, seen.from, DownReason::Replaced);
@@ -248,7 +265,7 @@ impl Roster {
         self.make_room(turn);
         let (id, key) = self.new_id(&key, seen.from);
         let mut peer = Peer::new(id, key, seen, now);
-        peer.charsets = charsets;
+        peer.charsets = charsets.unwrap_or_else(|| self.charsets.of(&peer.id));
         (Met { peer: self.insert(peer), moved: false }, News::Up)
     }
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use super::input::Tick;
 use super::outbox::SendNo;
+use super::peer::PeerNo;
 use crate::wire::PacketNo;
 
 /// What can be due.
@@ -36,6 +37,10 @@ pub(crate) enum Timer {
     ReadNotice(PacketNo),
     /// Those for whom messages are kept are looked for.
     Seek,
+    /// A knock of ours at this address was not answered.
+    Knock(SocketAddr),
+    /// A peer was said to type, and is silent since.
+    Typing(PeerNo),
 }
 
 /// At most one deadline for each [`Timer`].

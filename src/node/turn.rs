@@ -107,6 +107,11 @@ impl<'a> Turn<'a> {
         self.emit(Event::Notice { code, text }, None);
     }
 
+    /// Leaves any other effect behind.
+    pub(crate) fn push(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
     /// Answers a request.
     pub(crate) fn reply(&mut self, to: RequestId, reply: Reply) {
         self.effects.push(Effect::Reply(to, reply));

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::Committed;
 use crate::node::{
-    Direction, EpochMemory, Event, Memory, MessageRecord, NumberStart, OpenMemory, Outcome,
-    PacketNo, PeerId, PeerView, Recalled, Record, SaveId, SaveResult, SealedMemory, Transmit,
-    UnixMillis,
+    Direction, EpochMemory, Event, Keyring, Memory, MessageRecord, NumberStart, OpenMemory,
+    Outcome, PacketNo, PeerId, PeerView, Recalled, Record, SaveId, SaveResult, SealedMemory,
+    Transmit, UnixMillis,
 };
 use crate::wire::command::message::SECRET;
 
@@ -84,6 +84,18 @@ impl Disk {
             .collect()
     }
 
+    /// The private keys kept.
+    pub(super) fn keyring(&self) -> Keyring {
+        let mut keyring = Keyring::default();
+        for record in &self.records {
+            if let Record::Key(key) = record {
+                // What a keyring made it takes back.
+                let _ = keyring.restore(key.der.as_bytes());
+            }
+        }
+        keyring
+    }
+
     /// Where the numbers of the next run go on.
     pub(super) fn numbers(&self, wall: UnixMillis) -> NumberStart {
         let seconds = u64::try_from(wall.0 / 1_000).unwrap_or(0);
@@ -105,8 +117,17 @@ impl Disk {
         let (sealed, away, open) = (self.sealed(), self.away.clone(), self.open());
         let mut memory = Memory { epochs, sealed, away, open, ..Memory::default() };
         for record in &self.records {
-            if let Record::Book(change) = record {
-                memory.apply(change);
+            match record {
+                Record::Book(change) => memory.apply(change),
+                Record::Charsets(known) => {
+                    memory.charsets.retain(|other| other.peer != known.peer);
+                    memory.charsets.push(known.clone());
+                }
+                Record::Group(group) => {
+                    memory.groups.retain(|other| other.id != group.id);
+                    memory.groups.push(group.clone());
+                }
+                _ => {}
             }
         }
         memory
@@ -198,7 +219,7 @@ impl Disk {
             Record::Away(away) => self.away.clone_from(away),
             _ => {}
         }
-        let is_event = matches!(record, Record::Message(_) | Record::Outcome(_) | Record::Read(_));
+        let is_event = record.is_event();
         self.seq += u64::from(is_event);
         if matches!(record, Record::Message(_)) {
             self.messages.insert(self.seq, self.records.len());

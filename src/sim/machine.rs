@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::disk::Disk;
-use crate::node::{Config, Event, Ipv4Net, Link, LinkId, Node, Reply, RequestId, Tick};
+use crate::node::{Config, Event, Ipv4Net, Keyring, Link, LinkId, Node, Reply, RequestId, Tick};
 
 /// A datagram as a scripted peer gets it.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +47,7 @@ pub(super) enum Program {
 /// A node and what stands around it.
 pub(super) struct Running {
     pub(super) node: Node,
+    pub(super) keyring: Keyring,
     pub(super) config: Config,
     pub(super) disk: Disk,
     /// When it is woken next.
@@ -106,5 +107,10 @@ pub(super) fn broadcast_of(subnet: u8, port: u16) -> SocketAddr {
 }
 
 pub(super) fn is_broadcast(addr: SocketAddr) -> bool {
-    matches!(addr.ip(), IpAddr::V4(ip) if ip.is_broadcast() || ip.octets()[2..] == [255, 255])
+    matches!(addr.ip(), IpAddr::V4(ip) if ip.is_broadcast() || ip.is_multicast() || ip.octets()[2..] == [255, 255])
+}
+
+/// Whether everybody on the sender's subnet hears this: the limited broadcast, and groups.
+pub(super) fn is_for_link(addr: SocketAddr) -> bool {
+    matches!(addr.ip(), IpAddr::V4(ip) if ip.is_broadcast() || ip.is_multicast())
 }

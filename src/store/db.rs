@@ -260,7 +260,11 @@ fn weight(record: &Record) -> usize {
         | Record::Numbers(_)
         | Record::Book(_)
         | Record::Opened(_)
-        | Record::Read(_) => 256,
+        | Record::Read(_)
+        | Record::Knock(_)
+        | Record::Charsets(_)
+        | Record::Group(_) => 256,
+        Record::Key(_) => 1_024,
     }
 }
 
@@ -297,6 +301,7 @@ mod tests {
             raw: text.as_bytes().into(),
             recipients: Recipients::default(),
             open: None,
+            extras: None,
         })
     }
 

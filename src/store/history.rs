@@ -160,7 +160,7 @@ const UNREAD: &str = "(m.id > (SELECT value FROM meta WHERE key = 'shown')
 static ENTRY: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
     format!(
         "SELECT m.id, m.at, m.number, a.view, m.direction, m.delivery, m.addr, m.epoch, m.options,
-             m.text, m.charset, m.sure, m.cut, m.files, m.recipients, {CLOSED} AS closed, {UNREAD} AS unread,
+             m.text, m.charset, m.sure, m.cut, m.files, m.recipients, m.extras, {CLOSED} AS closed, {UNREAD} AS unread,
              o.at AS settled, o.outcome, o.tries, o.rtt_ms, o.hint, o.waited_ms, r.at AS read, r.discarded
          FROM message AS m
          LEFT JOIN appearance AS a ON a.id = m.appearance

@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::{Store, StoreError, outbox, people, rows};
+use super::{Store, StoreError, feiq, outbox, people, rows};
 use crate::node::{EpochMemory, Memory, PacketNo, PeerId};
 
 impl Store {
@@ -16,6 +16,8 @@ impl Store {
                 blocks: people::blocks(db)?,
                 sealed: rows::envelopes::sealed(db)?,
                 away: rows::envelopes::away(db)?,
+                charsets: feiq::charsets(db)?,
+                groups: feiq::groups(db)?,
                 open: outbox::read(db)?,
             })
         };

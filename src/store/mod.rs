@@ -7,8 +7,10 @@
 mod connect;
 pub mod db;
 mod error;
+mod feiq;
 mod files;
 pub mod history;
+mod keys;
 mod memory;
 mod numbers;
 mod outbox;

@@ -13,10 +13,10 @@ use serde::de::DeserializeOwned;
 use super::numbers::Numbers;
 use super::quota::Quota;
 use super::reader::StoredEvent;
-use super::{outbox, people};
+use super::{feiq, keys, outbox, people};
 use crate::node::{
-    Charset, Direction, Event, MessageRecord, Options, Outcome, OutcomeRecord, PacketNo, PeerId,
-    PeerView, ReadRecord, Recipients, Record, SaveResult, UnixMillis, Verdict,
+    Charset, Direction, Event, KnockRecord, MessageRecord, Options, Outcome, OutcomeRecord,
+    PacketNo, PeerId, PeerView, ReadRecord, Recipients, Record, SaveResult, UnixMillis, Verdict,
 };
 
 /// Writes the records of one transaction.
@@ -59,6 +59,23 @@ impl<'c> Rows<'c> {
         match record {
             Record::Message(message) => self.keep_message(message),
             Record::Outcome(outcome) => self.keep_outcome(outcome),
+            Record::Knock(knock) => {
+                let words = (word(knock.direction), knock.outcome.map(word));
+                feiq::keep_knock(self.db, self.peers, self.next_seq, knock, words)?;
+                self.announce(knock.at, "knock")
+            }
+            Record::Charsets(charsets) => {
+                feiq::keep_charsets(self.db, self.peers, charsets)?;
+                Ok(SaveResult::Kept { seq: None })
+            }
+            Record::Group(group) => {
+                feiq::keep_group(self.db, group)?;
+                Ok(SaveResult::Kept { seq: None })
+            }
+            Record::Key(key) => {
+                keys::keep(self.db, key)?;
+                Ok(SaveResult::Kept { seq: None })
+            }
             Record::Numbers(number) => {
                 let numbers = self.numbers.reserve(number.0);
                 write_numbers(self.db, numbers)?;
@@ -207,8 +224,8 @@ impl<'c> Rows<'c> {
 /// A message's row, for [`insert_message`]; a repeat changes nothing.
 pub(super) const INSERT_MESSAGE: &str = "
     INSERT INTO message (id, direction, delivery, at, peer, appearance, addr, epoch,
-        number, options, text, charset, sure, cut, files, recipients)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
+        number, options, text, charset, sure, cut, files, recipients, extras)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
     ON CONFLICT (number, peer, epoch) WHERE direction = 'in' DO NOTHING";
 
 /// The bytes of a message.
@@ -239,6 +256,7 @@ pub(super) fn insert_message(
         message.cut,
         i64::try_from(message.files).unwrap_or(i64::MAX),
         recipients(message)?,
+        message.extras.as_ref().map(to_json).transpose()?,
     ])
 }
 
@@ -305,6 +323,20 @@ impl Peers {
         Ok(())
     }
 
+    /// The row of a peer, made if it is not there.
+    pub(super) fn row(&self, db: &Connection, id: &PeerId) -> rusqlite::Result<i64> {
+        if let Some(known) = self.known.get(id) {
+            return Ok(known.rows.peer);
+        }
+        row_of(
+            db,
+            "SELECT id FROM peer WHERE name = ?1",
+            "INSERT INTO peer (name) VALUES (?1) RETURNING id",
+            (&*id.0,),
+            |row| row.get(0),
+        )
+    }
+
     /// Forgets all: a transaction was rolled back, and rows with it.
     pub(super) fn forget(&mut self) {
         self.known.clear();
@@ -359,17 +391,22 @@ pub(super) fn write_numbers(db: &Connection, numbers: Numbers) -> rusqlite::Resu
 /// Events after ?1, at most ?2, as [`read_event`] reads them. An event whose message was deleted is
 /// left out.
 pub(super) const EVENTS: &str = "
-    SELECT e.seq, e.at, e.kind, a.view, coalesce(m.number, o.number, r.number) AS number,
-        m.direction, m.delivery, m.addr, m.epoch, m.options, m.text, m.charset, m.sure, m.cut,
-        m.files, m.recipients, o.outcome, o.tries, o.rtt_ms, o.hint, o.waited_ms, o.expires,
-        r.discarded, w.at AS opened
+    SELECT e.seq, e.at, e.kind, a.view,
+        coalesce(m.number, o.number, r.number, k.number) AS number,
+        coalesce(m.direction, k.direction) AS direction, m.delivery, m.addr, m.epoch, m.options,
+        m.text, m.charset, m.sure, m.cut, m.files, m.recipients, m.extras,
+        coalesce(o.outcome, k.outcome) AS outcome, o.tries, o.rtt_ms, o.hint, o.waited_ms,
+        o.expires, r.discarded, w.at AS opened
     FROM event AS e
     LEFT JOIN message AS m ON e.kind = 'message' AND m.id = e.seq
     LEFT JOIN outcome AS o ON e.kind = 'outcome' AND o.id = e.seq
     LEFT JOIN reading AS r ON e.kind = 'reading' AND r.id = e.seq
+    LEFT JOIN knock AS k ON e.kind = 'knock' AND k.id = e.seq
     LEFT JOIN opening AS w ON w.message = m.id
-    LEFT JOIN appearance AS a ON a.id = coalesce(m.appearance, o.appearance, r.appearance)
-    WHERE e.seq > ?1 AND (m.id IS NOT NULL OR o.id IS NOT NULL OR r.id IS NOT NULL)
+    LEFT JOIN appearance AS a
+        ON a.id = coalesce(m.appearance, o.appearance, r.appearance, k.appearance)
+    WHERE e.seq > ?1
+        AND (m.id IS NOT NULL OR o.id IS NOT NULL OR r.id IS NOT NULL OR k.id IS NOT NULL)
     ORDER BY e.seq LIMIT ?2";
 
 /// A row of [`EVENTS`].
@@ -387,6 +424,7 @@ pub(super) fn read_event(row: &Row<'_>) -> rusqlite::Result<StoredEvent> {
             let discarded = row.get("discarded")?;
             ReadRecord { at, number, peer, discarded }.event()
         }
+        "knock" => read_knock(row, at, number)?.event(),
         _ => read_outcome(row, at, number)?.event(),
     };
     Ok(StoredEvent { seq: row.get::<_, i64>("seq")?.cast_unsigned(), at, event })
@@ -418,6 +456,25 @@ pub(super) fn read_message(
         raw: [].into(),
         recipients: read_recipients(row)?,
         open: None,
+        extras: row
+            .get_ref("extras")?
+            .as_str_or_null()?
+            .map(|json| serde_json::from_str(json).map_err(|e| unreadable(row, "extras", e)))
+            .transpose()?,
+    })
+}
+
+fn read_knock(row: &Row<'_>, at: UnixMillis, number: PacketNo) -> rusqlite::Result<KnockRecord> {
+    let outcome = match row.get_ref("outcome")? {
+        rusqlite::types::ValueRef::Null => None,
+        _ => Some(read_word(row, "outcome")?),
+    };
+    Ok(KnockRecord {
+        at,
+        number,
+        peer: read_view(row)?.ok_or_else(|| unreadable(row, "view", "a knock without its peer"))?,
+        direction: read_word(row, "direction")?,
+        outcome,
     })
 }
 

@@ -180,6 +180,39 @@ const STEPS: &[&str] = &[
     INSERT INTO meta (key, value)
     VALUES ('indexed', 0), ('shown', (SELECT coalesce(max(id), 0) FROM message));
     ",
+    // Knocks, what only some messages have, charsets of peers, groups of FeiQ, our private keys.
+    "
+    CREATE TABLE knock (
+        id         INTEGER PRIMARY KEY,
+        at         INTEGER NOT NULL,
+        number     INTEGER NOT NULL,
+        appearance INTEGER NOT NULL REFERENCES appearance (id),
+        direction  TEXT NOT NULL,
+        outcome    TEXT
+    ) STRICT;
+
+    -- Group, font, encryption, as JSON; null for nearly all.
+    ALTER TABLE message ADD COLUMN extras TEXT;
+
+    -- What was learnt of a peer's charset, or fixed by the user; as JSON.
+    CREATE TABLE charset (
+        peer  INTEGER PRIMARY KEY REFERENCES peer (id),
+        names TEXT NOT NULL,
+        text  TEXT NOT NULL
+    ) STRICT;
+
+    CREATE TABLE feiq_group (
+        id    TEXT PRIMARY KEY NOT NULL,
+        name  TEXT,
+        heard INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    -- Our private keys, PKCS#8. Leaves the file in no export.
+    CREATE TABLE key (
+        bits INTEGER PRIMARY KEY,
+        der  BLOB NOT NULL
+    ) STRICT;
+    ",
 ];
 
 /// Brings a store to the schema of this program.

@@ -4,10 +4,10 @@ use std::borrow::Cow;
 
 use super::attach::{FileEntry, FileList};
 use super::command::{Command, CommandWord, Options, PacketNo, message};
-use super::dialect::{Dialect, Habits, TextForm};
+use super::dialect::{Dialect, FEIQ, Font, FontBlock, Habits, TextForm};
 use super::entry::{Presence, Renamed};
 use super::hosts::HostList;
-use super::packet::{Head, RawPacket};
+use super::packet::{Head, Hint, RawPacket};
 use super::recipients::Recipients;
 use super::scan;
 use super::text::{self, Charset, Ladder, Verdict};
@@ -54,6 +54,8 @@ pub struct Message {
     pub files: FileList,
     /// Who else got it; empty without `ENCEXTMSGOPT`.
     pub recipients: Recipients,
+    /// The font block that stood behind the text.
+    pub font: Option<Font>,
 }
 
 /// Longest message text kept, in bytes of UTF-8 (threats, caps).
@@ -113,13 +115,54 @@ impl Message {
             Some(parts) => parts,
             None => (raw.main(), &b""[..]),
         };
-        let shown = (dialect.strip_tail)(main);
-        let to = listed(raw).unwrap_or_default();
-        let charset = ladder.judge(&[shown, list, to]);
-        let (text, cut) = capped(shown, charset.charset);
+        Self::of(main, list, listed(raw).unwrap_or_default(), dialect, ladder)
+    }
+
+    /// A message of this text, with its tail, this file list and these recipients.
+    fn of(main: &[u8], list: &[u8], to: &[u8], dialect: &'static Dialect, ladder: &Ladder) -> Self {
+        let (typed, font) = (dialect.split_tail)(main);
+        let charset = ladder.judge(&[typed, list, to]);
+        let (text, cut) = capped(typed, charset.charset);
         let files = FileList::read(list, charset.charset);
         let recipients = Recipients::read(to, charset.charset);
-        Self { text, cut, charset, files, recipients }
+        let font = font.as_ref().map(FontBlock::to_font);
+        Self { text, cut, charset, files, recipients, font }
+    }
+
+    /// A message that came encrypted, now that its text, its file list and its recipients are
+    /// opened. The file list that stands in clear counts where none was inside: so the official
+    /// client writes to readers of old (wire reference, 9.4).
+    pub fn read_opened(
+        raw: &RawPacket<'_>,
+        hint: &Hint,
+        (text, list, to): (&[u8], &[u8], &[u8]),
+    ) -> Self {
+        let dialect = Dialect::recognise(raw, hint.dialect);
+        let ladder = Ladder {
+            declared_utf8: raw.options().contains(message::UTF8),
+            remembered: hint.text.or(hint.names),
+            dialect: dialect.charset,
+            office: hint.office,
+        };
+        let clear = attached(raw).map(|(_, list)| list).unwrap_or_default();
+        Self::of(text, if list.is_empty() { clear } else { list }, to, dialect, &ladder)
+    }
+
+    /// A message to a group: its text with its tail. Always in the charset of its dialect.
+    pub fn read_group(raw: &RawPacket<'_>, hint: &Hint, text: &[u8]) -> Self {
+        let dialect = Dialect::recognise(raw, hint.dialect);
+        let ladder = Ladder {
+            declared_utf8: false,
+            remembered: hint.text.or(hint.names),
+            dialect: dialect.charset.or(FEIQ.charset),
+            office: hint.office,
+        };
+        let (typed, font) = FontBlock::split(text);
+        let charset = ladder.judge(&[typed]);
+        let (text, cut) = capped(typed, charset.charset);
+        let font = font.as_ref().map(FontBlock::to_font);
+        let (files, recipients) = (FileList::default(), Recipients::default());
+        Self { text, cut, charset, files, recipients, font }
     }
 }
 
@@ -233,6 +276,17 @@ fn write_text(
         }
     };
     head.emit(CommandWord::new(command, options | declared), charset, out);
+    write_body(text, form, out);
+}
+
+/// A text alone in this form: the line end is LF, and what the charset lacks is `[U+1F680]`.
+pub fn encode_text(text: &str, form: TextForm) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    write_body(text, form, &mut out);
+    out
+}
+
+fn write_body(text: &str, form: TextForm, out: &mut Vec<u8>) {
     let mut text = Cow::Borrowed(text);
     if text.contains(['\r', '\0']) {
         text = text.replace(['\r', '\0'], "").into();
@@ -240,7 +294,7 @@ fn write_text(
     if let TextForm::Substituted(_, substitute) = form {
         text = substitute(&text).into_owned().into();
     }
-    charset.encode_into_vec(&text, bracketed, out);
+    form.charset().encode_into_vec(&text, bracketed, out);
 }
 
 /// How a character is written to a peer whose charset lacks it: `[U+1F680]`.

@@ -169,6 +169,15 @@ impl Charset {
         text.is_ascii() || self.encode_into(text, &mut Vec::with_capacity(text.len())).is_none()
     }
 
+    /// Whether this charset has this character, and reads the same one from its bytes: the tables
+    /// of GB18030 give U+E78D the bytes of U+FE10.
+    pub(super) fn round_trips(self, character: char) -> bool {
+        let mut utf8 = [0; 4];
+        let text = character.encode_utf8(&mut utf8);
+        let mut bytes = Vec::with_capacity(4);
+        self.encode_into(text, &mut bytes).is_none() && *self.decode(&bytes) == *text
+    }
+
     /// Appends `text` up to the first character this charset lacks; that character and what follows.
     fn encode_into<'t>(self, text: &'t str, out: &mut Vec<u8>) -> Option<(char, &'t str)> {
         if self == Self::UTF_8 || text.is_ascii() {

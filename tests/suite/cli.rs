@@ -70,20 +70,22 @@ fn the_help_of_send_explains_who_is_meant() {
 
     Usage: feige send [OPTIONS] <WHO> <TEXT>...
            feige send [OPTIONS] <WHO>... -- <TEXT>...
+           feige send --feiq-group <ID> <TEXT>...
 
     Arguments:
-      <WHO>...   WHO and TEXT, or every WHO before --
+      [WHO]...   WHO and TEXT, or every WHO before --
       [TEXT]...  The text behind --; - or a pipe reads standard input
 
     Options:
-          --timeout <TIME>  How long to wait for the receipts [default: 30s]
-          --no-receipt      Ask for no receipt, and do not wait
-          --yes             Write to everybody a pattern matches, also where that are several
-          --later           Keep the message for those who are away, and send it when they appear
-          --expire <TIME>   How long a kept message waits for its recipient; 7 days if nothing is said
-          --sealed          Hide the text until the reader opens it, and hear of that
-          --lock            Seal, and have the reader's messenger ask for its password first
-      -h, --help            Print help (see more with '--help')
+          --timeout <TIME>   How long to wait for the receipts [default: 30s]
+          --no-receipt       Ask for no receipt, and do not wait
+          --yes              Write to everybody a pattern matches, also where that are several
+          --feiq-group <ID>  Write to a group of FeiQ instead, by id or name (experimental)
+          --later            Keep the message for those who are away, and send it when they appear
+          --expire <TIME>    How long a kept message waits for its recipient; 7 days if nothing is said
+          --sealed           Hide the text until the reader opens it, and hear of that
+          --lock             Seal, and have the reader's messenger ask for its password first
+      -h, --help             Print help (see more with '--help')
 
     Global options:
           --json            Machine output: one JSON object on each line
@@ -94,8 +96,8 @@ fn the_help_of_send_explains_who_is_meant() {
           --bind <ADDR>     Use only the link that owns this address (repeatable)
           --profile <NAME>  Settings, messages and identity of their own under this name [env:
                             FEIGE_PROFILE]
-          --group <NAME>    Group that others see
           --nick <NAME>     Nickname that others see
+          --group <NAME>    Group that others see
           --user <NAME>     Log-on name that others see
           --host <NAME>     Computer name that others see
           --alone           Never join a running node

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use feige::node::{
-    Alias, Bounce, Charset, Counters, Delivery, Direction, DownReason, Event, Ipv4Net, Link,
-    LinkId, MessageEvent, NoticeCode, Outcome, PacketNo, PeerId, PeerView, Recipient, Refusal,
-    Reply, Request, ShellStatus, Status, Sure, Target, Told, UnixMillis, Waiting, WaitingState,
-    Wishes,
+    Alias, Bounce, Charset, Counters, Delivery, Direction, DownReason, Event, Extras, Font,
+    GroupRef, GroupView, Ipv4Net, Link, LinkId, MessageEvent, NoticeCode, Outcome, PacketNo,
+    PeerId, PeerView, Recipient, Refusal, Reply, Request, ShellStatus, Status, Sure, Target, Told,
+    UnixMillis, Waiting, WaitingState, Wishes,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -71,7 +71,8 @@ impl Page {
     fn describes_inside(&self, object: &Map<String, Value>) {
         for (key, value) in object {
             let name = match key.as_str() {
-                "peers" | "to" | "blocks" | "absent" => "peer",
+                "peers" | "to" | "without" | "blocks" | "absent" => "peer",
+                "groups" => "group",
                 "links" => "link",
                 "v4" => "net",
                 "files" => "file",
@@ -159,6 +160,13 @@ fn every_event_is_described() {
                 expires_at: UnixMillis(0),
             },
             Event::Delivered { number: PacketNo(1), peer: peer(), tries: 1, waited_ms: 90_000 },
+            Event::Knock {
+                number: PacketNo(1),
+                peer: peer(),
+                direction: Direction::Out,
+                outcome: Some(Outcome::Confirmed),
+            },
+            Event::Typing { peer: peer(), typing: true },
             Event::Notice { code: NoticeCode::Links, text: "eth0".into() },
             Event::Lagged { missed: 3 },
         ],
@@ -192,6 +200,11 @@ fn every_request_is_described() {
             },
             Request::Outbox,
             Request::Retry { number: PacketNo(1) },
+            Request::Knock { to: vec![Target::Peer(PeerId(Arc::from("a@b")))] },
+            Request::Typing { to: Target::Peer(PeerId(Arc::from("a@b"))), typing: true },
+            Request::SetCharset { peer: PeerId(Arc::from("a@b")), charset: Some(Charset::GBK) },
+            Request::Groups,
+            Request::SendToGroup { group: "b4cc80e4".into(), text: "x".into() },
             Request::Cancel { number: PacketNo(1) },
             Request::Rename { nick: "a".into(), group: "b".into() },
             Request::Open { seq: 418 },
@@ -210,6 +223,8 @@ fn every_request_is_described() {
 
 #[test]
 fn every_reply_is_described() {
+    let (id, name, heard) = ("b4cc80e4".into(), Some("开发群".into()), UnixMillis(0));
+    let group = GroupView { id, name, heard };
     check(
         "reply",
         &[
@@ -234,6 +249,8 @@ fn every_reply_is_described() {
                     tries: 0,
                 }],
             },
+            Reply::Knocked { number: PacketNo(1), to: vec![peer()], without: vec![peer()] },
+            Reply::Groups { groups: vec![group] },
             Reply::Status(Box::new(status())),
             Reply::Done,
             Reply::Refused(Refusal::EmptyText),
@@ -259,6 +276,7 @@ fn every_refusal_is_described() {
             Refusal::NotBlocked { peer: PeerId(Arc::from("a@b")) },
             Refusal::BookFull,
             Refusal::KeepsNothing,
+            Refusal::BadGroup { group: "x".into() },
             Refusal::Busy,
             Refusal::NoMessage { seq: 418 },
             Refusal::StaysClosed { reason: "the disk is full".into() },
@@ -323,6 +341,7 @@ fn message() -> MessageEvent {
         delivery: Delivery::Direct,
         number: PacketNo(1),
         text: "谢谢".into(),
+        shown: Some("谢谢".into()),
         charset: Charset::GBK,
         charset_sure: Sure::Dialect,
         sealed: false,
@@ -334,6 +353,19 @@ fn message() -> MessageEvent {
         several: true,
         recipients: vec![Recipient { user: "a".into(), host: "b".into() }],
         recipients_cut: false,
+        extras: Extras {
+            chat: Some(GroupRef { id: "b4cc80e4".into(), name: Some("开发群".into()) }),
+            font: Some(Font {
+                face: "微软雅黑".into(),
+                height: -16,
+                weight: 400,
+                italic: false,
+                underline: false,
+                strikeout: false,
+                color: "#004080".into(),
+            }),
+            encryption: Some("RSA-1024, Blowfish-128".into()),
+        },
     }
 }
 

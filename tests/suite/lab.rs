@@ -6,6 +6,7 @@
 //! `sudo -E env PATH="$PATH" cargo test --test suite -- --ignored --test-threads=1 lab::`
 
 mod disk;
+mod feiq;
 mod heard;
 mod iptux;
 mod lan;

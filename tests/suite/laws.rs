@@ -205,7 +205,13 @@ proptest! {
         prop_assert_eq!(once.peers(), twice.peers());
         prop_assert_eq!(once.events(), twice.events());
         let (expected, mut sent) = (once.sent(), twice.sent());
-        let answers = [Command::RECVMSG, Command::SENDINFO, Command::SENDABSENCEINFO];
+        let answers = [
+            Command::RECVMSG,
+            Command::SENDINFO,
+            Command::SENDABSENCEINFO,
+            Command::FEIQ_PROBE_ANSWER,
+            Command::FEIQ_KNOCK_ANSWER,
+        ];
         for command in answers {
             if let Some(count) = sent.get_mut(&(heard[repeated].0, command.0)) {
                 *count -= usize::from(Some(&*count) != expected.get(&(heard[repeated].0, command.0)));

@@ -4,6 +4,7 @@ mod absence;
 mod book;
 mod desk;
 mod envelopes;
+mod feiq;
 mod inbox;
 mod later;
 mod outbox;

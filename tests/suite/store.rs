@@ -79,6 +79,7 @@ fn received(from: &str, number: u64) -> MessageRecord {
         raw: b"1_lbt4_0#128#000000000000#0#0#0:1:lin:DESK-7:288:\xd0\xbb\xd0\xbb"[..].into(),
         recipients: Recipients::default(),
         open: None,
+        extras: None,
     }
 }
 

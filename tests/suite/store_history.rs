@@ -98,6 +98,7 @@ fn received(number: u64, text: &str) -> MessageRecord {
         cut: false,
         files: 0,
         recipients: Recipients::default(),
+        extras: None,
         open: None,
         raw: text.as_bytes().into(),
     }

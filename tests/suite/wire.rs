@@ -570,7 +570,8 @@ proptest! {
         let shown = Charset::GBK.decode_strictly(raw(&bytes).main()).unwrap().into_owned();
         let typed = without_returns(&typed);
         prop_assert_eq!(&shown, &emoticon::substitute(&typed));
-        if Charset::GBK.can_encode(&typed) {
+        let again = Charset::GBK.encode(&typed, |_| String::new());
+        if Charset::GBK.decode(&again) == typed {
             prop_assert_eq!(shown, typed);
         }
     }

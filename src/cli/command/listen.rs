@@ -36,7 +36,7 @@ pub(in crate::cli) struct Args {
     #[arg(long, value_name = "WHO")]
     from: Option<String>,
 
-    /// Only messages and comings of peers in this group
+    /// Only messages and comings of peers in this group, and what is written in a group of FeiQ
     #[arg(long, value_name = "GROUP")]
     group: Option<String>,
 
@@ -271,6 +271,11 @@ impl Listen<'_> {
             | Event::Told { peer, .. } => {
                 self.args.matching.is_none() && self.args.from.is_none() && self.wants_peer(peer)
             }
+            Event::Knock { peer, direction, .. } => {
+                let theirs = *direction == Direction::In || self.args.from.is_none();
+                theirs && self.args.matching.is_none() && self.wants_peer(peer)
+            }
+            Event::Typing { peer, .. } => self.args.matching.is_none() && self.wants_peer(peer),
             Event::Notice { .. } | Event::Lagged { .. } => true,
         }
     }
@@ -288,6 +293,14 @@ impl Listen<'_> {
 
     /// Whether a message is wanted as far as its other side says.
     fn wants_between(&mut self, message: &MessageEvent) -> bool {
+        let group = self.args.group.as_ref();
+        let in_chat = |group: &String| {
+            let chat = message.extras.chat.as_ref();
+            chat.is_some_and(|chat| chat.id == *group || chat.name.as_ref() == Some(group))
+        };
+        if group.is_some_and(in_chat) {
+            return message.peer.as_ref().is_none_or(|peer| self.is_from(peer));
+        }
         match &message.peer {
             Some(peer) => self.wants_peer(peer),
             None => self.args.group.is_none(),
@@ -295,11 +308,16 @@ impl Listen<'_> {
     }
 
     fn wants_peer(&mut self, peer: &PeerView) -> bool {
-        let Args { from, group, .. } = self.args;
+        let Args { group, .. } = self.args;
         if group.as_ref().is_some_and(|group| !pick::is_in_group(group, peer)) {
             return false;
         }
-        let Some(from) = from else { return true };
+        self.is_from(peer)
+    }
+
+    /// Whether this is whom `--from` asks for.
+    fn is_from(&mut self, peer: &PeerView) -> bool {
+        let Some(from) = &self.args.from else { return true };
         let mut known: Vec<_> =
             self.feed.human().peers().filter(|other| other.id != peer.id).cloned().collect();
         known.push(peer.clone());

@@ -13,7 +13,7 @@ use crate::cli::output::{Feed, Human, date_and_time, rfc3339};
 use crate::cli::pick::Book;
 use crate::cli::wish::{Role, Wish};
 use crate::cli::{duration, pick, who};
-use crate::node::{Event, PeerView, SeenPeer, Sure, UnixMillis};
+use crate::node::{Event, PeerView, Reply, Request, SeenPeer, Sure, UnixMillis};
 use crate::term;
 
 /// List who is here
@@ -44,6 +44,10 @@ pub(in crate::cli) struct Args {
     /// Also those who were here, with the time they were heard last, and those who are blocked
     #[arg(long, conflicts_with = "watch")]
     all: bool,
+
+    /// List the groups of FeiQ that were heard instead
+    #[arg(long, conflicts_with_all = ["watch", "group", "all"])]
+    feiq_groups: bool,
 }
 
 /// A line of `--all --json`.
@@ -71,6 +75,9 @@ impl Args {
     }
 
     pub(in crate::cli) async fn run(&self, client: &mut Client) -> Result<Exit, CliError> {
+        if self.feiq_groups {
+            return groups(client).await;
+        }
         let mut feed = client.feed().await?;
         let mut peers = if client.is_owner() || self.wait.is_some() {
             client.roll_call(self.wait).await?
@@ -180,6 +187,37 @@ impl Args {
     }
 }
 
+/// Lists the groups of FeiQ that were heard.
+async fn groups(client: &mut Client) -> Result<Exit, CliError> {
+    let mut feed = Feed::new(client.style())?;
+    let Reply::Groups { groups } = client.request(Request::Groups).await? else {
+        return Err(CliError::new(Exit::Partly, "the node does not name its groups"));
+    };
+    if groups.is_empty() {
+        return Err(CliError::new(Exit::Nobody, "no group of FeiQ was heard"));
+    }
+    if feed.style().json {
+        for group in &groups {
+            feed.json(group).await?;
+        }
+    } else {
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING);
+        table.set_header(["ID", "NAME", "LAST HEARD"]);
+        for group in &groups {
+            let name = group.name.as_deref().unwrap_or("-");
+            table.add_row([term::safe(&group.id), term::safe(name), rfc3339(group.heard).into()]);
+        }
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 2));
+        }
+        let lines: Vec<_> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+        feed.line(lines.join("\n")).await?;
+    }
+    feed.finish().await?;
+    Ok(Exit::Done)
+}
+
 /// Those who are here, then those who were, each once: also where two who share their names bore
 /// their addresses in turn (what stands behind `!` in an identity).
 fn merged(here: Vec<PeerView>, seen: Vec<SeenPeer>, book: &Book) -> Vec<Known> {
@@ -261,7 +299,7 @@ fn row(peer: &PeerView, human: &Human, verbose: bool) -> Vec<String> {
 }
 
 /// The charset of a peer's texts, and how sure that is.
-fn charset(peer: &PeerView) -> String {
+pub(super) fn charset(peer: &PeerView) -> String {
     let sure = match peer.charset_sure {
         None => return "not known yet".to_owned(),
         Some(Sure::Ascii | Sure::Guessed) => "guessed",

@@ -16,14 +16,14 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 
-use anstyle::{Ansi256Color, AnsiColor, Color};
+use anstyle::{Ansi256Color, AnsiColor, Color, RgbColor};
 use chrono::NaiveDate;
 
 use super::{Style, date_and_time, local};
 use crate::cli::pick::Book;
 use crate::node::{
-    Bounce, Delivery, Direction, DownReason, Event, MessageEvent, Outcome, PeerId, PeerView, Told,
-    UnixMillis,
+    Bounce, Delivery, Direction, DownReason, Event, GroupRef, MessageEvent, Outcome, PeerId,
+    PeerView, Told, UnixMillis,
 };
 use crate::term;
 
@@ -190,6 +190,24 @@ impl Human {
                 };
                 (mark, peer, self.name(peer), format!("{number}: {words}"))
             }
+            Event::Knock { peer, direction: Direction::In, .. } => {
+                let line = self.name(peer);
+                let who = (line.as_str(), peer_colour(&peer.id));
+                let line = self.line(at, Mark::System, who, "knocks", columns);
+                // The only control character of ours: whoever sits there is to look up.
+                let bell = if self.style.terminal { "\u{7}" } else { "" };
+                return Rendered::Data(format!("{bell}{line}"));
+            }
+            Event::Knock { peer, outcome, .. } => match outcome {
+                Some(Outcome::Confirmed) => {
+                    (Mark::System, peer, self.name(peer), "felt the knock".to_owned())
+                }
+                _ => (Mark::Trouble, peer, self.name(peer), UNFELT.to_owned()),
+            },
+            Event::Typing { peer, typing: true } if self.style.verbose > 0 => {
+                (Mark::System, peer, self.name(peer), "is typing".to_owned())
+            }
+            Event::Typing { .. } => return Rendered::Nothing,
             Event::Notice { text, .. } => return Rendered::Talk(text.clone()),
             Event::Lagged { missed } => {
                 return Rendered::Talk(format!("too slow: {missed} events were missed"));
@@ -228,13 +246,18 @@ impl Human {
     ) -> String {
         let mark = match (message.direction, message.delivery) {
             (Direction::In, Delivery::Direct) => Mark::In,
-            (Direction::In, Delivery::Broadcast) => Mark::InToAll,
+            (Direction::In, Delivery::Broadcast | Delivery::Group) => Mark::InToAll,
             (Direction::Out, Delivery::Direct) => Mark::Out,
-            (Direction::Out, Delivery::Broadcast) => Mark::OutToAll,
+            (Direction::Out, Delivery::Broadcast | Delivery::Group) => Mark::OutToAll,
         };
         let (label, colour) = match &message.peer {
             Some(peer) => (self.name(peer), Some(peer_colour(&peer.id))),
+            None if message.extras.chat.is_some() => (String::new(), None),
             None => ("everybody".to_owned(), None),
+        };
+        let label = match &message.extras.chat {
+            Some(group) => format!("{} {label}", group_label(group)).trim_end().to_owned(),
+            None => label,
         };
         let label = term::pad(&label, NAME);
         let beside = MARGIN + term::width(&label) + 2;
@@ -244,12 +267,13 @@ impl Human {
         let mut out = self.head(at, mark);
         self.paint(&mut out, &label, colour);
         out.push_str(if below { "\n" } else { "  " });
-        let text = term::safe_lines(&message.text);
+        let text = term::safe_lines(message.shown.as_deref().unwrap_or(&message.text));
+        let written_in = self.colour_of_text(message);
         for (at, line) in broken(&text, indent, columns).into_iter().enumerate() {
             if at > 0 || below {
                 self.continuation(&mut out, Mark::More, indent);
             }
-            out.push_str(line);
+            self.paint(&mut out, line, written_in);
             out.push('\n');
         }
         let mut notes = notes(message);
@@ -259,6 +283,14 @@ impl Human {
             let _ = writeln!(out, "{}", notes.join(", "));
         }
         out
+    }
+
+    /// The colour the writer chose for the text, where more is wanted than the text itself.
+    fn colour_of_text(&self, message: &MessageEvent) -> Option<Color> {
+        let font = message.extras.font.as_ref().filter(|_| self.style.verbose > 0)?;
+        let digits = font.color.strip_prefix('#')?;
+        let [_, red, green, blue] = u32::from_str_radix(digits, 16).ok()?.to_be_bytes();
+        Some(Color::Rgb(RgbColor(red, green, blue)))
     }
 
     /// A line of our own words about a peer; the parts from outside are neutralised already.
@@ -424,6 +456,9 @@ fn change(before: Option<&PeerView>, peer: &PeerView) -> String {
         if (before.addr, before.port) != (peer.addr, peer.port) {
             changes.push(format!("is at {} now", peer.addr));
         }
+        if let Some(charset) = peer.charset.filter(|_| before.charset != peer.charset) {
+            changes.push(format!("writes {charset} now"));
+        }
         if before.absent != peer.absent {
             changes.push(if peer.absent { "is away" } else { "is back" }.to_owned());
         }
@@ -444,6 +479,15 @@ const fn gone(reason: DownReason) -> &'static str {
     }
 }
 
+/// What is said of a knock that nobody answered.
+pub const UNFELT: &str = "did not answer the knock";
+
+/// A group of FeiQ before the name of whoever writes in it.
+pub fn group_label(group: &GroupRef) -> String {
+    let name = group.name.as_deref().unwrap_or(&group.id);
+    format!("[{}]", term::cut(&one_space(&term::safe(name)), NAME_MAX))
+}
+
 fn notes(message: &MessageEvent) -> Vec<String> {
     let mut notes = Vec::new();
     let mut note = |applies: bool, words: &str| {
@@ -457,6 +501,10 @@ fn notes(message: &MessageEvent) -> Vec<String> {
     note(message.automatic, "automatic reply");
     note(message.cut, "the text was longer and is cut here");
     notes.extend(to_several(message));
+    if let Some(methods) = &message.extras.encryption {
+        let methods = term::safe(methods);
+        notes.push(format!("came encrypted ({methods}); who wrote it is not proved"));
+    }
     match message.files {
         0 => {}
         1 => notes.push("offers 1 file".to_owned()),
@@ -592,6 +640,8 @@ mod tests {
             several: false,
             recipients: Vec::new(),
             recipients_cut: false,
+            shown: None,
+            extras: crate::node::Extras::default(),
         }))
     }
 

@@ -15,7 +15,9 @@ use chrono::{DateTime, Local, SecondsFormat};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
-pub use human::{Human, Rendered, failed, milliseconds, peer_colour, queued, waited, why};
+pub use human::{
+    Human, Rendered, UNFELT, failed, group_label, milliseconds, peer_colour, queued, waited, why,
+};
 
 use super::Globals;
 use super::error::{CliError, Exit};

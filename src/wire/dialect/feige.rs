@@ -1,7 +1,7 @@
 //! Ourselves: FeiQ's version field, and a `VS` line that FeiQ never writes (wire reference, end of
 //! section 4).
 
-use super::{Dialect, Habits, IdBase, Reads, feiq, whole};
+use super::{Dialect, Habits, IdBase, Reads, as_typed, feiq, whole};
 use crate::wire::command::entry;
 use crate::wire::entry::VERSION_TYPE;
 use crate::wire::packet::RawPacket;
@@ -11,7 +11,8 @@ use crate::wire::scan;
 pub const FEIGE: Dialect = Dialect {
     name: "feige",
     charset: None,
-    strip_tail: whole,
+    split_tail: whole,
+    show: as_typed,
     habits: Habits {
         text: Reads::Utf8,
         reads_full_entry: true,
@@ -23,6 +24,9 @@ pub const FEIGE: Dialect = Dialect {
         request_nul: true,
         honours_offset: true,
         empty_folders: true,
+        knocks: true,
+        shows_typing: true,
+        probes: true,
     },
     recognises,
     may_hide_as: Some(feiq::FEIQ.name),

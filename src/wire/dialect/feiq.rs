@@ -1,9 +1,12 @@
 //! FeiQ: its version field, its text tail, its charset (`feiq-dialect.md`).
 
+use std::net::Ipv4Addr;
+
 use memchr::memrchr;
+use serde::{Deserialize, Serialize};
 
 use super::{Dialect, Habits, IdBase, Reads, emoticon};
-use crate::wire::packet::RawPacket;
+use crate::wire::packet::{RawPacket, name};
 use crate::wire::scan;
 use crate::wire::text::Charset;
 
@@ -11,7 +14,8 @@ use crate::wire::text::Charset;
 pub const FEIQ: Dialect = Dialect {
     name: "feiq",
     charset: Some(Charset::GBK),
-    strip_tail: |text| FontBlock::split(text).0,
+    split_tail: |text| FontBlock::split(text),
+    show: emoticon::show,
     habits: Habits {
         text: Reads::Only(Charset::GBK, emoticon::substitute),
         reads_full_entry: false,
@@ -23,14 +27,27 @@ pub const FEIQ: Dialect = Dialect {
         request_nul: false,
         honours_offset: true,
         empty_folders: true,
+        knocks: true,
+        shows_typing: true,
+        probes: true,
     },
     recognises: |raw: &RawPacket<'_>| raw.version.starts_with(b"1_lbt"),
     may_hide_as: None,
 };
 
+/// Where groups speak (dialect reference, 9), on the port of everything else.
+pub const GROUP_ADDR: Ipv4Addr = Ipv4Addr::new(226, 81, 9, 8);
+/// Routers that a datagram to [`GROUP_ADDR`] may pass, as in captures.
+pub const GROUP_TTL: u32 = 16;
+
 /// Our version field: FeiQ's grammar with our own stable 12 hex digits (dialect reference, 1).
 pub fn own_version_field(mac: &str) -> String {
-    format!("1_lbt6_0#128#{mac}#0#0#0#4001#9")
+    group_version_field(mac, 0)
+}
+
+/// Our version field in a packet to a group, whose cipher text has this many bytes.
+pub fn group_version_field(mac: &str, cipher_length: usize) -> String {
+    format!("1_lbt6_0#128#{mac}#0#0#{cipher_length}#4001#9")
 }
 
 /// The third field of a FeiQ version, which identifies its contact; not always 12 hex digits.
@@ -96,6 +113,25 @@ impl<'a> FeiqVersion<'a> {
 
 fn small(digits: &[u8]) -> Option<u32> {
     u32::try_from(scan::decimal(digits)?).ok()
+}
+
+/// The font a text was written in, as far as it matters to its reader.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Font {
+    /// Name of the font.
+    pub face: String,
+    /// Negative: height of the characters in pixels; positive: of the line.
+    pub height: i32,
+    /// 400 is regular, 700 bold.
+    pub weight: i32,
+    /// Italic.
+    pub italic: bool,
+    /// Underlined.
+    pub underline: bool,
+    /// Struck out.
+    pub strikeout: bool,
+    /// Colour: `#` and six lower-case hexadecimal digits, red, green, blue.
+    pub color: String,
 }
 
 /// The block FeiQ puts behind a text: the Windows font it was written in, a `LOGFONT` and a colour
@@ -200,6 +236,20 @@ impl<'a> FontBlock<'a> {
             face,
             color,
         })
+    }
+
+    /// It, kept: face and flags as a reader wants them. The face is GBK.
+    pub fn to_font(&self) -> Font {
+        let [red, green, blue] = self.rgb();
+        Font {
+            face: name(self.face, Charset::GBK),
+            height: self.height,
+            weight: self.weight,
+            italic: self.italic != 0,
+            underline: self.underline != 0,
+            strikeout: self.strikeout != 0,
+            color: format!("#{red:02x}{green:02x}{blue:02x}"),
+        }
     }
 
     /// The colour: red, green, blue.

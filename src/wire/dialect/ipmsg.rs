@@ -1,12 +1,13 @@
 //! IPMsg as the reference client speaks it; also every client that shows no dialect of its own.
 
-use super::{Dialect, Habits, IdBase, Reads, whole};
+use super::{Dialect, Habits, IdBase, Reads, as_typed, whole};
 
 /// The official client and its plain relatives.
 pub const IPMSG: Dialect = Dialect {
     name: "ipmsg",
     charset: None,
-    strip_tail: whole,
+    split_tail: whole,
+    show: as_typed,
     habits: Habits {
         text: Reads::WhatItAnnounces,
         reads_full_entry: true,
@@ -18,6 +19,9 @@ pub const IPMSG: Dialect = Dialect {
         request_nul: true,
         honours_offset: false,
         empty_folders: true,
+        knocks: false,
+        shows_typing: false,
+        probes: false,
     },
     recognises: |_| true,
     may_hide_as: None,

@@ -1,6 +1,6 @@
 //! iptux (`iptux-dialect.md`).
 
-use super::{Dialect, Habits, IdBase, Reads, whole};
+use super::{Dialect, Habits, IdBase, Reads, as_typed, whole};
 use crate::wire::packet::RawPacket;
 use crate::wire::text::Charset;
 
@@ -8,7 +8,8 @@ use crate::wire::text::Charset;
 pub const IPTUX: Dialect = Dialect {
     name: "iptux",
     charset: None,
-    strip_tail: whole,
+    split_tail: whole,
+    show: as_typed,
     habits: Habits {
         text: Reads::All(Charset::GB18030),
         reads_full_entry: false,
@@ -20,6 +21,9 @@ pub const IPTUX: Dialect = Dialect {
         request_nul: true,
         honours_offset: false,
         empty_folders: false,
+        knocks: false,
+        shows_typing: false,
+        probes: false,
     },
     recognises: |raw: &RawPacket<'_>| raw.version.starts_with(b"1_iptux"),
     may_hide_as: None,

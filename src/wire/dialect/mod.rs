@@ -18,7 +18,10 @@ mod ipmsg;
 mod iptux;
 
 pub use feige::FEIGE;
-pub use feiq::{FEIQ, FeiqVersion, FontBlock, own_version_field, version_mac};
+pub use feiq::{
+    FEIQ, FeiqVersion, Font, FontBlock, GROUP_ADDR, GROUP_TTL, group_version_field,
+    own_version_field, version_mac,
+};
 pub use ipmsg::IPMSG;
 pub use iptux::IPTUX;
 
@@ -28,8 +31,10 @@ pub struct Dialect {
     pub name: &'static str,
     /// The charset all its clients write, if there is one.
     pub charset: Option<Charset>,
-    /// The part of a message's text that is meant for the reader.
-    pub strip_tail: fn(&[u8]) -> &[u8],
+    /// The part of a message's text that is meant for the reader, and the font block behind it.
+    pub split_tail: SplitTail,
+    /// A text as its clients show it: what stands for emoticons becomes characters.
+    pub show: fn(&str) -> Cow<'_, str>,
     /// What such a client does and expects.
     pub habits: Habits,
     /// Whether this packet is from such a client; the first of [`DIALECTS`] that says yes is it.
@@ -38,6 +43,9 @@ pub struct Dialect {
     /// itself only in entries.
     may_hide_as: Option<&'static str>,
 }
+
+/// Splits a text into what its writer typed and the font block behind it.
+pub type SplitTail = fn(&[u8]) -> (&[u8], Option<FontBlock<'_>>);
 
 /// What clients of a dialect do and expect. Each field names the observation behind it.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +80,14 @@ pub struct Habits {
     /// Accepts an offered folder of size 0. iptux takes that for received already
     /// (`iptux-dialect.md`, trap 5; vector `iptux-core-0.8.3-014` offers the sum of the files).
     pub empty_folders: bool,
+    /// Shakes its window on a knock and answers one (`feiq-dialect.md`, 6; vector `knock`). Others
+    /// ignore the command; they get a short message instead.
+    pub knocks: bool,
+    /// Shows that the other side is typing (`feiq-dialect.md`, 3; vector `typing`).
+    pub shows_typing: bool,
+    /// Asks whether somebody is there when a chat window opens, and waits for the answer
+    /// (`feiq-dialect.md`, 3 and 4.5).
+    pub probes: bool,
 }
 
 /// The base a number is written in.
@@ -199,6 +215,10 @@ impl fmt::Debug for Dialect {
     }
 }
 
-fn whole(text: &[u8]) -> &[u8] {
-    text
+fn whole(text: &[u8]) -> (&[u8], Option<FontBlock<'_>>) {
+    (text, None)
+}
+
+fn as_typed(text: &str) -> Cow<'_, str> {
+    Cow::Borrowed(text)
 }

@@ -54,7 +54,9 @@ impl Ladder {
             };
         }
         if let Some(certain) = self.remembered.filter(|r| r.is_certain() && reads(r.charset)) {
-            return verdict(certain.charset, Sure::Remembered);
+            let by_dialect = self.dialect == Some(certain.charset);
+            let sure = if by_dialect { Sure::Dialect } else { Sure::Remembered };
+            return verdict(certain.charset, sure);
         }
         if let Some(charset) = self.dialect {
             // One bad byte or half a character at the end is normal (vector entry-lbt2). What is no

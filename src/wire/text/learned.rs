@@ -52,6 +52,13 @@ impl Learned {
         self.verdict = Some(Verdict { charset, sure: Sure::Pinned });
     }
 
+    /// Takes the user's word back; what is known is learnt anew.
+    pub fn unpin(&mut self) {
+        if self.verdict.is_some_and(|verdict| verdict.sure == Sure::Pinned) {
+            *self = Self::default();
+        }
+    }
+
     /// What is known; none until a text beyond ASCII came.
     pub fn verdict(&self) -> Option<Verdict> {
         self.verdict

@@ -38,6 +38,7 @@ fn fill(home: &TestHome) {
                 cut: false,
                 files: 0,
                 recipients: Recipients::default(),
+                extras: None,
                 open: None,
                 raw: [].into(),
             };

@@ -6,8 +6,7 @@ use feige::node::{
 use feige::wire::{Body, Charset, Command};
 
 use super::desk::{
-    Desk, Outcome, addr, feiq, link, message, ms, official, plain, presence, read, receipt,
-    with_known,
+    Desk, Outcome, addr, feiq, link, message, ms, official, plain, presence, receipt, with_known,
 };
 
 const ABSENCE: u32 = 0x100;
@@ -230,8 +229,9 @@ fn absence_is_remembered_over_a_restart() {
     let away = Some("until Monday".to_owned());
     desk.node.remember(desk.now, Memory { away: away.clone(), ..Memory::default() });
     let out = desk.input(Input::Links(vec![link(1, [10, 0, 0, 1])]));
-    let Some((_, Effect::Transmit(entry))) = out.effects.first() else { panic!("{out:?}") };
-    let entry = read(&entry.bytes);
+    let mut sent = out.sent().into_iter().map(|(_, _, packet)| packet);
+    let entry = sent.find(|packet| packet.command != Command::NOOPERATION);
+    let entry = entry.expect("an entry follows");
     assert_eq!((entry.command, entry.options.bits() & ABSENCE), (Command::BR_ENTRY, ABSENCE));
     let (Reply::Status(status), _) = desk.ask(Request::Status) else { panic!() };
     assert_eq!((status.away, status.nick.as_str()), (away, "小飞"));

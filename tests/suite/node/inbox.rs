@@ -1,6 +1,7 @@
 //! Messages received: kept, shown once, confirmed as often as they come.
 
-use feige::node::{Delivery, Event, NoticeCode, Record, SaveResult};
+use feige::crypto::OpenError;
+use feige::node::{Delivery, Done, Effect, Event, Input, Job, NoticeCode, Record, SaveResult};
 use feige::wire::{Command, PacketNo, RawPacket};
 
 use super::desk::{Desk, Outcome, addr, feiq, iptux, message, ms, official, plain};
@@ -148,6 +149,10 @@ fn an_encrypted_message_is_told_once_and_gets_no_receipt() {
     let mut desk = with_ann();
     let sealed = plain(0x40_0120, 80, "ann@pc", "41900004:aabb:ccdd");
     let out = desk.hear("10.0.0.2", &sealed);
+    let [(_, Effect::Crypto(id, Job::Open(_)))] = out.effects.as_slice() else { panic!("{out:?}") };
+    let meanwhile = desk.hear("10.0.0.2", &sealed);
+    assert!(meanwhile.effects.is_empty(), "{:?}", meanwhile.effects);
+    let out = desk.input(Input::Crypto(*id, Done::Opened(Err(OpenError))));
     assert_eq!(notices(&out), [NoticeCode::Unreadable]);
     assert!(out.messages().is_empty() && out.transmits().is_empty() && out.saves().is_empty());
     let again = desk.hear("10.0.0.2", &sealed);

@@ -31,10 +31,16 @@ fn the_first_links_are_announced_to_every_target_with_one_packet() {
     let mut six = link(2, [10, 0, 1, 1]);
     six.multicast = true;
     let out = desk.input(Input::Links(vec![link(1, [10, 0, 0, 1]), six]));
-    let targets: Vec<String> =
-        out.transmits().iter().map(|t| format!("{:?} {}", t.link, t.to)).collect();
+    let of_command = |command| {
+        let sent = out.transmits().into_iter().filter(move |t| read(&t.bytes).command == command);
+        sent.collect::<Vec<_>>()
+    };
+    let targets = |sent: &[&feige::node::Transmit]| -> Vec<String> {
+        sent.iter().map(|t| format!("{:?} {}", t.link, t.to)).collect()
+    };
+    let (heralds, entries) = (of_command(Command::NOOPERATION), of_command(Command::BR_ENTRY));
     assert_eq!(
-        targets,
+        targets(&entries),
         [
             "Some(link1) 255.255.255.255:2425",
             "Some(link1) 10.0.0.255:2425",
@@ -45,9 +51,13 @@ fn the_first_links_are_announced_to_every_target_with_one_packet() {
             "None 10.9.255.255:2425",
         ]
     );
-    let first = &out.transmits()[0].bytes;
-    assert!(out.transmits().iter().all(|t| t.bytes == *first), "one number for all");
+    // FeiQ's own start: a no-operation packet, and with the next number the entry.
+    assert_eq!(targets(&heralds)[..], targets(&entries)[..6], "on our links");
+    assert_eq!(out.transmits()[..6], heralds[..]);
+    let (herald, first) = (read(&heralds[0].bytes), &entries[0].bytes);
+    assert!(entries.iter().all(|t| t.bytes == *first), "one number for all");
     let packet = read(first);
+    assert_eq!(herald.number.0 + 1, packet.number.0);
     assert_eq!(packet.command, Command::BR_ENTRY);
     assert_eq!(packet.options.bits(), FILE_ATTACH | CAP_UTF8);
     assert_eq!(packet.dialect, &FEIGE);
@@ -66,7 +76,8 @@ fn our_entry_goes_out_once_more_and_then_the_node_sleeps() {
     let later = desk.pass(ms(4_999));
     assert!(later.transmits().is_empty());
     let again = desk.pass(ms(10_000));
-    assert_eq!(again.commands_to("255.255.255.255"), [Command::BR_ENTRY]);
+    let entry = [Command::NOOPERATION, Command::BR_ENTRY];
+    assert_eq!(again.commands_to("255.255.255.255"), entry);
     assert_eq!(desk.node.next_deadline(), None, "an idle node makes no wake-ups");
 }
 
@@ -281,7 +292,7 @@ fn a_roll_call_finds_the_silent_with_two_entries_each() {
     let began = desk.now.tick;
     let (reply, out) = desk.ask(Request::RollCall);
     assert_eq!(reply, Reply::RollCall { wait_ms: 1_200 });
-    assert_eq!(out.commands_to("255.255.255.255"), [Command::BR_ENTRY]);
+    assert_eq!(out.commands_to("255.255.255.255"), [Command::NOOPERATION, Command::BR_ENTRY]);
     desk.pass(ms(300));
     desk.hear("10.0.0.2", official(3, 2, "ann@pc", "Ann"));
     let out = desk.pass(ms(1_500));
@@ -348,7 +359,7 @@ fn links_that_come_or_change_are_announced_and_lost_ones_keep_their_peers() {
     desk.hear("10.0.0.2", official(3, 1, "ann@pc", "Ann"));
     let out = desk.input(Input::Links(vec![link(1, [10, 0, 0, 1]), link(2, [10, 0, 5, 1])]));
     let targets: Vec<_> = out.transmits().iter().map(|t| (t.link, t.to)).collect();
-    assert_eq!(targets.len(), 2);
+    assert_eq!(targets.len(), 4, "a no-operation packet and an entry to each address");
     assert!(targets.iter().all(|(link, _)| link.is_some_and(|link| link.0 == 2)));
     let notice = |out: &Outcome| {
         out.events().iter().any(|e| matches!(e, Event::Notice { code: NoticeCode::Links, .. }))
@@ -357,7 +368,7 @@ fn links_that_come_or_change_are_announced_and_lost_ones_keep_their_peers() {
     desk.pass(ms(20_000));
     let out = desk.input(Input::Links(vec![link(1, [10, 0, 0, 77]), link(2, [10, 0, 5, 1])]));
     assert!(out.transmits().iter().all(|t| t.link.is_some_and(|link| link.0 == 1)));
-    assert_eq!(out.transmits().len(), 2);
+    assert_eq!(out.transmits().len(), 4);
     desk.pass(ms(20_000));
     let out = desk.input(Input::Links(vec![link(2, [10, 0, 5, 1])]));
     assert!(notice(&out) && downs(&out).is_empty() && out.sent().is_empty());

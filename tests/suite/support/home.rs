@@ -34,6 +34,11 @@ impl Lan {
         Sender::new(Ipv4Addr::new(127, 8, 0, host), to.addr, self.port)
     }
 
+    /// An address that nobody else has.
+    pub(crate) fn addr(&self) -> Ipv4Addr {
+        Ipv4Addr::new(127, 8, 0, self.homes.fetch_add(1, Ordering::Relaxed))
+    }
+
     /// Somebody with a messenger of another kind.
     pub(crate) fn stranger(&self) -> Stranger {
         let host = self.homes.fetch_add(1, Ordering::Relaxed);

@@ -289,7 +289,7 @@ impl Meaning {
                 client_version: presence.version.clone(),
             },
             (Body::Message(message), _) => {
-                let shown = (packet.dialect.strip_tail)(raw.main()).len();
+                let shown = (packet.dialect.split_tail)(raw.main()).0.len();
                 let tail = raw.main().get(shown..).filter(|tail| !tail.is_empty());
                 Self::Message {
                     text: message.text.clone(),

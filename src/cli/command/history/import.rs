@@ -17,7 +17,7 @@ use super::{is_standard, line};
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{Printer, Style, VERSION};
 use crate::node::{
-    Charset, Delivery, Direction, MessageRecord, Options, PORT, PacketNo, PeerId, PeerView,
+    Charset, Delivery, Direction, Extras, MessageRecord, Options, PORT, PacketNo, PeerId, PeerView,
     Recipient, Recipients, Sure, UnixMillis, Verdict,
 };
 use crate::store::Paths;
@@ -243,6 +243,8 @@ struct Own {
     recipients: Vec<Recipient>,
     #[serde(default)]
     recipients_cut: bool,
+    #[serde(flatten)]
+    extras: Extras,
 }
 
 const fn direct() -> Delivery {
@@ -290,6 +292,7 @@ impl Own {
                 cut: self.cut,
                 files: self.files,
                 recipients: Recipients { names: self.recipients, cut: self.recipients_cut },
+                extras: self.extras.boxed(),
                 open: None,
                 raw: raw.unwrap_or_default().into(),
             },
@@ -362,6 +365,7 @@ impl FeiqCli {
                 cut: false,
                 files,
                 recipients: Recipients::default(),
+                extras: None,
                 open: None,
                 raw: [].into(),
             },

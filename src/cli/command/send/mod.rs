@@ -1,6 +1,7 @@
 //! `feige send`: a message to one or several, and whether it arrived.
 
 mod absent;
+mod chat;
 mod manner;
 pub(super) mod report;
 
@@ -27,7 +28,8 @@ use report::Report;
 #[command(
     override_usage = "\
 feige send [OPTIONS] <WHO> <TEXT>...
-       feige send [OPTIONS] <WHO>... -- <TEXT>...",
+       feige send [OPTIONS] <WHO>... -- <TEXT>...
+       feige send --feiq-group <ID> <TEXT>...",
     after_help = "\
 Examples:
   feige send alice 'lunch at noon?'
@@ -38,7 +40,7 @@ Examples:
 )]
 pub(in crate::cli) struct Args {
     /// WHO and TEXT, or every WHO before --
-    #[arg(value_name = "WHO", required = true)]
+    #[arg(value_name = "WHO", required_unless_present = "feiq_group")]
     words: Vec<String>,
 
     /// The text behind --; - or a pipe reads standard input
@@ -57,6 +59,13 @@ pub(in crate::cli) struct Args {
     #[arg(long)]
     yes: bool,
 
+    /// Write to a group of FeiQ instead, by id or name (experimental)
+    ///
+    /// Nobody confirms it, and everybody on the LAN can read it. `feige peers --feiq-groups` lists
+    /// the groups that were heard.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["later", "no_receipt", "yes"])]
+    feiq_group: Option<String>,
+
     #[command(flatten)]
     manner: Manner,
 
@@ -74,6 +83,9 @@ impl Args {
     }
 
     pub(in crate::cli) fn text(&self) -> Result<String, CliError> {
+        if self.feiq_group.is_some() {
+            return text::read(&[self.words.as_slice(), &self.text].concat());
+        }
         match self.words.as_slice() {
             [_, rest @ ..] if self.text.is_empty() => text::read(rest),
             _ => text::read(&self.text),
@@ -89,6 +101,9 @@ impl Args {
         client: &mut Client,
         text: String,
     ) -> Result<Exit, CliError> {
+        if let Some(group) = &self.feiq_group {
+            return chat::send(client, group, text).await;
+        }
         let feed = client.feed().await?;
         let (to, absent) = self.recipients(client).await?;
         let later = self.manner.later();
@@ -124,6 +139,9 @@ impl Args {
         }
     }
 }
+
+/// When a node has written a message down that waits for nobody.
+const CONFIRMS: Duration = Duration::from_secs(10);
 
 /// When even a node that lost track should have said how each message ended: meeting a stranger and
 /// sending to many take their time before the timeout begins.

@@ -1,0 +1,106 @@
+//! The charsets of peers across our own restarts: what was learnt and what the user fixed, known
+//! from the first packet on.
+
+use std::collections::BTreeMap;
+
+use super::api::{PeerId, Refusal, Reply};
+use super::effect::{CharsetRecord, Record};
+use super::peer::{Charsets, Peer, key_of, mac_of};
+use super::turn::Turn;
+use crate::node::Parts;
+use crate::wire::{Charset, Learned, RawPacket, Sure, Verdict};
+
+/// What the store knows of peers' charsets.
+#[derive(Debug, Default)]
+pub(crate) struct CharsetBook {
+    known: BTreeMap<PeerId, Charsets>,
+}
+
+impl CharsetBook {
+    /// What earlier runs learnt.
+    pub(crate) fn remember(&mut self, records: Vec<CharsetRecord>) {
+        for CharsetRecord { peer, names, text } in records {
+            self.known.entry(peer).or_insert(Charsets { names, text });
+        }
+    }
+
+    /// What is known of this peer.
+    pub(crate) fn of(&self, id: &PeerId) -> Charsets {
+        self.known.get(id).copied().unwrap_or_default()
+    }
+
+    /// What is known of the sender of a packet whose names are not decoded yet: those it is
+    /// remembered by must come out when they are read in the charset that is remembered.
+    pub(crate) fn of_packet(&self, raw: &RawPacket<'_>) -> Charsets {
+        if self.known.is_empty() {
+            return Charsets::default();
+        }
+        let mac = mac_of(raw.version);
+        let found = |charset: Charset| {
+            let key = key_of(&charset.decode(raw.user), &charset.decode(raw.host), mac);
+            self.known.get(&PeerId(key.into())).copied()
+        };
+        if raw.user.is_ascii() && raw.host.is_ascii() {
+            return found(Charset::UTF_8).unwrap_or_default();
+        }
+        let read_as = |known: &Charsets| {
+            known.names.verdict().or(known.text.verdict()).map(|verdict| verdict.charset)
+        };
+        let mut tried: Vec<Charset> = Vec::new();
+        for charset in self.known.values().filter_map(read_as) {
+            if tried.contains(&charset) {
+                continue;
+            }
+            tried.push(charset);
+            if let Some(known) = found(charset).filter(|known| read_as(known) == Some(charset)) {
+                return known;
+            }
+        }
+        Charsets::default()
+    }
+
+    /// Keeps what is worth it of what a peer taught, if it differs from what is kept.
+    pub(crate) fn note(&mut self, turn: &mut Turn<'_>, peer: &Peer) {
+        let before = self.of(&peer.id);
+        let changed = |old: &Learned, new: &Learned| {
+            worth(new) != worth(old) && (worth(new).is_some() || worth(old).is_some())
+        };
+        let Charsets { names, text } = peer.charsets;
+        if !changed(&before.names, &names) && !changed(&before.text, &text) {
+            return;
+        }
+        if self.known.len() >= turn.base.policy.peers_max && !self.known.contains_key(&peer.id) {
+            return;
+        }
+        self.known.insert(peer.id.clone(), peer.charsets);
+        if turn.base.keeps {
+            turn.save(Record::Charsets(CharsetRecord { peer: peer.id.clone(), names, text }));
+        }
+    }
+}
+
+/// The verdict that the next run could not come to by itself from the first packet on: not that of
+/// a dialect, nor one that each packet declares anew.
+fn worth(learned: &Learned) -> Option<Verdict> {
+    learned.verdict().filter(|verdict| match verdict.sure {
+        Sure::Dialect | Sure::Ascii | Sure::Guessed => false,
+        Sure::Declared => verdict.charset != Charset::UTF_8,
+        _ => true,
+    })
+}
+
+impl Parts {
+    /// The user fixes the charset of a peer, or takes that back.
+    pub(super) fn set_charset(
+        &mut self,
+        turn: &mut Turn<'_>,
+        id: &PeerId,
+        charset: Option<Charset>,
+    ) -> Reply {
+        let Some(no) = self.roster.find(id) else {
+            return Reply::Refused(Refusal::UnknownPeer { peer: id.clone() });
+        };
+        self.roster.pin(turn, no, charset);
+        Reply::Done
+    }
+}

@@ -1,0 +1,75 @@
+//! A message comes: whose it is, and everything that follows from it.
+
+use super::Parts;
+use super::api::Extras;
+use super::inbox::{Key, Taken};
+use super::peer::{PeerNo, Sighting};
+use super::trust::Allowance;
+use super::turn::Turn;
+use crate::wire::body::Message;
+use crate::wire::command::message;
+
+impl Parts {
+    pub(super) fn message(
+        &mut self,
+        turn: &mut Turn<'_>,
+        seen: &Sighting<'_>,
+        body: &Message,
+        allowance: &mut Allowance,
+    ) {
+        let options = seen.packet.options;
+        if options.contains(message::IPTUX_SHARED) {
+            return;
+        }
+        if options.contains(message::ENCRYPT) {
+            return self.private_message(turn, seen, allowance);
+        }
+        let Self { roster, inbox, knocks, .. } = self;
+        let met = roster.meet(turn, seen);
+        let Some(key) = roster.get(met.peer).map(|peer| inbox.key(turn, peer, seen)) else {
+            return;
+        };
+        if !inbox.has(&key) {
+            roster.learn_text(turn, met.peer, body.charset);
+            knocks.wrote(turn, roster, met.peer);
+        }
+        let arrival = (seen, body, Extras::default());
+        self.take_message(turn, met.peer, arrival, key, allowance);
+        let Self { roster, presence, links, inbox, .. } = self;
+        inbox.epochs.trim(&turn.base.policy, roster);
+        let silent = message::NO_ADD_LIST | message::BROADCAST | message::AUTO_RETURN;
+        if !options.intersects(silent) {
+            presence.greet(turn, roster, links, seen, allowance);
+        }
+    }
+
+    /// Takes a message in, in clear or opened, and replies by itself where its reader is away.
+    pub(super) fn take_message(
+        &mut self,
+        turn: &mut Turn<'_>,
+        no: PeerNo,
+        arrival: (&Sighting<'_>, &Message, Extras),
+        key: Key,
+        allowance: &mut Allowance,
+    ) {
+        let Self { roster, links, inbox, envelopes, absence, .. } = self;
+        let Some(peer) = roster.get(no) else { return };
+        let seen = arrival.0;
+        // The receipt fits in any case; the automatic reply has all that a datagram may cause.
+        let room = allowance.room();
+        let Some(taken) = inbox.take(turn, links, peer, arrival, key, allowance) else { return };
+        let after = match taken {
+            Taken::Saving(id) => Some(id),
+            Taken::Passing(message) => {
+                if message.is_envelope() {
+                    envelopes.hold(turn, *message);
+                }
+                None
+            }
+        };
+        let link = links.route(seen.link);
+        if let Some(size) = absence.answer(turn, (peer, link), seen, after, room) {
+            allowance.spend(size);
+        }
+    }
+}
