@@ -53,10 +53,21 @@ pub enum Record {
     Message(MessageRecord),
     /// What became of a sent message with one recipient.
     Outcome(OutcomeRecord),
+    /// An event that is kept as it is told: an offer, or the end of a transfer.
+    Told(ToldRecord),
     /// Packet numbers up to and including this one may be used; the next start begins above it.
     /// Asked for before the first of them is used. A number below the one before means that the
     /// numbers wrapped and start low again.
     Numbers(PacketNo),
+}
+
+/// An event that is kept as it is told.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ToldRecord {
+    /// When it happened.
+    pub at: UnixMillis,
+    /// What happened; listeners hear the same, now and when it is read back from the store.
+    pub event: Box<Event>,
 }
 
 /// A message as it is kept.

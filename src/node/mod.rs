@@ -42,12 +42,16 @@ use rand::rngs::StdRng;
 
 /// Values of the wire that this vocabulary is made of, for those who do not speak to the wire.
 pub use crate::wire::{Charset, Office, Options, PORT, PacketNo, Sure, Verdict};
+pub use api::files::{
+    FilesOf, Get, ItemKind, ItemState, ItemView, NoOffer, OfferId, OfferView, Pick, Progress, Side,
+    TransferOutcome, TransferProblem, Transferred,
+};
 pub use api::{
     Counters, Delivery, Direction, DownReason, Event, MessageEvent, NoticeCode, PeerId, PeerView,
     Refusal, Reply, Request, ShellStatus, Status, Target,
 };
 pub use config::{Config, Identity, Network, NumberStart, Policy};
-pub use effect::{Effect, MessageRecord, Outcome, OutcomeRecord, Record, Transmit};
+pub use effect::{Effect, MessageRecord, Outcome, OutcomeRecord, Record, ToldRecord, Transmit};
 pub use handover::Handover;
 pub use input::{
     Bounce, Input, Ipv4Net, Link, LinkId, Now, RequestId, SaveId, SaveResult, Tick, UnixMillis,
@@ -138,6 +142,7 @@ impl Node {
                 numbers,
                 counters: Counters::default(),
                 next_save: 0,
+                last_offer: OfferId(0),
                 store_fails: false,
             },
             last: Now::default(),
@@ -389,6 +394,11 @@ impl Parts {
                 }
                 Reply::Done
             }
+            Request::Offers => Reply::Offers { offers: Vec::new() },
+            Request::Get(_) | Request::Refuse { .. } | Request::Withdraw { .. } => {
+                Reply::Refused(Refusal::NoOffer)
+            }
+            Request::FilesOf(_) => Reply::Refused(Refusal::Nobody),
             Request::Status => Reply::Status(Box::new(self.status(turn, since))),
             Request::Stop => Reply::Done,
         };

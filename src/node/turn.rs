@@ -8,6 +8,7 @@ use std::time::Duration;
 use rand::Rng;
 use rand::rngs::StdRng;
 
+use super::api::files::OfferId;
 use super::api::{Counters, Event, NoticeCode, Reply};
 use super::config::Policy;
 use super::effect::{Effect, Record, Transmit};
@@ -30,6 +31,9 @@ pub(crate) struct Base {
     pub(crate) counters: Counters,
     /// The id of the next record.
     pub(crate) next_save: u64,
+    /// The highest number of an offer, to us or by us; the parts that keep offers raise it when
+    /// they are told of those of earlier runs.
+    pub(crate) last_offer: OfferId,
     /// The store refused a record, and has taken none since.
     pub(crate) store_fails: bool,
 }
@@ -120,6 +124,13 @@ impl<'a> Turn<'a> {
             }
             _ => {}
         }
+    }
+
+    /// The short number of a new offer.
+    pub(crate) fn offer_id(&mut self) -> OfferId {
+        let OfferId(last) = &mut self.base.last_offer;
+        *last = last.wrapping_add(1).max(1);
+        self.base.last_offer
     }
 
     /// A number for a packet that is no message.

@@ -231,6 +231,7 @@ fn weight(record: &Record) -> usize {
     match record {
         Record::Message(message) => 256 + message.raw.len() + message.text.len(),
         Record::Outcome(_) | Record::Numbers(_) => 256,
+        Record::Told(_) => 1_024,
     }
 }
 

@@ -15,7 +15,7 @@ use chrono::{DateTime, Local, SecondsFormat};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
-pub use human::{Human, Rendered, failed, milliseconds, peer_colour};
+pub use human::{Human, Rendered, failed, files, milliseconds, peer_colour};
 
 use super::Globals;
 use super::error::{CliError, Exit};
