@@ -6,6 +6,7 @@
 
 mod connect;
 pub mod db;
+pub mod download;
 mod error;
 mod files;
 mod numbers;
