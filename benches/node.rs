@@ -6,7 +6,7 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use feige::node::{
     Config, Effect, Identity, Input, Ipv4Net, Link, LinkId, Node, Now, NumberStart, PORT, PacketNo,
-    Record, Reply, Request, RequestId, SaveResult, Target, Tick, UnixMillis,
+    Record, Reply, Request, RequestId, SaveResult, Target, Tick, UnixMillis, Wishes,
 };
 
 fn main() {
@@ -156,7 +156,13 @@ fn keep(node: &mut Node, effects: &[Effect]) {
 
 fn send(node: &mut Node, n: u64) -> PacketNo {
     let to = vec![Target::Peer(feige::node::PeerId("user0@host0".into()))];
-    let request = Request::Send { to, text: "你好".into(), check: true, timeout_ms: 30_000 };
+    let request = Request::Send {
+        to,
+        text: "你好".into(),
+        check: true,
+        timeout_ms: 30_000,
+        wishes: Wishes::default(),
+    };
     let effects = node.handle(NOW, Input::Request(RequestId(n), request));
     keep(node, &effects);
     let number = effects.iter().find_map(|effect| match effect {

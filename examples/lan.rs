@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use feige::node::{Direction, Event, PeerView, Reply, Request, Target};
+use feige::node::{Direction, Event, PeerView, Reply, Request, Target, Wishes};
 use feige::sim::{Heard, HostId, Lan, Weather};
 use feige::wire::{Command, RawPacket};
 
@@ -25,7 +25,13 @@ fn main() {
     let everybody: Vec<Target> =
         lan.peers(second).into_iter().map(|peer| Target::Peer(peer.id)).collect();
     let text = "Lunch at noon?".to_owned();
-    let request = Request::Send { to: everybody, text, check: true, timeout_ms: 20_000 };
+    let request = Request::Send {
+        to: everybody,
+        text,
+        check: true,
+        timeout_ms: 20_000,
+        wishes: Wishes::default(),
+    };
     if let Reply::Refused(refusal) = lan.ask(second, request) {
         println!("refused: {refusal}");
     }

@@ -36,7 +36,7 @@ use machine::{Host, Port, Program, Running, broadcast_of, is_broadcast};
 use crate::node::{
     Bounce, Config, Effect, Event, Identity, Input, Link, LinkId, Node, Now, PORT, PeerId,
     PeerView, Policy, Reply, Request, RequestId, SaveId, SaveResult, Target, Tick, Transmit,
-    UnixMillis,
+    UnixMillis, Wishes,
 };
 
 /// A LAN in memory.
@@ -210,7 +210,8 @@ impl Lan {
         };
         let to = to.iter().map(target).collect();
         let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-        self.ask(at, Request::Send { to, text: text.to_owned(), check: true, timeout_ms })
+        let (text, wishes) = (text.to_owned(), Wishes::default());
+        self.ask(at, Request::Send { to, text, check: true, timeout_ms, wishes })
     }
 
     /// Whom a node knows.
@@ -491,7 +492,7 @@ impl Lan {
 
     fn start(&mut self, at: HostId, config: Config, disk: Disk) {
         let mut node = Node::new(config.clone(), self.seed());
-        node.know_epochs(disk.epochs());
+        node.remember(self.time(), disk.memory());
         let running =
             Running { node, config, disk, wake: None, replies: BTreeMap::new(), next_request: 0 };
         if let Some(host) = self.hosts.get_mut(at.0) {

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::gate::Gate;
 use super::handle::{BACKLOG_EVENTS, Stamped};
 use super::{Start, StartError};
-use crate::node::{Event, Node, PacketNo, PeerId, Record, SaveId, SaveResult, UnixMillis};
+use crate::node::{Event, Memory, Node, Now, PacketNo, Record, SaveId, SaveResult, UnixMillis};
 use crate::store::{Paths, Reader, Store, StoreError, Writer};
 
 /// What came of a batch.
@@ -42,8 +42,8 @@ pub(crate) struct Disk {
     writer: Option<Writer>,
     results: mpsc::UnboundedReceiver<Results>,
     told: Told,
-    /// What the store knows of peers that number from 1, until the node knows it too.
-    epochs: Vec<(PeerId, u32, PacketNo)>,
+    /// What the store knows of earlier runs, until the node knows it too.
+    memory: Memory,
     paths: Paths,
 }
 
@@ -52,7 +52,7 @@ impl Disk {
     pub(crate) fn open(start: &mut Start, now: UnixMillis) -> Result<Self, StartError> {
         start.config.keeps = start.store;
         let (done, results) = mpsc::unbounded_channel();
-        let (mut writer, mut told, mut epochs) = (None, Told::default(), Vec::new());
+        let (mut writer, mut told, mut memory) = (None, Told::default(), Memory::default());
         if start.store {
             let opened = Store::open(&start.paths, now)?;
             for note in opened.store.notes() {
@@ -61,19 +61,19 @@ impl Disk {
             start.config.identity.mac = opened.mac;
             start.config.numbers = opened.numbers;
             told = Told(Some(Arc::new(AtomicU64::new(opened.last_seq))));
-            epochs = opened.store.epochs()?;
+            memory = opened.store.memory()?;
             // The receiver is gone only when the node is, and then nobody needs the results.
             writer = Some(Writer::spawn(opened.store, move |batch| drop(done.send(batch)))?);
         } else if start.config.identity.mac.is_empty() {
             start.config.identity.mac = passing_mac()?;
         }
         let (gate, batch, paths) = (Gate::default(), Vec::new(), start.paths.clone());
-        Ok(Self { gate, batch, writer, results, told, epochs, paths })
+        Ok(Self { gate, batch, writer, results, told, memory, paths })
     }
 
-    /// Tells a new node what it must know to recognise repeats across its own restart.
-    pub(crate) fn instruct(&mut self, mut node: Node) -> Node {
-        node.know_epochs(std::mem::take(&mut self.epochs));
+    /// Tells a new node what the store knows of the runs before it.
+    pub(crate) fn instruct(&mut self, mut node: Node, now: Now) -> Node {
+        node.remember(now, std::mem::take(&mut self.memory));
         node
     }
 

@@ -255,10 +255,12 @@ impl Owner {
         let mut seed = [0; 32];
         OsRng.try_fill_bytes(&mut seed).map_err(StartError::Random)?;
         let config = start.config.clone();
+        let now = clock.now();
         let node = match from {
-            None => disk.instruct(Node::new(config, seed)),
-            Some(from) => Node::resume(config, seed, from, clock.now()),
+            None => Node::new(config, seed),
+            Some(from) => Node::resume(config, seed, from, now),
         };
+        let node = disk.instruct(node, now);
         Ok(Task::spawn(self, node, clock, disk, &start))
     }
 }

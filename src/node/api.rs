@@ -4,6 +4,7 @@
 //! describes every field. Adding a field is allowed, changing or removing one is not.
 
 pub mod files;
+mod wishes;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use self::files::{FilesOf, Get, OfferId, OfferView, Pick, Progress, Transferred}
 use super::effect::Outcome;
 use super::input::{Bounce, Link, UnixMillis};
 use crate::wire::{Charset, PacketNo, Sure};
+pub use wishes::Wishes;
 
 /// A peer's identity, above its addresses: `user@host`, with `#` and the 12 hex digits of its
 /// version field where it has one, and with `!` and its address where two people share all that.
@@ -81,6 +83,9 @@ pub enum Request {
         check: bool,
         /// How long to wait for receipts.
         timeout_ms: u64,
+        /// What else is wished.
+        #[serde(default)]
+        wishes: Wishes,
     },
     /// Stop waiting for the receipts of this message. Answered by [`Reply::Done`].
     Cancel {

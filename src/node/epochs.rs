@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::api::PeerId;
 use super::config::Policy;
 use super::input::{Now, Tick};
+use super::memory::EpochMemory;
 use super::peer::{Peer, Sighting};
 use super::roster::Roster;
 use crate::wire::{Command, PacketNo};
@@ -30,7 +31,15 @@ pub(crate) struct Epoch {
 }
 
 impl Epochs {
-    /// What is known of an epoch from before: from the store, or from the process before this one.
+    /// What the store knows from before. It counts as heard long ago.
+    pub(crate) fn remember(&mut self, epochs: Vec<EpochMemory>) {
+        for EpochMemory { peer, epoch: run, highest } in epochs {
+            let known = Epoch { run, highest, heard: Tick::default(), entry: None };
+            self.peers.entry(peer).or_insert(known);
+        }
+    }
+
+    /// What the process before this one knew of an epoch.
     pub(crate) fn restore(&mut self, id: PeerId, run: u32, highest: PacketNo, now: Tick) {
         self.peers.insert(id, Epoch { run, highest, heard: now, entry: None });
     }

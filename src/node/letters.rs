@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Parts;
-use super::api::{PeerView, Refusal, Reply, Target};
+use super::api::{PeerView, Refusal, Reply, Target, Wishes};
 use super::effect::Record;
 use super::input::RequestId;
 use super::links::targets;
@@ -29,6 +29,8 @@ pub(crate) struct Letter {
     pub(crate) text: String,
     pub(crate) check: bool,
     pub(crate) timeout: Duration,
+    #[allow(dead_code, reason = "each wish comes with its owner")]
+    pub(crate) wishes: Wishes,
 }
 
 /// One recipient, found.

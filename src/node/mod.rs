@@ -21,6 +21,7 @@ mod inbox;
 pub mod input;
 mod letters;
 mod links;
+mod memory;
 mod numbers;
 mod outbox;
 mod own;
@@ -48,7 +49,7 @@ pub use api::files::{
 };
 pub use api::{
     Counters, Delivery, Direction, DownReason, Event, MessageEvent, NoticeCode, PeerId, PeerView,
-    Refusal, Reply, Request, ShellStatus, Status, Target,
+    Refusal, Reply, Request, ShellStatus, Status, Target, Wishes,
 };
 pub use config::{Config, Identity, Network, NumberStart, Policy};
 pub use effect::{Effect, MessageRecord, Outcome, OutcomeRecord, Record, ToldRecord, Transmit};
@@ -56,6 +57,7 @@ pub use handover::Handover;
 pub use input::{
     Bounce, Input, Ipv4Net, Link, LinkId, Now, RequestId, SaveId, SaveResult, Tick, UnixMillis,
 };
+pub use memory::{EpochMemory, Memory};
 
 use inbox::Inbox;
 use letters::Letter;
@@ -150,13 +152,12 @@ impl Node {
         }
     }
 
-    /// What the store knows of peers that number their packets from 1: for each, the highest
-    /// epoch of its stored messages and the highest number in it. With this a message that is
-    /// repeated across our own restart is known; without it such a peer begins a new epoch then.
-    pub fn know_epochs(&mut self, epochs: impl IntoIterator<Item = (PeerId, u32, PacketNo)>) {
-        for (peer, epoch, highest) in epochs {
-            self.parts.inbox.epochs.restore(peer, epoch, highest, Tick::default());
-        }
+    /// Takes in what the store knows of earlier runs. Before the first input; after
+    /// [`Node::resume`] too.
+    pub fn remember(&mut self, now: Now, memory: Memory) {
+        self.last = now;
+        let Memory { epochs } = memory;
+        self.parts.inbox.epochs.remember(epochs);
     }
 
     /// What the next owner of the port needs.
@@ -377,9 +378,9 @@ impl Parts {
                 Reply::RollCall { wait_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX) }
             }
             Request::Broadcast { text } => return self.broadcast(turn, id, &text),
-            Request::Send { to, text, check, timeout_ms } => {
+            Request::Send { to, text, check, timeout_ms, wishes } => {
                 let timeout = Duration::from_millis(timeout_ms);
-                return self.send(turn, id, &Letter { to, text, check, timeout });
+                return self.send(turn, id, &Letter { to, text, check, timeout, wishes });
             }
             Request::Cancel { number } => {
                 self.outbox.cancel(turn, &self.roster, number);

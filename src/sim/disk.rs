@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::Committed;
 use crate::node::{
-    Direction, Event, MessageRecord, NumberStart, PacketNo, PeerId, Record, SaveId, SaveResult,
-    Transmit, UnixMillis,
+    Direction, EpochMemory, Event, Memory, MessageRecord, NumberStart, PacketNo, PeerId, Record,
+    SaveId, SaveResult, Transmit, UnixMillis,
 };
 
 /// What survives a restart of a simulated node.
@@ -52,14 +52,18 @@ impl Disk {
         NumberStart { last: PacketNo(last), reserved: PacketNo(last + 131_072) }
     }
 
-    /// The highest epoch of each peer that numbers from 1, and the highest number in it.
-    pub(super) fn epochs(&self) -> Vec<(PeerId, u32, PacketNo)> {
+    /// What a node is told at its start.
+    pub(super) fn memory(&self) -> Memory {
         let mut highest: BTreeMap<PeerId, (u32, PacketNo)> = BTreeMap::new();
         for (peer, epoch, number) in self.received.iter().filter(|(_, epoch, _)| *epoch > 0) {
             let best = highest.entry(peer.clone()).or_default();
             *best = (*best).max((*epoch, *number));
         }
-        highest.into_iter().map(|(peer, (epoch, number))| (peer, epoch, number)).collect()
+        let epochs = highest
+            .into_iter()
+            .map(|(peer, (epoch, highest))| EpochMemory { peer, epoch, highest })
+            .collect();
+        Memory { epochs }
     }
 
     pub(super) fn take(&mut self, id: SaveId, record: Record) {

@@ -12,7 +12,7 @@ use super::error::{in_words, is_the_records_own};
 use super::numbers::Numbers;
 use super::rows::{self, Peers, Rows};
 use super::{Paths, StoreError, connect, schema};
-use crate::node::{NumberStart, PacketNo, PeerId, Record, SaveId, SaveResult, UnixMillis};
+use crate::node::{NumberStart, PacketNo, Record, SaveId, SaveResult, UnixMillis};
 
 /// The open store.
 #[derive(Debug)]
@@ -171,17 +171,14 @@ impl Store {
         failure(&self.path, error)
     }
 
-    /// For each peer whose packet numbers do not come from the clock (they are below 10^9): its
-    /// highest epoch, and the highest number of a message in it. With it a node tells after its own
-    /// restart which messages of a peer that numbers from 1 are new.
-    pub fn epochs(&self) -> Result<Vec<(PeerId, u32, PacketNo)>, StoreError> {
-        epochs(&self.db).map_err(StoreError::database("read", &self.path))
-    }
-
     /// What the user should know of how the store works here: that it had to be locked for this
     /// process alone, for instance. Usually nothing.
     pub fn notes(&self) -> &[String] {
         &self.notes
+    }
+
+    pub(super) fn db(&self) -> &Connection {
+        &self.db
     }
 
     /// The file.
@@ -237,22 +234,6 @@ fn weight(record: &Record) -> usize {
 
 fn failure(path: &Path, error: &rusqlite::Error) -> SaveResult {
     SaveResult::Failed(format!("cannot write {}: {}", path.display(), in_words(error)))
-}
-
-pub(super) fn epochs(db: &Connection) -> rusqlite::Result<Vec<(PeerId, u32, PacketNo)>> {
-    db.prepare_cached(
-        "SELECT peer.name, message.epoch, message.number FROM peer
-         JOIN message ON message.id = (
-             SELECT id FROM message AS m
-             WHERE m.peer = peer.id AND m.direction = 'in' AND m.number BETWEEN 0 AND 999999999
-             ORDER BY m.epoch DESC, m.number DESC LIMIT 1)",
-    )?
-    .query_map((), |row| {
-        let name: String = row.get(0)?;
-        let number = PacketNo(row.get::<_, i64>(2)?.cast_unsigned());
-        Ok((PeerId(name.into()), row.get(1)?, number))
-    })?
-    .collect()
 }
 
 #[cfg(test)]

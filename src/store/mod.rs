@@ -9,6 +9,7 @@ pub mod db;
 pub mod download;
 mod error;
 mod files;
+mod memory;
 mod numbers;
 mod reader;
 mod rows;

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use rusqlite::Connection;
 
 use super::connect::{BUSY_WAIT, CACHE_KIB, FLAGS};
-use super::{Paths, StoreError, db, rows, schema};
-use crate::node::{Event, PacketNo, PeerId, UnixMillis};
+use super::{Paths, StoreError, rows, schema};
+use crate::node::{Event, UnixMillis};
 
 /// An event of the stream as it was when it happened.
 #[derive(Clone, PartialEq, Debug)]
@@ -110,10 +110,5 @@ impl Reader {
             )
         };
         read().map_err(StoreError::database("read", &self.path))
-    }
-
-    /// As [`Store::epochs`](super::Store::epochs).
-    pub fn epochs(&self) -> Result<Vec<(PeerId, u32, PacketNo)>, StoreError> {
-        db::epochs(&self.db).map_err(StoreError::database("read", &self.path))
     }
 }

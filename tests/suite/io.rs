@@ -14,6 +14,7 @@ use feige::io::{
 };
 use feige::node::{
     Config, Delivery, DownReason, Event, Identity, NoticeCode, Reply, Request, Status, Target,
+    Wishes,
 };
 use feige::store::Paths;
 use tempfile::TempDir;
@@ -169,7 +170,8 @@ async fn two_nodes_see_each_other_talk_and_say_goodbye() {
     assert_eq!(came.seq, Some(1));
 
     let (to, text) = (vec![Target::Addr(second.addr)], "谢谢, just you".to_owned());
-    let send = Request::Send { to, text, check: true, timeout_ms: 20_000 };
+    let send =
+        Request::Send { to, text, check: true, timeout_ms: 20_000, wishes: Wishes::default() };
     let reply = anna.handle().request(send).await.unwrap();
     let Reply::Sent { number, .. } = reply else { panic!("{reply:?}") };
     assert_eq!(message(&mut to_bert, "谢谢, just you").await.seq, Some(2));
@@ -291,7 +293,8 @@ async fn a_joined_command_asks_and_hears_like_the_owner() {
     assert!(shell.receive_buffer > 0);
 
     let (to, text) = (vec![Target::Addr(peer.addr())], "back".to_owned());
-    let send = Request::Send { to, text, check: false, timeout_ms: 1_000 };
+    let send =
+        Request::Send { to, text, check: false, timeout_ms: 1_000, wishes: Wishes::default() };
     let reply = joined.handle.request(send).await.unwrap();
     assert!(matches!(reply, Reply::Sent { .. }), "{reply:?}");
     peer.expect(WHILE, |heard| packet(&heard.bytes).is_some_and(|(_, text)| text == "back"))

@@ -8,7 +8,7 @@ use feige::node::{
     Bounce, Charset, Counters, Delivery, Direction, DownReason, Event, FilesOf, Get, Ipv4Net,
     ItemKind, ItemState, ItemView, Link, LinkId, MessageEvent, NoticeCode, OfferId, OfferView,
     Outcome, PacketNo, PeerId, PeerView, Pick, Progress, Refusal, Reply, Request, ShellStatus,
-    Side, Status, Sure, Target, TransferOutcome, TransferProblem, Transferred, UnixMillis,
+    Side, Status, Sure, Target, TransferOutcome, TransferProblem, Transferred, UnixMillis, Wishes,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -178,6 +178,7 @@ fn every_request_is_described() {
                 text: "x".into(),
                 check: true,
                 timeout_ms: 30_000,
+                wishes: Wishes { later: true, expire_ms: Some(3_600_000) },
             },
             Request::Cancel { number: PacketNo(1) },
             Request::Rename { nick: "a".into(), group: "b".into() },

@@ -9,8 +9,9 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc;
 
 use feige::node::{
-    Bounce, Charset, Delivery, Direction, Event, MessageRecord, Options, Outcome, OutcomeRecord,
-    PacketNo, PeerId, PeerView, Record, SaveId, SaveResult, Sure, UnixMillis, Verdict,
+    Bounce, Charset, Delivery, Direction, EpochMemory, Event, MessageRecord, Options, Outcome,
+    OutcomeRecord, PacketNo, PeerId, PeerView, Record, SaveId, SaveResult, Sure, UnixMillis,
+    Verdict,
 };
 use feige::store::{Lock, Opened, Paths, Reader, Store, StoreError, Writer};
 use tempfile::TempDir;
@@ -228,10 +229,14 @@ fn the_highest_number_of_each_peers_last_epoch_comes_back() {
     }
     take(&mut store, MessageRecord { direction: Direction::Out, ..received("lin@c", 99) });
     drop(store);
-    let mut epochs = home.open().store.epochs().unwrap();
+    let mut epochs = home.open().store.memory().unwrap().epochs;
     epochs.sort();
     let expected = [("iptux@a", 1, 17), ("iptux@b", 0, 8)];
-    let expected = expected.map(|(id, epoch, no)| (PeerId(id.into()), epoch, PacketNo(no)));
+    let expected = expected.map(|(id, epoch, no)| EpochMemory {
+        peer: PeerId(id.into()),
+        epoch,
+        highest: PacketNo(no),
+    });
     assert_eq!(epochs, expected);
 }
 

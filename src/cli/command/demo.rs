@@ -18,7 +18,7 @@ use crate::cli::output::{Printer, VERSION};
 use crate::io::{self, Handle, Start, Subscription, lab};
 use crate::node::{
     Config, Delivery, Direction, Event, Identity, MessageEvent, PeerId, PeerView, Reply, Request,
-    Target,
+    Target, Wishes,
 };
 use crate::store::Paths;
 
@@ -229,6 +229,7 @@ impl Stage {
                 text: script.reply.to_owned(),
                 check: true,
                 timeout_ms: u64::try_from(PATIENCE.as_millis()).unwrap_or(u64::MAX),
+                wishes: Wishes::default(),
             };
             let Ok(Reply::Sent { number: ours, .. }) = self.handle.request(asked).await else {
                 self.fail(*index, "is not written to");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use feige::node::{
     Config, Effect, Event, Identity, Input, Ipv4Net, Link, LinkId, MessageEvent, Node, Now,
     NumberStart, PacketNo, PeerId, PeerView, Record, Reply, Request, RequestId, SaveId, SaveResult,
-    Target, Tick, Transmit, UnixMillis,
+    Target, Tick, Transmit, UnixMillis, Wishes,
 };
 use feige::wire::{Body, Command, Hint, Packet, RawPacket};
 
@@ -171,7 +171,8 @@ impl Desk {
 
     pub(crate) fn send_to(&mut self, to: Vec<Target>, text: &str) -> (PacketNo, Outcome) {
         let text = text.to_owned();
-        let request = Request::Send { to, text, check: true, timeout_ms: 30_000 };
+        let request =
+            Request::Send { to, text, check: true, timeout_ms: 30_000, wishes: Wishes::default() };
         match self.ask(request) {
             (Reply::Sent { number, .. }, outcome) => (number, outcome),
             (other, _) => panic!("{other:?}"),

@@ -4,7 +4,7 @@ use std::slice;
 
 use feige::node::{
     Bounce, Delivery, Direction, Effect, Event, Input, Network, Outcome as End, PacketNo, Record,
-    Refusal, Reply, Request, SaveResult, Target,
+    Refusal, Reply, Request, SaveResult, Target, Wishes,
 };
 use feige::wire::{Body, Charset, Command, RawPacket};
 
@@ -249,7 +249,13 @@ fn without_a_store_messages_are_sent_and_settled_at_once() {
 fn a_message_without_receipts_leaves_once_and_is_forgotten() {
     let mut desk = with_ann();
     let to = vec![Target::Peer(desk.peer("Ann").id)];
-    let request = Request::Send { to, text: "hi".into(), check: false, timeout_ms: 30_000 };
+    let request = Request::Send {
+        to,
+        text: "hi".into(),
+        check: false,
+        timeout_ms: 30_000,
+        wishes: Wishes::default(),
+    };
     let (_, out) = desk.ask(request);
     assert!(
         !read(&out.transmits()[0].bytes)
@@ -273,6 +279,7 @@ fn refusals_send_nothing() {
         text: text.into(),
         check: true,
         timeout_ms: 1,
+        wishes: Wishes::default(),
     };
     let unknown = Target::Peer(peer_id("nobody@nowhere"));
     let everybody = Target::Addr(addr("255.255.255.255"));
@@ -318,7 +325,13 @@ fn too_many_open_messages_are_refused() {
     desk.send("Ann", "1");
     desk.send("Ann", "2");
     let to = vec![Target::Peer(desk.peer("Ann").id)];
-    let request = Request::Send { to, text: "3".into(), check: true, timeout_ms: 1 };
+    let request = Request::Send {
+        to,
+        text: "3".into(),
+        check: true,
+        timeout_ms: 1,
+        wishes: Wishes::default(),
+    };
     assert_eq!(desk.ask(request).0, Reply::Refused(Refusal::Busy));
 }
 
@@ -386,7 +399,13 @@ fn a_known_address_is_its_peer() {
     let mut desk = with_ann();
     desk.hear("10.0.0.3", official(3, 1, "ann@pc", "Ann"));
     let to = vec![Target::Addr(addr("10.0.0.2"))];
-    let request = Request::Send { to, text: "hi".into(), check: true, timeout_ms: 30_000 };
+    let request = Request::Send {
+        to,
+        text: "hi".into(),
+        check: true,
+        timeout_ms: 30_000,
+        wishes: Wishes::default(),
+    };
     let (Reply::Sent { to, .. }, out) = desk.ask(request) else { panic!() };
     assert_eq!(to[0].id, peer_id("ann@pc"));
     assert_eq!(out.transmits()[0].to, addr("10.0.0.2"), "at the address that was named");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use feige::node::{DownReason, Event, Input, Network, NoticeCode, Refusal, Reply, Request};
+use feige::node::{DownReason, Event, Input, Network, NoticeCode, Refusal, Reply, Request, Wishes};
 use feige::wire::dialect::FEIGE;
 use feige::wire::{Command, Hint, Packet, RawPacket, Sure};
 
@@ -399,7 +399,13 @@ fn a_passive_node_hears_and_never_speaks() {
     for request in [
         Request::RollCall,
         Request::Broadcast { text: "x".into() },
-        Request::Send { to: vec![], text: "x".into(), check: true, timeout_ms: 1 },
+        Request::Send {
+            to: vec![],
+            text: "x".into(),
+            check: true,
+            timeout_ms: 1,
+            wishes: Wishes::default(),
+        },
     ] {
         let (reply, out) = desk.ask(request);
         assert_eq!(reply, Reply::Refused(Refusal::Passive));

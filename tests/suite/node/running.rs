@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use feige::node::{
-    Event, Input, Node, NoticeCode, NumberStart, PacketNo, Record, Reply, Request, Target,
+    EpochMemory, Event, Input, Memory, Node, NoticeCode, NumberStart, PacketNo, Record, Reply,
+    Request, Target,
 };
 use feige::wire::Command;
 
@@ -110,7 +111,8 @@ fn a_known_epoch_from_the_store_tells_repeats_from_restarts() {
         _ => panic!(),
     };
     let mut desk = Desk::bare(|_| {});
-    desk.node.know_epochs([(peer_id("cat@pc"), 41, PacketNo(9))]);
+    let known = EpochMemory { peer: peer_id("cat@pc"), epoch: 41, highest: PacketNo(9) };
+    desk.node.remember(desk.now, Memory { epochs: vec![known] });
     desk.input(Input::Links(vec![link(1, [10, 0, 0, 1])]));
     desk.hear("10.0.0.3", iptux(0x103, 12, "cat@pc", "Cat"));
     let retried = desk.hear("10.0.0.3", iptux(0x120, 9, "cat@pc", "sent before our restart"));

@@ -1,0 +1,194 @@
+//! `feige send`: a message to one or several, and whether it arrived.
+
+mod manner;
+mod report;
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::cli::client::Client;
+use crate::cli::error::{CliError, Exit};
+use crate::cli::output::Feed;
+use crate::cli::pick::{self, Rules};
+use crate::cli::wish::Wish;
+use crate::cli::{OwnGroup, duration, text};
+use crate::node::{Reply, Request, Target};
+
+use manner::Manner;
+use report::Report;
+
+/// Send a message, wait for the receipts, and report
+///
+/// WHO is a nickname, user@host, computer name, log-on name, the unique beginning of one of these,
+/// an address (IP or IP:PORT, which need not be known), a pattern ('dev-*'), @all or @GROUP. Without
+/// -- the first word is WHO and the rest is the text. Where a WHO is nobody or ambiguous, nothing is
+/// sent to anybody and the exit code is 3. Exit code 1 if somebody did not confirm.
+#[derive(Debug, clap::Args)]
+#[command(
+    override_usage = "\
+feige send [OPTIONS] <WHO> <TEXT>...
+       feige send [OPTIONS] <WHO>... -- <TEXT>...",
+    after_help = "\
+Examples:
+  feige send alice 'lunch at noon?'
+  feige send alice bob 10.0.0.7 -- the build is green
+  df -h | feige send @ops -
+  feige send --timeout 5s 张三 在吗"
+)]
+pub(in crate::cli) struct Args {
+    /// WHO and TEXT, or every WHO before --
+    #[arg(value_name = "WHO", required = true)]
+    words: Vec<String>,
+
+    /// The text behind --; - or a pipe reads standard input
+    #[arg(value_name = "TEXT", last = true)]
+    text: Vec<String>,
+
+    /// How long to wait for the receipts
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    timeout: Duration,
+
+    /// Ask for no receipt, and do not wait
+    #[arg(long)]
+    no_receipt: bool,
+
+    /// Write to everybody a pattern matches, also where that are several
+    #[arg(long)]
+    yes: bool,
+
+    #[command(flatten)]
+    manner: Manner,
+
+    #[command(flatten)]
+    own: OwnGroup,
+}
+
+impl Args {
+    /// Every WHO.
+    fn whos(&self) -> &[String] {
+        match self.words.as_slice() {
+            [first, ..] if self.text.is_empty() => std::slice::from_ref(first),
+            whos => whos,
+        }
+    }
+
+    pub(in crate::cli) fn text(&self) -> Result<String, CliError> {
+        match self.words.as_slice() {
+            [_, rest @ ..] if self.text.is_empty() => text::read(rest),
+            _ => text::read(&self.text),
+        }
+    }
+
+    pub(in crate::cli) fn wish(&self) -> Wish<'_> {
+        Wish { listens: true, group: self.own.group.as_deref(), ..Wish::default() }
+    }
+
+    pub(in crate::cli) async fn run(
+        &self,
+        client: &mut Client,
+        text: String,
+    ) -> Result<Exit, CliError> {
+        let feed = Feed::new(client.style())?;
+        let to = self.recipients(client).await?;
+        let timeout_ms = u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX);
+        let check = !self.no_receipt;
+        let wishes = self.manner.wishes();
+        let request = Request::Send { to, text, check, timeout_ms, wishes };
+        let Reply::Sent { number, to, .. } = client.request(request).await? else {
+            return Err(CliError::new(Exit::Partly, "the node does not say whether it was sent"));
+        };
+        client.waits_for(Some(number));
+        let patience = patience(self.timeout, to.len());
+        let mut report = Report::new(feed, number, to, check);
+        let end = match timeout(patience, report.watch(client)).await {
+            Ok(end) => end,
+            Err(_) => Ok(()),
+        };
+        client.waits_for(None);
+        end?;
+        report.close().await
+    }
+
+    /// Everybody meant, or an error and nobody.
+    async fn recipients(&self, client: &mut Client) -> Result<Vec<Target>, CliError> {
+        let whos = self.whos();
+        // A node that just started knows nobody yet; it meets addresses by itself.
+        let by_name = whos.iter().any(|who| !pick::is_address(who));
+        let peers = if client.is_owner() && by_name {
+            client.roll_call(None).await?
+        } else {
+            client.peers().await?
+        };
+        let rules = Rules { port: client.port(), every_match: self.yes };
+        Ok(pick::pick(whos, &peers, rules)?)
+    }
+}
+
+/// When even a node that lost track should have said how each message ended: meeting a stranger and
+/// sending to many take their time before the timeout begins.
+fn patience(timeout: Duration, recipients: usize) -> Duration {
+    const SLACK: Duration = Duration::from_secs(5);
+    const EACH: Duration = Duration::from_millis(4);
+    let many = EACH.saturating_mul(u32::try_from(recipients).unwrap_or(u32::MAX));
+    timeout.saturating_add(SLACK).saturating_add(many)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn parse(line: &[&str]) -> Result<(Vec<String>, String), String> {
+        let cli = Cli::try_parse_from([&["send"], line].concat()).map_err(|e| e.to_string())?;
+        let text = cli.args.text().map_err(|e| e.to_string())?;
+        Ok((cli.args.whos().to_vec(), text))
+    }
+
+    fn said(whos: &[&str], text: &str) -> (Vec<String>, String) {
+        (whos.iter().map(|&who| who.to_owned()).collect(), text.to_owned())
+    }
+
+    #[test]
+    fn the_first_word_is_who_and_the_rest_is_the_text() {
+        assert_eq!(parse(&["alice", "hello"]).expect("it parses"), said(&["alice"], "hello"));
+        assert_eq!(
+            parse(&["alice", "hello", "there"]).expect("it parses"),
+            said(&["alice"], "hello there")
+        );
+        assert_eq!(
+            parse(&["--timeout", "3s", "alice", "hello"]).expect("it parses"),
+            said(&["alice"], "hello")
+        );
+        assert_eq!(
+            parse(&["alice", "hello", "--timeout", "3s"]).expect("it parses"),
+            said(&["alice"], "hello")
+        );
+    }
+
+    #[test]
+    fn behind_two_dashes_everything_is_text() {
+        assert_eq!(
+            parse(&["alice", "bob", "--", "-x", "y"]).expect("it parses"),
+            said(&["alice", "bob"], "-x y")
+        );
+        assert_eq!(
+            parse(&["alice", "--", "--timeout"]).expect("it parses"),
+            said(&["alice"], "--timeout")
+        );
+    }
+
+    #[test]
+    fn somebody_must_be_meant() {
+        assert!(parse(&[]).is_err());
+        assert!(parse(&["--", "hello"]).is_err());
+        assert!(parse(&["alice", ""]).is_err());
+    }
+}

@@ -1,0 +1,25 @@
+//! What the store tells a starting node of the runs before it.
+
+use super::api::PeerId;
+use crate::wire::PacketNo;
+
+/// What a node is told of earlier runs, once, before its first input; by a store that has nothing to
+/// tell, the default. Where a [`Handover`](super::Handover) has told the same already, in fresher
+/// words, those stay.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Memory {
+    /// Peers that number their packets from 1. With it a message that is repeated across our own
+    /// restart is known; without it such a peer begins a new epoch then.
+    pub epochs: Vec<EpochMemory>,
+}
+
+/// Where the numbers of a peer that counts from 1 stand in the store.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct EpochMemory {
+    /// The peer.
+    pub peer: PeerId,
+    /// The highest epoch of its stored messages.
+    pub epoch: u32,
+    /// The highest number of a message in it.
+    pub highest: PacketNo,
+}
