@@ -418,6 +418,8 @@ impl Lan {
                 running.disk.take(id, record);
                 self.plan(delay, Happening::Commits { at, id });
             }
+            // A simulated machine has neither TCP nor files.
+            Effect::Fetch(..) | Effect::StopFetch(_) => {}
             Effect::Reply(id, reply) => {
                 running.replies.insert(id, reply);
             }
@@ -529,6 +531,7 @@ impl Lan {
             keeps: true,
             numbers: Disk::default().numbers(self.wall()),
             version: [0, 1, 0],
+            accept: Vec::new(),
             policy: self.policy.clone(),
         };
         adjust(&mut config);

@@ -13,6 +13,7 @@ use tokio::time::sleep_until;
 use super::clock::Clock;
 use super::control::{Hello, Server};
 use super::disk::{Disk, Results};
+use super::fetch::Fetches;
 use super::handle::{Ask, Gone, Handle, Listeners, Stamped, Subscription};
 use super::links::{Selection, Watch};
 use super::owner::Owner;
@@ -21,8 +22,8 @@ use super::tcp::Acceptor;
 use super::udp::RECEIVE_BUFFER;
 use super::{Running, Start, Stopped};
 use crate::node::{
-    Effect, Event, Input, Node, NoticeCode, Now, Reply, Request, RequestId, ShellStatus, Tick,
-    UnixMillis,
+    Effect, Event, FetchId, FetchNews, Input, Node, NoticeCode, Now, Reply, Request, RequestId,
+    ShellStatus, Tick, UnixMillis,
 };
 use crate::store::{Lock, Paths};
 
@@ -36,6 +37,7 @@ pub(super) struct Task {
     pub(super) acceptor: Option<Acceptor>,
     pub(super) server: Server,
     pub(super) disk: Disk,
+    fetches: Fetches,
     pub(super) lock: Lock,
     pub(super) paths: Paths,
     pub(super) allow_takeover: bool,
@@ -69,6 +71,7 @@ enum Woken {
     Stop,
     Results(Results),
     Ask(Ask),
+    Fetch(FetchId, FetchNews),
     Links,
     Readable,
     Writable,
@@ -81,7 +84,7 @@ impl Task {
         owner: Owner,
         node: Node,
         clock: Clock,
-        disk: Disk,
+        (disk, fetches): (Disk, Fetches),
         start: &Start,
     ) -> Running {
         let Owner { lock, control, selection, sockets, acceptor, took_over } = owner;
@@ -99,6 +102,7 @@ impl Task {
             acceptor,
             server,
             disk,
+            fetches,
             lock,
             paths: start.paths.clone(),
             allow_takeover: start.allow_takeover,
@@ -145,6 +149,7 @@ impl Task {
                 Woken::Stop => return Box::pin(self.end()).await,
                 Woken::Results(results) => self.settle(results),
                 Woken::Ask(ask) => self.ask(ask),
+                Woken::Fetch(id, news) => self.handle(self.clock.now(), Input::Fetch(id, news)),
                 Woken::Links => self.relink(),
                 Woken::Readable | Woken::Writable | Woken::Deadline => {}
             }
@@ -167,6 +172,7 @@ impl Task {
             _ = &mut self.stop => Woken::Stop,
             results = self.disk.results() => Woken::Results(results),
             Some(ask) = self.asks.recv() => Woken::Ask(ask),
+            (id, news) = self.fetches.news() => Woken::Fetch(id, news),
             () = self.watch.changed() => Woken::Links,
             () = self.sockets.readable(), if !self.disk.gate.is_full() => Woken::Readable,
             () = self.sockets.writable(), if self.sockets.is_waiting() => Woken::Writable,
@@ -182,6 +188,9 @@ impl Task {
         for _ in 0..ASKS_MAX {
             let Ok(ask) = self.asks.try_recv() else { break };
             self.ask(ask);
+        }
+        while let Some((id, news)) = self.fetches.try_news() {
+            self.handle(self.clock.now(), Input::Fetch(id, news));
         }
         let left = self.drain();
         let now = self.clock.now();
@@ -242,6 +251,8 @@ impl Task {
                 }
                 Effect::Emit { event, after: None } => self.tell(now.wall, None, event),
                 Effect::Reply(id, reply) => self.reply(id, reply),
+                Effect::Fetch(id, fetch) => self.fetches.start(id, *fetch),
+                Effect::StopFetch(id) => self.fetches.stop(id),
             }
         }
     }

@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::api::files::OfferId;
 use super::api::{Delivery, Direction, Event, MessageEvent, PeerView, Reply};
+use super::fetch::{Fetch, FetchId};
 use super::input::{Bounce, LinkId, RequestId, SaveId, UnixMillis};
+use super::offers::OfferRecord;
 use crate::wire::command::message;
 use crate::wire::{Options, PacketNo, Verdict};
 
@@ -29,6 +32,10 @@ pub enum Effect {
     },
     /// Answer a request.
     Reply(RequestId, Reply),
+    /// Fetch a file or folder, and tell of it with `Input::Fetch`, the end in any case.
+    Fetch(FetchId, Box<Fetch>),
+    /// End this transfer; what came stays as a part. It tells its end as always.
+    StopFetch(FetchId),
 }
 
 /// A datagram to send.
@@ -53,6 +60,10 @@ pub enum Record {
     Message(MessageRecord),
     /// What became of a sent message with one recipient.
     Outcome(OutcomeRecord),
+    /// How an offer to us stands; it is known again after a restart. Replaces what was kept of it.
+    Offer(Box<OfferRecord>),
+    /// Nothing is left of an offer to us.
+    OfferOver(OfferId),
     /// An event that is kept as it is told: an offer, or the end of a transfer.
     Told(ToldRecord),
     /// Packet numbers up to and including this one may be used; the next start begins above it.

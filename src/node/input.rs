@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::api::Request;
+use super::fetch::{FetchId, FetchNews};
 
 /// A monotonic instant: microseconds since an origin the shell chose. For timers.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -146,6 +147,8 @@ pub enum Input<'a> {
     },
     /// A record was committed, or not.
     Saved(SaveId, SaveResult),
+    /// A transfer to us tells something.
+    Fetch(FetchId, FetchNews),
     /// A deadline passed.
     Wake,
     /// The program ends: say goodbye.

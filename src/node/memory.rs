@@ -1,6 +1,8 @@
 //! What the store tells a starting node of the runs before it.
 
 use super::api::PeerId;
+use super::api::files::OfferId;
+use super::offers::OfferRecord;
 use crate::wire::PacketNo;
 
 /// What a node is told of earlier runs, once, before its first input; by a store that has nothing to
@@ -11,6 +13,10 @@ pub struct Memory {
     /// Peers that number their packets from 1. With it a message that is repeated across our own
     /// restart is known; without it such a peer begins a new epoch then.
     pub epochs: Vec<EpochMemory>,
+    /// Offers to us that are open.
+    pub offers: Vec<OfferRecord>,
+    /// The highest number an offer ever had, to us or by us.
+    pub last_offer: OfferId,
 }
 
 /// Where the numbers of a peer that counts from 1 stand in the store.

@@ -227,8 +227,8 @@ impl Store {
 fn weight(record: &Record) -> usize {
     match record {
         Record::Message(message) => 256 + message.raw.len() + message.text.len(),
-        Record::Outcome(_) | Record::Numbers(_) => 256,
-        Record::Told(_) => 1_024,
+        Record::Outcome(_) | Record::Numbers(_) | Record::OfferOver(_) => 256,
+        Record::Offer(_) | Record::Told(_) => 1_024,
     }
 }
 

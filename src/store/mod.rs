@@ -11,6 +11,7 @@ mod error;
 mod files;
 mod memory;
 mod numbers;
+mod offered;
 mod reader;
 mod rows;
 mod schema;

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::numbers::Numbers;
+use super::offered;
 use super::reader::StoredEvent;
 use crate::node::{
     Charset, MessageRecord, Options, OutcomeRecord, PacketNo, PeerId, PeerView, Record, SaveResult,
@@ -58,6 +59,8 @@ impl<'c> Rows<'c> {
             Record::Message(message) => self.keep_message(message),
             Record::Outcome(outcome) => self.keep_outcome(outcome),
             Record::Told(told) => self.keep_told(told),
+            Record::Offer(offer) => offered::keep(self.db, offer),
+            Record::OfferOver(id) => offered::forget(self.db, *id),
             Record::Numbers(number) => {
                 let numbers = self.numbers.reserve(number.0);
                 write_numbers(self.db, numbers)?;

@@ -78,6 +78,15 @@ impl Part {
         rustix::fs::seek(&self.file, to).map(drop).map_err(self.failed("write"))
     }
 
+    /// Writes where it goes on.
+    pub fn write(&self, bytes: &[u8]) -> Result<(), DownloadError> {
+        write_all(self.file.as_fd(), bytes).map_err(|source| DownloadError::File {
+            action: "write",
+            path: self.folder.path().join(&self.name),
+            source,
+        })
+    }
+
     /// The bytes at a place, as many as there are.
     pub fn read_at(&self, at: u64, into: &mut [u8]) -> Result<usize, DownloadError> {
         let mut read = 0;
