@@ -285,3 +285,47 @@ fn a_limit_holds_and_progress_is_told() {
     assert!(progress.iter().all(|line| line["of"] == 120_000 && line.get("seq").is_none()));
     office.holds(&[("a", &contents)]);
 }
+
+#[test]
+fn nothing_is_fetched_unasked_but_by_a_rule_within_its_caps() {
+    let mut office = Office::new(OFFICIAL);
+    office.node.signal(rustix::process::Signal::TERM);
+    office.node.exit();
+    let rule = format!("peer=bob@pc addr={} max=5 types=txt", office.peer.addr().ip());
+    let folder = office.folder();
+    let mut command = office.home.feige(&["listen", "--json"]);
+    command.env("FEIGE_ACCEPT", rule).env("FEIGE_DOWNLOADS", &folder);
+    office.node = Process::start(command);
+    until("a node", || office.home.run(&["node", "status"]).code == Some(0));
+    office.enter();
+    let _sender = office.serve(|_, stream| put(stream, b"hello"));
+    office
+        .offer(OFFER_UTF8, b"0:a.txt:5:1:1:\x071:b.exe:5:1:1:\x072:c.txt:6:1:1:\x073:d:0:1:2:\x07");
+    office.node.out.event("transferred", |end| end["name"] == "a.txt" && end["outcome"] == "done");
+    office.holds(&[("a.txt", b"hello")]);
+    let listed = office.home.run(&["files", "--json"]).lines();
+    let states: Vec<_> = (0..4).map(|at| listed[0]["items"][at]["state"].clone()).collect();
+    assert_eq!(states, ["done", "waiting", "waiting", "waiting"]);
+}
+
+#[test]
+fn who_listens_may_accept_for_as_long_as_it_listens() {
+    let mut office = Office::new(OFFICIAL);
+    let (addr, folder) = (office.peer.addr().to_string(), office.folder());
+    let args = ["listen", "--accept", &addr, "--download", folder.to_str().unwrap()];
+    let mut joined = office.home.start(&args);
+    until("it joined", || {
+        let status = office.home.run(&["node", "status", "--json"]);
+        status.code == Some(0) && status.out.contains("\"clients\":2")
+    });
+    let _sender = office.serve(|_, stream| put(stream, b"hello"));
+    office.offer(OFFER_UTF8, b"0:a:5:1:1:\x07");
+    office.node.out.event("transferred", |end| end["outcome"] == "done");
+    office.holds(&[("a", b"hello")]);
+    joined.signal(rustix::process::Signal::TERM);
+    joined.exit();
+    office.offer(OFFER_UTF8, b"0:b:5:1:1:\x07");
+    let listed = office.home.run(&["files", "--json"]).lines();
+    assert_eq!(listed[0]["items"][0]["state"], "waiting");
+    office.holds(&[("a", b"hello")]);
+}

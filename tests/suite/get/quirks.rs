@@ -49,7 +49,7 @@ fn an_empty_file_needs_no_byte() {
 #[test]
 fn more_than_was_offered_is_not_taken() {
     let mut office = Office::new(OFFICIAL);
-    let _sender = office.serve(|_, stream| while flows(stream, &[b'x'; 65_536]) {});
+    let _sender = office.serve(|_, stream| while flows(stream, &[b'x'; 4_096]) {});
     let offer = office.offer(OFFER_UTF8, b"0:a:3:1:1:\x07");
     assert_eq!(ended(&office.get(offer, &[]).code(0))["bytes"], 3);
     office.holds(&[("a", b"xxx")]);
@@ -83,7 +83,7 @@ fn a_shared_list_of_iptux_is_read_and_fetched_from() {
     let (mut listing, _) = ask;
     office.peer.expect(0xff);
     // Recorded from iptux 0.8.3 (vector iptux-core-0.8.3-052).
-    let list = "1_iptux 0.8.3:19:bob:pc:2149580832:\01:a.txt:b:0:1:\x072:目录:138f:0:2:\x07\0";
+    let list = "1_iptux 0.8.3:19:bob:pc:2149580832:\x001:a.txt:b:0:1:\x072:目录:138f:0:2:\x07\0";
     office.peer.send(list.as_bytes(), office.home.addr);
     let listed = listing.out.event("offer", |offer| offer["shared"] == true);
     assert_eq!(listing.exit(), Some(0));
