@@ -421,6 +421,8 @@ impl Lan {
             Effect::Reply(id, reply) => {
                 running.replies.insert(id, reply);
             }
+            // There is no TCP in this LAN.
+            Effect::Serve(_) | Effect::HangUp(_) | Effect::Unlist(_) => {}
         }
     }
 

@@ -135,9 +135,9 @@ fn known_as(peer: &PeerView) -> String {
 impl From<Refusal> for CliError {
     fn from(refusal: Refusal) -> Self {
         let exit = match refusal {
-            Refusal::UnknownPeer { .. } | Refusal::Nobody => Exit::Nobody,
+            Refusal::UnknownPeer { .. } | Refusal::Nobody | Refusal::NoOffer => Exit::Nobody,
             Refusal::NoLink => Exit::CannotListen,
-            Refusal::Busy => Exit::Partly,
+            Refusal::Busy | Refusal::NothingWaits | Refusal::NoList { .. } => Exit::Partly,
             _ => Exit::Usage,
         };
         let error = match &refusal {
@@ -149,6 +149,9 @@ impl From<Refusal> for CliError {
                     known_as(peer)
                 ),
             ),
+            Refusal::NoOffer | Refusal::NothingWaits | Refusal::NoList { .. } => {
+                Self::new(exit, &refusal)
+            }
             _ => Self::new(exit, format_args!("not sent: {refusal}")),
         };
         match refusal {
@@ -161,6 +164,12 @@ impl From<Refusal> for CliError {
             }
             Refusal::Busy => error.hint("wait for the receipts of what was sent before"),
             Refusal::UnknownPeer { .. } => error.hint("`feige peers` lists who is here"),
+            Refusal::NoOffer | Refusal::NothingWaits => {
+                error.hint("`feige files` lists what is on offer")
+            }
+            Refusal::NoList { .. } => {
+                error.hint("only iptux shares lists; ask for the file by a message")
+            }
             _ => error,
         }
     }

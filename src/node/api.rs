@@ -3,6 +3,8 @@
 //! The same types travel in process, over the control socket and as `--json` lines; `docs/json.md`
 //! describes every field. Adding a field is allowed, changing or removing one is not.
 
+mod choice;
+pub mod files;
 mod wishes;
 
 use std::net::{IpAddr, SocketAddr};
@@ -10,9 +12,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use self::files::{FilesOf, Get, OfferId, OfferView, Pick, Progress, Transferred};
 use super::effect::Outcome;
 use super::input::{Bounce, Link, UnixMillis};
 use crate::wire::{Charset, PacketNo, Sure};
+pub use choice::FileChoice;
 pub use wishes::Wishes;
 
 /// A peer's identity, above its addresses: `user@host`, with `#` and the 12 hex digits of its
@@ -85,7 +89,7 @@ pub enum Request {
         #[serde(default)]
         wishes: Wishes,
     },
-    /// Stop waiting for the receipts of this message. Answered by [`Reply::Done`].
+    /// Stop waiting for the receipts of this message, and take back the files it offers. Answered by [`Reply::Done`].
     Cancel {
         /// Its number.
         number: PacketNo,
@@ -97,6 +101,25 @@ pub enum Request {
         /// New group.
         group: String,
     },
+    /// Which files are on offer, to us and by us? Answered by [`Reply::Offers`].
+    Offers,
+    /// Fetch what was offered to us. Answered by [`Reply::Fetching`]; each item then ends in exactly
+    /// one [`Event::Transferred`].
+    Get(Get),
+    /// We do not want these items; a transfer that runs is ended. The peer is told when nothing of
+    /// the offer is left. Answered by [`Reply::Offers`] with the offers as they are then.
+    Refuse {
+        /// Which.
+        picks: Vec<Pick>,
+    },
+    /// Take back what we offered; transfers that run are ended. Answered by [`Reply::Done`].
+    Withdraw {
+        /// The short number of the offer.
+        offer: OfferId,
+    },
+    /// Which files does a peer share with everybody? Answered by [`Reply::Offers`] with one offer
+    /// when its list has come, or by [`Refusal::NoList`].
+    FilesOf(FilesOf),
     /// How is the node? Answered by [`Reply::Status`].
     Status,
     /// End the node with a goodbye. Answered by [`Reply::Done`] (by the shell).
@@ -136,6 +159,16 @@ pub enum Reply {
         to: Vec<PeerView>,
         /// Names of the links it left through (broadcast only).
         links: Vec<String>,
+    },
+    /// To [`Request::Offers`] and its kin, ordered by their short numbers.
+    Offers {
+        /// The offers.
+        offers: Vec<OfferView>,
+    },
+    /// To [`Request::Get`]: what is being fetched now.
+    Fetching {
+        /// Each item as it stands at the beginning.
+        transfers: Vec<Progress>,
     },
     /// To [`Request::Status`].
     Status(Box<Status>),
@@ -186,6 +219,34 @@ pub enum Refusal {
     /// The node only listens (`--passive`).
     #[error("this node only listens")]
     Passive,
+    /// No such offer, or it is over.
+    #[error("no such offer")]
+    NoOffer,
+    /// Nothing of what was named can be fetched: it is complete, over, or being fetched already.
+    #[error("nothing of it waits to be fetched")]
+    NothingWaits,
+    /// The peer sent no list of shared files.
+    #[error("{} sent no list of shared files", peer.nick)]
+    NoList {
+        /// The peer.
+        peer: Box<PeerView>,
+    },
+    /// More files than a message can offer.
+    #[error("{files} files in one message, {limit} at most")]
+    TooManyFiles {
+        /// How many were named.
+        files: usize,
+        /// How many a message can offer.
+        limit: usize,
+    },
+    /// A file is not the one that was chosen any more, or cannot be opened (by the shell).
+    #[error("cannot offer {name}: {why}")]
+    Unofferable {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Too many messages wait for receipts.
     #[error("too many messages are waiting for receipts")]
     Busy,
@@ -239,6 +300,12 @@ pub enum Event {
         /// What the network said last, if anything.
         hint: Option<Bounce>,
     },
+    /// Somebody offers files to us, or we to somebody. Stored.
+    Offer(Box<OfferView>),
+    /// Files are moving.
+    Progress(Box<Progress>),
+    /// A transfer ended. Stored.
+    Transferred(Box<Transferred>),
     /// Something the user should know.
     Notice {
         /// What it is about; stable, for programs.
@@ -288,6 +355,8 @@ pub enum NoticeCode {
     Unreadable,
     /// This process took the port over from one that ended.
     TookOver,
+    /// Files of ours are offered no more because they changed since an earlier run.
+    OfferChanged,
     /// Our packet numbers start low again.
     NumbersWrapped,
 }

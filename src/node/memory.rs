@@ -1,6 +1,7 @@
 //! What the store tells a starting node of the runs before it.
 
 use super::api::PeerId;
+use super::serving::grant::GrantRecord;
 use crate::wire::PacketNo;
 
 /// What a node is told of earlier runs, once, before its first input; by a store that has nothing to
@@ -11,6 +12,9 @@ pub struct Memory {
     /// Peers that number their packets from 1. With it a message that is repeated across our own
     /// restart is known; without it such a peer begins a new epoch then.
     pub epochs: Vec<EpochMemory>,
+    /// Files of ours that are still on offer. Those the shell found changed have the state
+    /// [`ItemState::Over`](super::ItemState::Over).
+    pub grants: Vec<GrantRecord>,
 }
 
 /// Where the numbers of a peer that counts from 1 stand in the store.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::config::{Config, Identity};
 use super::peer::Mac;
+use crate::wire::attach::FileEntry;
 use crate::wire::command::entry;
-use crate::wire::dialect::{TextForm, own_version_field};
+use crate::wire::dialect::{Habits, TextForm, own_version_field};
 use crate::wire::entry::{Announcement, Form};
 use crate::wire::{Charset, Command, Head, Office, Options, PacketNo, body};
 
@@ -109,6 +110,18 @@ impl Own {
         form: TextForm,
     ) -> Arc<[u8]> {
         body::emit_message(&self.head(number), options, text, form).into()
+    }
+
+    /// A message that offers files.
+    pub(crate) fn offer(
+        &self,
+        number: PacketNo,
+        options: Options,
+        text: &str,
+        form: TextForm,
+        (files, habits): (&[FileEntry], &Habits),
+    ) -> Arc<[u8]> {
+        body::emit_offer(&self.head(number), options, text, form, files, habits).into()
     }
 
     fn head(&self, number: PacketNo) -> Head<'_> {

@@ -63,7 +63,7 @@ impl Disk {
             .into_iter()
             .map(|(peer, (epoch, highest))| EpochMemory { peer, epoch, highest })
             .collect();
-        Memory { epochs }
+        Memory { epochs, ..Memory::default() }
     }
 
     pub(super) fn take(&mut self, id: SaveId, record: Record) {

@@ -2,13 +2,15 @@
 
 use rusqlite::Connection;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, offers};
 use crate::node::{EpochMemory, Memory, PacketNo, PeerId};
 
 impl Store {
     /// Everything a node is to know before its first input.
     pub fn memory(&self) -> Result<Memory, StoreError> {
-        let read = || -> rusqlite::Result<Memory> { Ok(Memory { epochs: epochs(self.db())? }) };
+        let read = || -> rusqlite::Result<Memory> {
+            Ok(Memory { epochs: epochs(self.db())?, grants: offers::read(self.db())? })
+        };
         read().map_err(StoreError::database("read", self.path()))
     }
 }

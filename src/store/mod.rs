@@ -10,6 +10,7 @@ mod error;
 mod files;
 mod memory;
 mod numbers;
+mod offers;
 mod reader;
 mod rows;
 mod schema;

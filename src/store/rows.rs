@@ -9,10 +9,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::numbers::Numbers;
+use super::offers;
 use super::reader::StoredEvent;
 use crate::node::{
     Charset, MessageRecord, Options, OutcomeRecord, PacketNo, PeerId, PeerView, Record, SaveResult,
-    UnixMillis, Verdict,
+    ToldRecord, UnixMillis, Verdict,
 };
 
 /// Writes the records of one transaction.
@@ -57,6 +58,15 @@ impl<'c> Rows<'c> {
         match record {
             Record::Message(message) => self.keep_message(message),
             Record::Outcome(outcome) => self.keep_outcome(outcome),
+            Record::Told(told) => self.keep_told(told),
+            Record::Grant(grant) => {
+                offers::keep(self.db, grant)?;
+                Ok(SaveResult::Kept { seq: None })
+            }
+            Record::GrantEnded(offer) => {
+                offers::forget(self.db, *offer)?;
+                Ok(SaveResult::Kept { seq: None })
+            }
             Record::Numbers(number) => {
                 let numbers = self.numbers.reserve(number.0);
                 write_numbers(self.db, numbers)?;
@@ -135,6 +145,15 @@ impl<'c> Rows<'c> {
                 outcome.hint.map(word),
             ])?;
         self.announce(outcome.at, "outcome")
+    }
+
+    fn keep_told(&mut self, told: &ToldRecord) -> rusqlite::Result<SaveResult> {
+        let json = serde_json::to_string(&told.event)
+            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+        self.db
+            .prepare_cached("INSERT INTO told (id, event) VALUES (?1, ?2)")?
+            .execute((self.next_seq, json))?;
+        self.announce(told.at, "told")
     }
 
     fn announce(&mut self, at: UnixMillis, kind: &str) -> rusqlite::Result<SaveResult> {
@@ -257,21 +276,24 @@ pub(super) fn write_numbers(db: &Connection, numbers: Numbers) -> rusqlite::Resu
 pub(super) const EVENTS: &str = "
     SELECT e.seq, e.at, e.kind, a.view, coalesce(m.number, o.number) AS number,
         m.direction, m.delivery, m.addr, m.epoch, m.options, m.text, m.charset, m.sure, m.cut,
-        m.files, o.outcome, o.tries, o.rtt_ms, o.hint
+        m.files, o.outcome, o.tries, o.rtt_ms, o.hint, t.event
     FROM event AS e
     LEFT JOIN message AS m ON e.kind = 'message' AND m.id = e.seq
     LEFT JOIN outcome AS o ON e.kind = 'outcome' AND o.id = e.seq
+    LEFT JOIN told AS t ON e.kind = 'told' AND t.id = e.seq
     LEFT JOIN appearance AS a ON a.id = coalesce(m.appearance, o.appearance)
-    WHERE e.seq > ?1 AND (m.id IS NOT NULL OR o.id IS NOT NULL)
+    WHERE e.seq > ?1 AND coalesce(m.id, o.id, t.id) IS NOT NULL
     ORDER BY e.seq LIMIT ?2";
 
 /// A row of [`EVENTS`].
 pub(super) fn read_event(row: &Row<'_>) -> rusqlite::Result<StoredEvent> {
     let at = UnixMillis(row.get("at")?);
-    let number = PacketNo(row.get::<_, i64>("number")?.cast_unsigned());
+    let number = || row.get::<_, i64>("number").map(|number| PacketNo(number.cast_unsigned()));
     let event = match row.get_ref("kind")?.as_str()? {
-        "message" => read_message(row, at, number)?.event(),
-        _ => read_outcome(row, at, number)?.event(),
+        "message" => read_message(row, at, number()?)?.event(),
+        "told" => serde_json::from_str(row.get_ref("event")?.as_str()?)
+            .map_err(|error| unreadable(row, "event", error))?,
+        _ => read_outcome(row, at, number()?)?.event(),
     };
     Ok(StoredEvent { seq: row.get::<_, i64>("seq")?.cast_unsigned(), at, event })
 }
@@ -343,6 +365,11 @@ fn read_word<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Resu
     let word = row.get_ref(column)?.as_str()?;
     T::deserialize(serde::de::value::StrDeserializer::<serde::de::value::Error>::new(word))
         .map_err(|error| unreadable(row, column, error))
+}
+
+/// What is stored in this column is no JSON of this program.
+pub(super) fn unreadable_json(index: usize, error: serde_json::Error) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(index, Type::Text, error.into())
 }
 
 fn unreadable(

@@ -101,6 +101,21 @@ const STEPS: &[&str] = &[
     ) STRICT;
     CREATE INDEX outcome_message ON outcome (message) WHERE message IS NOT NULL;
     ",
+    // Events that are kept as they are told (JSON as on the event stream): offers, ends of
+    // transfers.
+    "
+    CREATE TABLE told (
+        id    INTEGER PRIMARY KEY,
+        event TEXT NOT NULL
+    ) STRICT;
+    ",
+    // Files of ours on offer, one row for each recipient of a message (JSON of a grant record).
+    "
+    CREATE TABLE served (
+        offer INTEGER PRIMARY KEY,
+        grant TEXT NOT NULL
+    ) STRICT;
+    ",
 ];
 
 /// Brings a store to the schema of this program.

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use feige::node::{
-    Bounce, Charset, Counters, Delivery, Direction, DownReason, Event, Ipv4Net, Link, LinkId,
-    MessageEvent, NoticeCode, Outcome, PacketNo, PeerId, PeerView, Refusal, Reply, Request,
-    ShellStatus, Status, Sure, Target, UnixMillis, Wishes,
+    Bounce, Charset, Counters, Delivery, Direction, DownReason, Event, FilesOf, Get, Ipv4Net,
+    ItemKind, ItemState, ItemView, Link, LinkId, MessageEvent, NoticeCode, OfferId, OfferView,
+    Outcome, PacketNo, PeerId, PeerView, Pick, Progress, Refusal, Reply, Request, ShellStatus,
+    Side, Status, Sure, Target, TransferOutcome, TransferProblem, Transferred, UnixMillis, Wishes,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -69,7 +70,13 @@ impl Page {
 
     fn describes_inside(&self, object: &Map<String, Value>) {
         for (key, value) in object {
-            let name = match key.as_str() {
+            let (kind, name) = match key.as_str() {
+                "offers" => ("event", "offer"),
+                "transfers" => ("event", "progress"),
+                name => ("object", name),
+            };
+            let name = match name {
+                "items" => "item",
                 "peers" | "to" => "peer",
                 "links" => "link",
                 "v4" => "net",
@@ -82,9 +89,11 @@ impl Page {
                 other => std::slice::from_ref(other),
             };
             for object in inner.iter().filter_map(Value::as_object) {
-                // A recipient of a request is `{"peer": ID}` or `{"addr": ADDRESS}`.
-                if key != "to" || object.len() > 1 {
-                    self.describes("object", name, object);
+                // In a request a peer is `{"peer": ID}` or `{"addr": ADDRESS}`, an item
+                // `{"offer": ...}`, `{"wire": ...}` or `{"from": ID}`.
+                let target = matches!(key.as_str(), "to" | "peer" | "picks") && object.len() == 1;
+                if !target {
+                    self.describes(kind, name, object);
                 }
             }
         }
@@ -144,6 +153,9 @@ fn every_event_is_described() {
                 tries: 17,
                 hint: Some(Bounce::PortUnreachable),
             },
+            Event::Offer(Box::new(offer())),
+            Event::Progress(Box::new(progress())),
+            Event::Transferred(Box::new(transferred())),
             Event::Notice { code: NoticeCode::Links, text: "eth0".into() },
             Event::Lagged { missed: 3 },
         ],
@@ -170,6 +182,17 @@ fn every_request_is_described() {
             },
             Request::Cancel { number: PacketNo(1) },
             Request::Rename { nick: "a".into(), group: "b".into() },
+            Request::Offers,
+            Request::Get(Get {
+                picks: vec![Pick::Offer(OfferId(7), Some(2)), Pick::All],
+                into: Some("/tmp".into()),
+                limit: Some(1),
+                folder_max: Some(1),
+                digest: true,
+            }),
+            Request::Refuse { picks: vec![Pick::From(PeerId(Arc::from("a@b")))] },
+            Request::Withdraw { offer: OfferId(7) },
+            Request::FilesOf(FilesOf { peer: Target::Peer(PeerId(Arc::from("a@b"))) }),
             Request::Status,
             Request::Stop,
         ],
@@ -184,6 +207,8 @@ fn every_reply_is_described() {
             Reply::Peers { peers: vec![peer()] },
             Reply::RollCall { wait_ms: 1200 },
             Reply::Sent { number: PacketNo(1), to: vec![peer()], links: vec!["eth0".into()] },
+            Reply::Offers { offers: vec![offer()] },
+            Reply::Fetching { transfers: vec![progress()] },
             Reply::Status(Box::new(status())),
             Reply::Done,
             Reply::Refused(Refusal::EmptyText),
@@ -203,6 +228,9 @@ fn every_refusal_is_described() {
             Refusal::Nobody,
             Refusal::NoLink,
             Refusal::Passive,
+            Refusal::NoOffer,
+            Refusal::NothingWaits,
+            Refusal::NoList { peer: Box::new(peer()) },
             Refusal::Busy,
         ],
     );
@@ -214,6 +242,10 @@ fn every_word_is_described() {
     words::<Direction>("direction");
     words::<Delivery>("delivery");
     words::<Outcome>("outcome");
+    words::<ItemKind>("kind");
+    words::<ItemState>("state");
+    words::<TransferOutcome>("transfer_outcome");
+    words::<Side>("side");
     words::<Bounce>("hint");
     words::<Sure>("charset_sure");
     words::<NoticeCode>("code");
@@ -266,6 +298,72 @@ fn message() -> MessageEvent {
         automatic: false,
         cut: false,
         files: 0,
+    }
+}
+
+fn offer() -> OfferView {
+    OfferView {
+        offer: OfferId(7),
+        direction: Direction::In,
+        made_at: UnixMillis(0),
+        ends_at: Some(UnixMillis(1)),
+        peer: peer(),
+        number: PacketNo(1),
+        shared: false,
+        items: vec![ItemView {
+            item: 1,
+            file: 0,
+            name: "报告.pdf".into(),
+            kind: ItemKind::File,
+            size: 3,
+            mtime: 0,
+            state: ItemState::Waiting,
+            bytes: 0,
+            path: Some("/tmp/报告.pdf".into()),
+        }],
+    }
+}
+
+fn progress() -> Progress {
+    Progress {
+        offer: OfferId(7),
+        item: 1,
+        direction: Direction::In,
+        peer: peer(),
+        number: PacketNo(1),
+        name: "报告.pdf".into(),
+        kind: ItemKind::File,
+        bytes: 1,
+        of: Some(3),
+        done: 0,
+        rate: 1,
+        eta: Some(2),
+    }
+}
+
+fn transferred() -> Transferred {
+    Transferred {
+        offer: OfferId(7),
+        item: 1,
+        direction: Direction::In,
+        peer: peer(),
+        number: PacketNo(1),
+        name: "报告.pdf".into(),
+        kind: ItemKind::File,
+        outcome: TransferOutcome::Broken,
+        bytes: 1,
+        resumed: 0,
+        done: 0,
+        seconds: 0.5,
+        rate: 2,
+        sha256: Some("00".into()),
+        path: Some("/tmp/报告.pdf".into()),
+        skipped: 0,
+        problem: Some(TransferProblem {
+            side: Side::Theirs,
+            what: "the peer closed the connection".into(),
+            hint: "ask again".into(),
+        }),
     }
 }
 

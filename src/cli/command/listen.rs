@@ -202,8 +202,15 @@ impl Listen<'_> {
             Event::Receipt { peer, .. } | Event::Failed { peer, .. } => {
                 self.args.matching.is_none() && self.args.from.is_none() && self.wants_peer(peer)
             }
+            Event::Offer(offer) => self.wants_files(&offer.peer),
+            Event::Progress(moving) => self.wants_files(&moving.peer),
+            Event::Transferred(end) => self.wants_files(&end.peer),
             Event::Notice { .. } | Event::Lagged { .. } => true,
         }
+    }
+
+    fn wants_files(&mut self, peer: &PeerView) -> bool {
+        self.args.matching.is_none() && self.wants_peer(peer)
     }
 
     fn wants_message(&mut self, message: &MessageEvent) -> bool {

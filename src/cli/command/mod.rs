@@ -10,3 +10,4 @@ pub(super) mod man;
 pub(super) mod node;
 pub(super) mod peers;
 pub(super) mod send;
+pub(super) mod withdraw;

@@ -13,6 +13,8 @@
 //! with blanks and `|`. Marks: `<` to us, `>` by us, doubled for broadcasts, `*` what we say
 //! ourselves, `!` what went wrong.
 
+pub mod files;
+
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 
@@ -22,7 +24,7 @@ use chrono::NaiveDate;
 use super::{Style, local};
 use crate::node::{
     Bounce, Delivery, Direction, DownReason, Event, MessageEvent, Outcome, PeerId, PeerView,
-    UnixMillis,
+    TransferOutcome, UnixMillis,
 };
 use crate::term;
 
@@ -142,6 +144,15 @@ impl Human {
                 let words = format!("{number}: {}", failed(*outcome, *tries, *hint));
                 (Mark::Trouble, peer, self.name(peer), words)
             }
+            Event::Offer(offer) => {
+                (Mark::System, &offer.peer, self.name(&offer.peer), files::offered(offer))
+            }
+            Event::Transferred(end) => {
+                let done = end.outcome == TransferOutcome::Done;
+                let mark = if done { Mark::System } else { Mark::Trouble };
+                (mark, &end.peer, self.name(&end.peer), files::transferred(end))
+            }
+            Event::Progress(_) => return Rendered::Nothing,
             Event::Notice { text, .. } => return Rendered::Talk(text.clone()),
             Event::Lagged { missed } => {
                 return Rendered::Talk(format!("too slow: {missed} events were missed"));

@@ -24,7 +24,7 @@ pub(super) struct Stream<'a, 'p> {
     names: NameForm,
     /// What is to be sent next, across the boundaries of files.
     buffer: Vec<u8>,
-    counted: Counted,
+    skipped: u64,
 }
 
 /// What was in a folder.
@@ -34,6 +34,13 @@ pub(super) struct Counted {
     pub(super) files: u64,
     /// Entries passed over: links, devices, pipes, sockets, and what cannot be opened.
     pub(super) skipped: u64,
+}
+
+/// A folder to go on in.
+struct Below {
+    folder: Dir,
+    name: String,
+    stat: Stat,
 }
 
 /// The buffer is sent when it holds this much.
@@ -46,7 +53,7 @@ const ROOM: usize = 68 * 1024;
 impl<'a, 'p> Stream<'a, 'p> {
     pub(super) fn new(pump: &'a mut Pump<'p>, writer: TreeWriter, names: NameForm) -> Self {
         let buffer = Vec::with_capacity(FULL + ROOM);
-        Self { pump, writer, names, buffer, counted: Counted::default() }
+        Self { pump, writer, names, buffer, skipped: 0 }
     }
 
     /// Sends a regular file as a stream: one header, and its contents.
@@ -68,34 +75,49 @@ impl<'a, 'p> Stream<'a, 'p> {
         root: &OwnedFd,
         name: &str,
         stat: &Stat,
-    ) -> Result<Counted, Broken> {
-        let unreadable = |error: Errno| Broken::Read { name: name.to_owned(), source: error.into() };
+        counted: &mut Counted,
+    ) -> Result<(), Broken> {
+        let sent = self.walk(root, name, stat);
+        *counted = Counted { files: self.pump.files, skipped: self.skipped };
+        sent
+    }
+
+    fn walk(&mut self, root: &OwnedFd, name: &str, stat: &Stat) -> Result<(), Broken> {
+        let unreadable =
+            |error: Errno| Broken::Read { name: name.to_owned(), source: error.into() };
         let mut open = vec![Dir::read_from(root).map_err(unreadable)?];
         self.header(name, stat, None);
         while let Some(folder) = open.last_mut() {
             match folder.read() {
                 Some(Ok(entry)) => {
-                    let deep = open.len() >= DEPTH_MAX;
-                    if let Some(below) = self.entry(open.last().expect("it is open"), &entry, deep)? {
-                        open.push(below);
+                    if let Some(below) = self.entry(folder, &entry)? {
+                        if open.len() >= DEPTH_MAX {
+                            // Nobody reads on below this.
+                            self.skipped += 1;
+                            continue;
+                        }
+                        let Below { folder, name, stat } = below;
+                        self.header(&name, &stat, None);
+                        open.push(folder);
                     }
                 }
                 Some(Err(error)) => return Err(unreadable(error)),
                 None => {
                     open.pop();
+                    let before = self.buffer.len();
                     self.writer.up(&mut self.buffer);
+                    self.pump.discount(self.buffer.len() - before);
                 }
             }
             if self.buffer.len() >= FULL {
                 self.flush(true)?;
             }
         }
-        self.flush(false)?;
-        Ok(self.counted)
+        self.flush(false)
     }
 
     /// Sends one entry; a folder is given back to go on in.
-    fn entry(&mut self, folder: &Dir, entry: &DirEntry, deep: bool) -> Result<Option<Dir>, Broken> {
+    fn entry(&mut self, folder: &Dir, entry: &DirEntry) -> Result<Option<Below>, Broken> {
         let name = entry.file_name();
         if matches!(name.to_bytes(), b"." | b"..") {
             return Ok(None);
@@ -110,9 +132,9 @@ impl<'a, 'p> Stream<'a, 'p> {
         };
         let flags = match kind {
             FileType::RegularFile => FILE,
-            FileType::Directory if !deep => FOLDER,
+            FileType::Directory => FOLDER,
             _ => {
-                self.counted.skipped += 1;
+                self.skipped += 1;
                 return Ok(None);
             }
         };
@@ -123,21 +145,19 @@ impl<'a, 'p> Stream<'a, 'p> {
         });
         // Gone, swapped for a link, or not for us to read: there is no way to say so in the stream.
         let Ok((file, stat)) = opened else {
-            self.counted.skipped += 1;
+            self.skipped += 1;
             return Ok(None);
         };
         let text = text_of(name);
         match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory if kind == FileType::Directory => {
-                let Ok(below) = Dir::new(file) else {
-                    self.counted.skipped += 1;
-                    return Ok(None);
-                };
-                self.header(&text, &stat, None);
-                return Ok(Some(below));
+            FileType::Directory => {
+                if let Ok(folder) = Dir::new(file) {
+                    return Ok(Some(Below { folder, name: text.into_owned(), stat }));
+                }
+                self.skipped += 1;
             }
             FileType::RegularFile => self.contents(&file, &text, &stat)?,
-            _ => self.counted.skipped += 1,
+            _ => self.skipped += 1,
         }
         Ok(None)
     }
@@ -151,7 +171,7 @@ impl<'a, 'p> Stream<'a, 'p> {
             self.flush(true)?;
             self.pump.file(file.as_fd(), 0, size, name)?;
         }
-        self.counted.files += 1;
+        self.pump.files += 1;
         Ok(())
     }
 
@@ -178,11 +198,13 @@ impl<'a, 'p> Stream<'a, 'p> {
         let times = Times { modified: Some(mtime_of(stat)), created: None };
         let attr = if is_read_only(stat) { READ_ONLY } else { 0 };
         let name = self.names.clean(name);
+        let before = self.buffer.len();
         let entry = TreeEntry { name, size: size.unwrap_or(0), attr, times };
         match size {
             Some(_) => self.writer.file(&entry, &mut self.buffer),
             None => self.writer.folder(&entry, &mut self.buffer),
         }
+        self.pump.discount(self.buffer.len() - before);
     }
 
     fn flush(&mut self, more: bool) -> Result<(), Broken> {

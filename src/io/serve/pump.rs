@@ -24,10 +24,15 @@ pub(crate) struct Pump<'a> {
     clock: Clock,
     pace: Option<Pace>,
     digest: Option<Sha256>,
+    /// Bytes that left.
     sent: u64,
+    /// Of these, or of what waits to leave: headers.
+    overhead: u64,
+    /// Files that are whole in what left, or waits to leave.
+    pub(super) files: u64,
     reported: Tick,
-    /// Told how many bytes have moved, a few times a second.
-    report: &'a mut dyn FnMut(u64),
+    /// Told how many bytes of contents and how many files have moved, a few times a second.
+    report: &'a mut dyn FnMut(u64, u64),
 }
 
 /// Why a transfer broke off.
@@ -77,19 +82,26 @@ impl<'a> Pump<'a> {
         stopped: &'a AtomicBool,
         clock: Clock,
         limit: Option<u64>,
-        report: &'a mut dyn FnMut(u64),
+        report: &'a mut dyn FnMut(u64, u64),
     ) -> io::Result<Self> {
         socket.set_nonblocking(false)?;
         socket.set_write_timeout(Some(SILENCE))?;
         socket.set_read_timeout(Some(SILENCE))?;
         let now = clock.now().tick;
         let pace = limit.map(|rate| Pace::new(rate, now));
-        Ok(Self { socket, stopped, clock, pace, digest: None, sent: 0, reported: now, report })
+        let (digest, sent, overhead, files) = (None, 0, 0, 0);
+        let reported = now;
+        Ok(Self { socket, stopped, clock, pace, digest, sent, overhead, files, reported, report })
     }
 
-    /// Bytes moved until now.
-    pub(crate) fn sent(&self) -> u64 {
-        self.sent
+    /// Bytes of contents moved until now.
+    pub(crate) fn moved(&self) -> u64 {
+        self.sent.saturating_sub(self.overhead)
+    }
+
+    /// So many bytes are headers.
+    pub(crate) fn discount(&mut self, headers: usize) {
+        self.overhead += headers as u64;
     }
 
     /// From here on the contents of files are digested. `before`: these went in an earlier transfer.
@@ -133,7 +145,7 @@ impl<'a> Pump<'a> {
             #[cfg(not(target_os = "linux"))]
             let _ = more;
             let sent = send(self.socket, piece.unwrap_or(bytes), flags);
-            let sent = self.moved(sent)?;
+            let sent = self.count(sent)?;
             bytes = bytes.get(sent..).unwrap_or_default();
         }
         Ok(())
@@ -176,19 +188,13 @@ impl<'a> Pump<'a> {
                 Err(Errno::IO) => {
                     return Err(Broken::Read { name: name.to_owned(), source: Errno::IO.into() });
                 }
-                sent => self.moved(sent)?,
+                sent => self.count(sent)?,
             };
         }
         Ok(())
     }
 
-    fn copy(
-        &mut self,
-        file: BorrowedFd<'_>,
-        from: u64,
-        to: u64,
-        name: &str,
-    ) -> Result<(), Broken> {
+    fn copy(&mut self, file: BorrowedFd<'_>, from: u64, to: u64, name: &str) -> Result<(), Broken> {
         let mut piece = vec![0; PIECE];
         let mut at = from;
         while at < to {
@@ -204,7 +210,7 @@ impl<'a> Pump<'a> {
     }
 
     /// Ends the stream and waits until the receiver has closed its side: it has everything then.
-    pub(crate) fn finish(self) -> Result<u64, Broken> {
+    pub(crate) fn finish(&mut self) -> Result<(), Broken> {
         // Some wait for this end, others close as soon as they have all bytes.
         match self.socket.shutdown(Shutdown::Write) {
             Err(error) if error.kind() != io::ErrorKind::NotConnected => {
@@ -216,7 +222,7 @@ impl<'a> Pump<'a> {
         let mut rest = [0; 256];
         loop {
             match rustix::io::read(self.socket, &mut rest) {
-                Ok(0) => return Ok(self.sent),
+                Ok(0) => return Ok(()),
                 // Whatever it says, it is no part of the protocol.
                 Ok(_) if self.clock.now().tick - start < SILENCE => self.check()?,
                 Ok(_) | Err(rustix::io::Errno::AGAIN) => return Err(Broken::Silent),
@@ -246,7 +252,7 @@ impl<'a> Pump<'a> {
     }
 
     /// Counts what a call moved.
-    fn moved(&mut self, sent: rustix::io::Result<usize>) -> Result<usize, Broken> {
+    fn count(&mut self, sent: rustix::io::Result<usize>) -> Result<usize, Broken> {
         let sent = match sent {
             Ok(sent) => sent,
             Err(rustix::io::Errno::INTR) => 0,
@@ -257,7 +263,8 @@ impl<'a> Pump<'a> {
         let now = self.clock.now().tick;
         if now - self.reported >= REPORT {
             self.reported = now;
-            (self.report)(self.sent);
+            let (moved, files) = (self.moved(), self.files);
+            (self.report)(moved, files);
         }
         Ok(sent)
     }

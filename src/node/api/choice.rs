@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::ItemKind;
+use super::files::ItemKind;
 
 /// A file or folder to offer: exactly the one that was there when it was chosen, and no other that
 /// comes to bear its name (threats, rule 27).
@@ -28,6 +28,13 @@ pub struct FileChoice {
     pub device: u64,
     /// Its inode there.
     pub inode: u64,
+}
+
+impl FileChoice {
+    /// Whether it is a folder.
+    pub fn is_folder(&self) -> bool {
+        self.kind == ItemKind::Folder
+    }
 }
 
 /// Paths in JSON: text where they are UTF-8, else the bytes as an array of numbers.
