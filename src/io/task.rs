@@ -322,7 +322,7 @@ impl Task {
                 let Request::Send { wishes, .. } = &request else {
                     return self.request(request, answer);
                 };
-                if let Err(refusal) = Servers::look(&wishes.files, &files) {
+                if let Err(refusal) = Servers::look(&wishes.choices, &files) {
                     let _ = answer.send(Ok(Reply::Refused(refusal)));
                     return;
                 }

@@ -205,9 +205,8 @@ async fn request(stream: &mut TcpStream) -> Option<Vec<u8>> {
         } else {
             read.await
         };
-        match read.ok()? {
-            0 => return (arrived == Arrived::Perhaps).then_some(bytes),
-            _ => continue,
+        if read.ok()? == 0 {
+            return (arrived == Arrived::Perhaps).then_some(bytes);
         }
     }
 }

@@ -85,7 +85,7 @@ impl Parts {
         id: RequestId,
         letter: &Letter,
     ) -> Result<(), Refusal> {
-        may_write(turn, &letter.text, !letter.wishes.files.is_empty())?;
+        may_write(turn, &letter.text, !letter.wishes.choices.is_empty())?;
         if letter.to.is_empty() {
             return Err(Refusal::Nobody);
         }
@@ -99,7 +99,7 @@ impl Parts {
         let mut options = Options::empty();
         options.set(message::SEND_CHECK, letter.check);
         options.set(message::MULTICAST, recipients.len() > 1);
-        let files = Serving::lay_out(turn, &letter.wishes.files)?;
+        let files = Serving::lay_out(turn, &letter.wishes.choices)?;
         let Issued { number, gate } = turn.message_number();
         let written = Vec::new();
         let mut sheets = Sheets { number, options, text: &letter.text, files: &files, written };

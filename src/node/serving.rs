@@ -6,6 +6,7 @@
 //! latest after a day.
 
 pub(crate) mod grant;
+mod stream;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -14,13 +15,10 @@ use std::time::Duration;
 
 use rand::Rng;
 
-use super::api::files::{
-    ItemState, OfferId, OfferView, Progress, Side, TransferOutcome, TransferProblem, Transferred,
-};
-use super::api::{Direction, Event, FileChoice, PeerView, Refusal, Wishes};
+use super::api::files::{ItemState, OfferId, OfferView, TransferOutcome};
+use super::api::{Event, FileChoice, PeerView, Refusal, Wishes};
 use super::effect::{Record, Serve, ToldRecord};
 use super::input::{ServeNews, StreamId, Tick, UnixMillis};
-use super::meter::{Meter, per_second};
 use super::outbox::{FileNews, SendNo};
 use super::timers::Timer;
 use super::turn::{Turn, Voice};
@@ -30,7 +28,8 @@ use crate::wire::dialect::IdBase;
 use crate::wire::request::{AnswerForm, FileRequest};
 use crate::wire::{Charset, PacketNo, RawPacket};
 
-use grant::{GrantRecord, IDS, OfferedFile, place};
+use grant::{GrantRecord, IDS, OfferedFile};
+use stream::Stream;
 
 /// Everything on offer by us.
 #[derive(Debug, Default)]
@@ -46,25 +45,10 @@ struct Grant {
     record: GrantRecord,
     /// When its time is up.
     until: Tick,
-    /// It is not in the store under this number of an offer any more once it is gone.
+    /// It was taken back: only what moved already is waited for.
+    ended: bool,
+    /// The store has a record of it.
     kept: bool,
-}
-
-/// A transfer under way.
-#[derive(Debug)]
-struct Stream {
-    no: SendNo,
-    item: usize,
-    started: Tick,
-    /// Bytes the recipient had before.
-    offset: u64,
-    sent: u64,
-    files: u64,
-    meter: Meter,
-    /// It was ended by us, and is told of as this.
-    end: Option<TransferOutcome>,
-    /// The same recipient asked for the same again; how this one ends says nothing of the item.
-    replaced: bool,
 }
 
 /// Longest life of an offer (threats, rule 30).
@@ -110,7 +94,7 @@ impl Serving {
             files,
         };
         let offered = Event::Offer(Box::new(record.view(|_| 0)));
-        self.grants.insert(no, Grant { record, until: turn.now.tick + life, kept: false });
+        self.grants.insert(no, Grant::new(record, turn.now.tick + life, false));
         self.changed.insert(no);
         tell(turn, offered);
         self.arm(turn);
@@ -186,19 +170,7 @@ impl Serving {
         if let Some(state) = record.states.get_mut(item) {
             *state = ItemState::Moving;
         }
-        let started = turn.now.tick;
-        let stream_of = Stream {
-            no,
-            item,
-            started,
-            offset: request.offset,
-            sent: 0,
-            files: 0,
-            meter: Meter::new(started),
-            end: None,
-            replaced: false,
-        };
-        self.streams.insert(stream, stream_of);
+        self.streams.insert(stream, Stream::new(no, item, request.offset, turn.now.tick));
     }
 
     /// Which item a request may have, if any.
@@ -214,8 +186,9 @@ impl Serving {
         let raw = RawPacket::parse(bytes).ok()?;
         let packet = FileRequest::read(&raw, IdBase::Hexadecimal).ok()?.packet;
         let utf8 = raw.options().contains(request::UTF8);
-        self.of(packet).filter(|(_, grant)| grant.record.is_for(from.ip())).find_map(
-            |(no, grant)| {
+        self.of(packet)
+            .filter(|(_, grant)| !grant.ended && grant.record.is_for(from.ip()))
+            .find_map(|(no, grant)| {
                 let record = &grant.record;
                 let habit = record.habits().request_ids;
                 let other = match habit {
@@ -235,8 +208,7 @@ impl Serving {
                 };
                 let charset = if utf8 { Charset::UTF_8 } else { record.charset };
                 (open && fits).then_some((no, item, request, charset))
-            },
-        )
+            })
     }
 
     /// What the shell says of a transfer.
@@ -265,7 +237,7 @@ impl Serving {
                 end.sha256 = sha256.filter(|_| outcome == TransferOutcome::Done);
                 end.problem = problem.filter(|_| outcome == TransferOutcome::Broken);
                 if stream.replaced {
-                    end.problem = Some(asked_again());
+                    end.problem = Some(stream::asked_again());
                 } else if let Some(state) = grant.record.states.get_mut(stream.item) {
                     *state = match outcome {
                         TransferOutcome::Done => ItemState::Done,
@@ -340,7 +312,7 @@ impl Serving {
         for no in std::mem::take(&mut self.changed) {
             if let Some(grant) = self.grants.get_mut(&no).filter(|_| turn.base.keeps) {
                 grant.kept = true;
-                turn.save(Record::Grant(Box::new(grant.record.at_rest())));
+                turn.save(Record::Grant(Box::new(grant.at_rest())));
             }
         }
     }
@@ -369,18 +341,15 @@ impl Serving {
             let left = Duration::from_millis(u64::try_from(left).unwrap_or(0)).min(LIFE);
             let until = turn.now.tick + left;
             let no = record.no();
-            self.grants.entry(no).and_modify(|grant| grant.kept |= kept).or_insert(Grant {
-                record,
-                until,
-                kept,
-            });
+            let known = self.grants.entry(no).and_modify(|grant| grant.kept |= kept);
+            known.or_insert(Grant::new(record, until, kept));
         }
         self.arm(turn);
     }
 
     /// All records, at rest.
     pub(crate) fn records(&self) -> impl Iterator<Item = GrantRecord> {
-        self.grants.values().map(|grant| grant.record.at_rest())
+        self.grants.values().map(Grant::at_rest)
     }
 
     fn of(&self, number: PacketNo) -> impl Iterator<Item = (SendNo, &Grant)> {
@@ -391,6 +360,10 @@ impl Serving {
     /// Ends a grant at once, with what moves.
     fn end(&mut self, turn: &mut Turn<'_>, no: SendNo, how: TransferOutcome) {
         self.close(turn, no, how);
+        if let Some(grant) = self.grants.get_mut(&no) {
+            grant.ended = true;
+            self.changed.insert(no);
+        }
         for (&id, stream) in self.streams.iter_mut().filter(|(_, stream)| stream.no == no) {
             stream.end.get_or_insert(how);
             turn.hang_up(id);
@@ -407,17 +380,7 @@ impl Serving {
                 continue;
             }
             *state = ItemState::Over;
-            let never = Stream {
-                no,
-                item,
-                started: turn.now.tick,
-                offset: 0,
-                sent: 0,
-                files: 0,
-                meter: Meter::new(turn.now.tick),
-                end: None,
-                replaced: false,
-            };
+            let never = Stream::new(no, item, 0, turn.now.tick);
             let end = never.ended(&grant.record, turn.now.tick, how);
             tell(turn, Event::Transferred(Box::new(end)));
             self.changed.insert(no);
@@ -446,63 +409,22 @@ impl Serving {
 }
 
 impl Grant {
+    fn new(record: GrantRecord, until: Tick, kept: bool) -> Self {
+        Self { record, until, ended: false, kept }
+    }
+
+    /// As it is written down.
+    fn at_rest(&self) -> GrantRecord {
+        let mut record = self.record.at_rest();
+        if self.ended {
+            let left = record.states.iter_mut().filter(|state| **state != ItemState::Done);
+            left.for_each(|state| *state = ItemState::Over);
+        }
+        record
+    }
+
     fn moves(&self) -> bool {
         self.record.states.contains(&ItemState::Moving)
-    }
-}
-
-impl Stream {
-    fn progress(&self, record: &GrantRecord) -> Option<Progress> {
-        let choice = &record.files.get(self.item)?.choice;
-        let bytes = self.offset + self.sent;
-        // Files may come into a folder while it moves.
-        let of = choice.size.max(bytes);
-        Some(Progress {
-            offer: record.offer,
-            item: place(self.item),
-            direction: Direction::Out,
-            peer: record.peer.clone(),
-            number: record.number,
-            name: choice.name.clone(),
-            kind: choice.kind,
-            bytes,
-            of: Some(of),
-            done: self.files,
-            rate: self.meter.rate(),
-            eta: self.meter.eta(of - bytes),
-        })
-    }
-
-    fn ended(&self, record: &GrantRecord, now: Tick, outcome: TransferOutcome) -> Transferred {
-        let file = record.files.get(self.item);
-        let took = now - self.started;
-        Transferred {
-            offer: record.offer,
-            item: place(self.item),
-            direction: Direction::Out,
-            peer: record.peer.clone(),
-            number: record.number,
-            name: file.map(|file| file.choice.name.clone()).unwrap_or_default(),
-            kind: file.map_or(super::ItemKind::File, |file| file.choice.kind),
-            outcome,
-            bytes: self.sent,
-            resumed: self.offset,
-            done: self.files,
-            seconds: took.as_secs_f64(),
-            rate: if self.sent == 0 { 0 } else { per_second(self.sent, took) },
-            sha256: None,
-            path: None,
-            skipped: 0,
-            problem: None,
-        }
-    }
-}
-
-fn asked_again() -> TransferProblem {
-    TransferProblem {
-        side: Side::Theirs,
-        what: "the receiver asked for it again on another connection".to_owned(),
-        hint: "nothing to do: it goes on there".to_owned(),
     }
 }
 

@@ -239,7 +239,7 @@ impl<'a> Pump<'a> {
         loop {
             match pace.grant(want, self.clock.now().tick) {
                 Ok(granted) => return Ok(granted),
-                Err(wait) => thread::sleep(wait.min(NAP)),
+                Err(time) => thread::sleep(time.min(NAP)),
             }
             if self.stopped.load(Ordering::Relaxed) {
                 return Err(Broken::Stopped);

@@ -15,7 +15,7 @@ pub struct Wishes {
     pub expire_ms: Option<u64>,
     /// Files and folders it offers. Over the control socket they go along as open descriptors, in
     /// this order; the node serves exactly these. They stay on offer for `expire_ms`, at most 24 h.
-    pub files: Vec<FileChoice>,
+    pub choices: Vec<FileChoice>,
     /// At most so many bytes a second for each transfer of these files.
     pub limit: Option<u64>,
     /// Tell the SHA-256 of each of these files that is fetched.

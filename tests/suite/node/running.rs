@@ -112,7 +112,7 @@ fn a_known_epoch_from_the_store_tells_repeats_from_restarts() {
     };
     let mut desk = Desk::bare(|_| {});
     let known = EpochMemory { peer: peer_id("cat@pc"), epoch: 41, highest: PacketNo(9) };
-    desk.node.remember(desk.now, Memory { epochs: vec![known] });
+    desk.node.remember(desk.now, Memory { epochs: vec![known], ..Memory::default() });
     desk.input(Input::Links(vec![link(1, [10, 0, 0, 1])]));
     desk.hear("10.0.0.3", iptux(0x103, 12, "cat@pc", "Cat"));
     let retried = desk.hear("10.0.0.3", iptux(0x120, 9, "cat@pc", "sent before our restart"));

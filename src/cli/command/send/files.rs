@@ -39,19 +39,22 @@ impl Files {
 
     /// Opens what is to be offered.
     pub(super) fn open(&self) -> Result<Vec<Chosen>, CliError> {
-        self.paths.iter().map(|path| Chosen::open(path).map_err(unoffered)).collect()
+        self.paths
+            .iter()
+            .map(|path| Chosen::open(path).map_err(|error| unoffered(&error)))
+            .collect()
     }
 
     /// Adds what the node is to be told of the files.
     pub(super) fn wish(&self, chosen: &[Chosen], wishes: &mut Wishes) {
-        wishes.files = chosen.iter().map(|chosen| chosen.choice.clone()).collect();
+        wishes.choices = chosen.iter().map(|chosen| chosen.choice.clone()).collect();
         wishes.limit = self.limit;
         wishes.digest = self.digest;
     }
 }
 
-fn unoffered(error: ChooseError) -> CliError {
-    let missing = matches!(&error, ChooseError::Open { source, .. }
+fn unoffered(error: &ChooseError) -> CliError {
+    let missing = matches!(error, ChooseError::Open { source, .. }
         if source.kind() == std::io::ErrorKind::NotFound);
     let error = CliError::new(Exit::Usage, format_args!("nothing was sent: {error}"));
     if missing {
