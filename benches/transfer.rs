@@ -67,6 +67,7 @@ impl<'a> Bench<'a> {
             bind: vec![SENDER.into()],
             ipv6: false,
             skip_links: Vec::new(),
+            downloads: home.path().join("downloads"),
             store: true,
             allow_takeover: false,
         };

@@ -418,11 +418,15 @@ impl Lan {
                 running.disk.take(id, record);
                 self.plan(delay, Happening::Commits { at, id });
             }
+            // A simulated machine has neither TCP nor files.
+            Effect::Fetch(..)
+            | Effect::StopFetch(_)
+            | Effect::Serve(_)
+            | Effect::HangUp(_)
+            | Effect::Unlist(_) => {}
             Effect::Reply(id, reply) => {
                 running.replies.insert(id, reply);
             }
-            // There is no TCP in this LAN.
-            Effect::Serve(_) | Effect::HangUp(_) | Effect::Unlist(_) => {}
         }
     }
 
@@ -531,6 +535,7 @@ impl Lan {
             keeps: true,
             numbers: Disk::default().numbers(self.wall()),
             version: [0, 1, 0],
+            accept: Vec::new(),
             policy: self.policy.clone(),
         };
         adjust(&mut config);

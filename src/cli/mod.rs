@@ -11,6 +11,7 @@ mod logging;
 pub mod output;
 pub mod pick;
 mod signals;
+mod size;
 mod text;
 mod wish;
 
@@ -144,6 +145,9 @@ enum Command {
     Listen(command::listen::Args),
     Peers(command::peers::Args),
     Broadcast(command::broadcast::Args),
+    Files(command::files::Args),
+    Get(command::get::Args),
+    Refuse(command::refuse::Args),
     Send(command::send::Args),
     Withdraw(command::withdraw::Args),
     Node(command::node::Args),
@@ -217,6 +221,19 @@ impl Cli {
             }
             Command::Node(args) => {
                 attend(globals, args.wish(), async |client| args.run(client).await)
+            }
+            Command::Files(args) => {
+                attend(globals, command::files::Args::wish(), async |client| args.run(client).await)
+            }
+            Command::Get(args) => {
+                args.check()?;
+                attend(globals, command::get::Args::wish(), async |client| args.run(client).await)
+            }
+            Command::Refuse(args) => {
+                args.check()?;
+                attend(globals, command::refuse::Args::wish(), async |client| {
+                    args.run(client).await
+                })
             }
             Command::Broadcast(args) => {
                 // Read before the LAN is entered: whoever types slowly is not there meanwhile.

@@ -64,6 +64,7 @@ pub(super) fn start(globals: &Globals, wish: Wish<'_>) -> Result<(Start, Style),
         ipv6: settings.ipv6.value,
         skip_links: settings.skip_links.value,
         store: !globals.no_store,
+        downloads: settings.downloads.value,
         allow_takeover: true,
         paths,
     };

@@ -13,6 +13,7 @@ mod clock;
 pub mod control;
 mod disk;
 mod ending;
+mod fetch;
 mod gate;
 mod handle;
 mod handover;
@@ -29,6 +30,7 @@ mod tcp;
 mod udp;
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -64,6 +66,8 @@ pub struct Start {
     pub skip_links: Vec<String>,
     /// Keep messages; without a store no receipts are sent.
     pub store: bool,
+    /// Where received files go that name no folder.
+    pub downloads: PathBuf,
     /// Whether a lasting client may take the port over when this node ends.
     pub allow_takeover: bool,
 }

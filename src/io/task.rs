@@ -14,6 +14,7 @@ use tokio::time::sleep_until;
 use super::clock::Clock;
 use super::control::{Hello, Server};
 use super::disk::{Disk, Results};
+use super::fetch::Fetches;
 use super::handle::{Ask, Gone, Handle, Listeners, Stamped, Subscription};
 use super::links::{Selection, Watch};
 use super::owner::Owner;
@@ -23,8 +24,8 @@ use super::tcp::{Acceptor, Caller};
 use super::udp::RECEIVE_BUFFER;
 use super::{Running, Start, Stopped};
 use crate::node::{
-    Effect, Event, Input, Node, NoticeCode, Now, Reply, Request, RequestId, ServeNews, ShellStatus,
-    StreamId, Tick, UnixMillis,
+    Effect, Event, FetchId, FetchNews, Input, Node, NoticeCode, Now, Reply, Request, RequestId,
+    ServeNews, ShellStatus, StreamId, Tick, UnixMillis,
 };
 use crate::store::{Lock, Paths};
 
@@ -42,6 +43,7 @@ pub(super) struct Task {
     /// The files that came with the request that is being handled.
     files: Vec<OwnedFd>,
     pub(super) disk: Disk,
+    fetches: Fetches,
     pub(super) lock: Lock,
     pub(super) paths: Paths,
     pub(super) allow_takeover: bool,
@@ -75,6 +77,7 @@ enum Woken {
     Stop,
     Results(Results),
     Ask(Ask),
+    Fetch(FetchId, FetchNews),
     Links,
     Caller(Caller),
     Served(StreamId, ServeNews),
@@ -89,7 +92,7 @@ impl Task {
         owner: Owner,
         node: Node,
         clock: Clock,
-        disk: Disk,
+        (disk, fetches): (Disk, Fetches),
         start: &Start,
     ) -> Running {
         let Owner { lock, control, selection, sockets, acceptor, took_over } = owner;
@@ -109,6 +112,7 @@ impl Task {
             servers: Servers::new(clock),
             files: Vec::new(),
             disk,
+            fetches,
             lock,
             paths: start.paths.clone(),
             allow_takeover: start.allow_takeover,
@@ -158,6 +162,7 @@ impl Task {
                 Woken::Stop => return Box::pin(self.end()).await,
                 Woken::Results(results) => self.settle(results),
                 Woken::Ask(ask) => self.ask(ask),
+                Woken::Fetch(id, news) => self.handle(self.clock.now(), Input::Fetch(id, news)),
                 Woken::Links => self.relink(),
                 Woken::Caller(caller) => self.called(caller),
                 Woken::Served(stream, news) => {
@@ -184,6 +189,7 @@ impl Task {
             _ = &mut self.stop => Woken::Stop,
             results = self.disk.results() => Woken::Results(results),
             Some(ask) = self.asks.recv() => Woken::Ask(ask),
+            (id, news) = self.fetches.news() => Woken::Fetch(id, news),
             () = self.watch.changed() => Woken::Links,
             caller = next_caller(&mut self.acceptor) => Woken::Caller(caller),
             (stream, news) = self.servers.news() => Woken::Served(stream, news),
@@ -201,6 +207,9 @@ impl Task {
         for _ in 0..ASKS_MAX {
             let Ok(ask) = self.asks.try_recv() else { break };
             self.ask(ask);
+        }
+        while let Some((id, news)) = self.fetches.try_news() {
+            self.handle(self.clock.now(), Input::Fetch(id, news));
         }
         let left = self.drain();
         let now = self.clock.now();
@@ -264,6 +273,8 @@ impl Task {
                 Effect::Serve(serve) => self.servers.serve(*serve),
                 Effect::HangUp(stream) => self.servers.hang_up(stream),
                 Effect::Unlist(number) => self.servers.release(number),
+                Effect::Fetch(id, fetch) => self.fetches.start(id, *fetch),
+                Effect::StopFetch(id) => self.fetches.stop(id),
             }
         }
     }

@@ -351,6 +351,8 @@ pub enum NoticeCode {
     SmallBuffer,
     /// Part of a message was left out.
     Cut,
+    /// An offer of files was dropped to make room for another one.
+    OfferDropped,
     /// A message came encrypted and cannot be read; its sender gets no receipt.
     Unreadable,
     /// This process took the port over from one that ended.

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::api::FileChoice;
 use super::api::files::OfferId;
-use super::api::{Delivery, Direction, Event, MessageEvent, PeerView, Reply};
+use super::api::{Delivery, Direction, Event, FileChoice, MessageEvent, PeerView, Reply};
+use super::fetch::{Fetch, FetchId};
 use super::input::{Bounce, LinkId, RequestId, SaveId, StreamId, UnixMillis};
+use super::offers::OfferRecord;
 use super::serving::grant::GrantRecord;
 use crate::wire::command::message;
 use crate::wire::filename::NameForm;
@@ -40,6 +41,10 @@ pub enum Effect {
     /// Nothing of what this message offers can be fetched any more: what is held open for it can be
     /// closed.
     Unlist(PacketNo),
+    /// Fetch a file or folder, and tell of it with `Input::Fetch`, the end in any case.
+    Fetch(FetchId, Box<Fetch>),
+    /// End this transfer; what came stays as a part. It tells its end as always.
+    StopFetch(FetchId),
 }
 
 /// A file or folder to send on a connection.
@@ -89,6 +94,10 @@ pub enum Record {
     Message(MessageRecord),
     /// What became of a sent message with one recipient.
     Outcome(OutcomeRecord),
+    /// How an offer to us stands; it is known again after a restart. Replaces what was kept of it.
+    Offer(Box<OfferRecord>),
+    /// Nothing is left of an offer to us.
+    OfferOver(OfferId),
     /// An event that is kept as it is told: an offer, or the end of a transfer.
     Told(ToldRecord),
     /// Files on offer to one peer; a later one with the same short number takes its place.

@@ -8,9 +8,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Parts;
+use super::api::files::OfferId;
 use super::api::{Counters, PeerId, PeerView};
 use super::inbox::Key;
 use super::input::{LinkId, Tick, UnixMillis};
+use super::offers::{FetchNote, OfferRecord};
 use super::outbox::{SendNo, Sending};
 use super::peer::{Charsets, Mac, Peer, Place};
 use super::serving::grant::GrantRecord;
@@ -35,6 +37,15 @@ pub struct Handover {
     /// Files of ours on offer.
     #[serde(default)]
     grants: Vec<GrantRecord>,
+    /// Offers to us that are open.
+    #[serde(default)]
+    offers: Vec<OfferRecord>,
+    /// The highest number an offer had.
+    #[serde(default)]
+    last_offer: OfferId,
+    /// What was being fetched.
+    #[serde(default)]
+    fetches: Vec<FetchNote>,
 }
 
 impl Handover {
@@ -79,6 +90,9 @@ impl Handover {
             epochs: epochs.collect(),
             answers: answers.collect(),
             grants: parts.serving.records().collect(),
+            offers: parts.offers.records(),
+            last_offer: base.last_offer,
+            fetches: parts.offers.fetch_notes(),
         }
     }
 
@@ -90,6 +104,9 @@ impl Handover {
         for peer in self.peers {
             parts.roster.restore(peer.into_peer(now), &turn.base.policy);
         }
+        turn.base.last_offer = self.last_offer;
+        parts.offers.remember(turn.base, self.offers);
+        parts.offers.resume(self.fetches);
         for (id, link, addr) in self.answers {
             let Parts { roster, presence, .. } = &mut *parts;
             if let Some(no) = roster.find(&id) {

@@ -65,6 +65,14 @@ impl Inbox {
         self.seen.contains_key(key)
     }
 
+    /// The record a message is being kept by; none if it is on disk already, or nothing is kept.
+    pub(crate) fn saving(&self, key: &Key) -> Option<SaveId> {
+        match self.seen.get(key)?.state {
+            State::Saving(id) => Some(id),
+            State::Kept | State::Unreadable => None,
+        }
+    }
+
     /// Takes a message in.
     pub(crate) fn take(
         &mut self,

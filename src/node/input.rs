@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::api::Request;
 use super::api::files::TransferProblem;
+use super::fetch::{FetchId, FetchNews};
 
 /// A monotonic instant: microseconds since an origin the shell chose. For timers.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -188,6 +189,8 @@ pub enum Input<'a> {
     Served(StreamId, ServeNews),
     /// A record was committed, or not.
     Saved(SaveId, SaveResult),
+    /// A transfer to us tells something.
+    Fetch(FetchId, FetchNews),
     /// A deadline passed.
     Wake,
     /// The program ends: say goodbye.

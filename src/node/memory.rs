@@ -1,6 +1,8 @@
 //! What the store tells a starting node of the runs before it.
 
 use super::api::PeerId;
+use super::api::files::OfferId;
+use super::offers::OfferRecord;
 use super::serving::grant::GrantRecord;
 use crate::wire::PacketNo;
 
@@ -15,6 +17,10 @@ pub struct Memory {
     /// Files of ours that are still on offer. Those the shell found changed have the state
     /// [`ItemState::Over`](super::ItemState::Over).
     pub grants: Vec<GrantRecord>,
+    /// Offers to us that are open.
+    pub offers: Vec<OfferRecord>,
+    /// The highest number an offer ever had, to us or by us.
+    pub last_offer: OfferId,
 }
 
 /// Where the numbers of a peer that counts from 1 stand in the store.

@@ -8,6 +8,7 @@
 //! presence -> roster           who is there, and what we tell about ourselves
 //! letters  -> outbox           messages of ours
 //! inbox                        messages of others
+//! offers                       files of others
 //! trust                        how much of a stranger's wish is granted
 //! turn                         one call: its time, its effects, what all parts share
 //! ```
@@ -16,6 +17,7 @@ pub mod api;
 pub mod config;
 pub mod effect;
 mod epochs;
+pub mod fetch;
 mod handover;
 mod inbox;
 pub mod input;
@@ -24,6 +26,7 @@ mod links;
 mod memory;
 mod meter;
 mod numbers;
+mod offers;
 mod outbox;
 mod own;
 mod peer;
@@ -43,6 +46,7 @@ use std::time::Duration;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
+pub use crate::wire::dialect::IdBase;
 /// Values of the wire that this vocabulary is made of, for those who do not speak to the wire.
 pub use crate::wire::filename::NameForm;
 pub use crate::wire::{Charset, Office, Options, PORT, PacketNo, Sure, Verdict};
@@ -58,18 +62,21 @@ pub use config::{Config, Identity, Network, NumberStart, Policy};
 pub use effect::{
     Effect, MessageRecord, Outcome, OutcomeRecord, Record, Serve, ToldRecord, Transmit,
 };
+pub use fetch::{Fetch, FetchEnd, FetchId, FetchNews, FileAsk};
 pub use handover::Handover;
 pub use input::{
     Bounce, Input, Ipv4Net, Link, LinkId, Now, RequestId, SaveId, SaveResult, ServeNews, StreamId,
     Tick, UnixMillis,
 };
 pub use memory::{EpochMemory, Memory};
+pub use offers::{AcceptRule, AcceptWho, OfferRecord};
 pub use serving::grant::{GrantRecord, OfferedFile};
 
 use inbox::Inbox;
 use letters::Letter;
 use links::Links;
 use numbers::Numbers;
+use offers::Offers;
 use outbox::{Due, Outbox};
 use own::{Own, canonical};
 use peer::{Sighting, mac_of};
@@ -102,6 +109,7 @@ pub(crate) struct Parts {
     outbox: Outbox,
     inbox: Inbox,
     serving: Serving,
+    offers: Offers,
     trust: Trust,
     /// Links were up once, and we announced ourselves there, or another process did for us.
     started: bool,
@@ -140,6 +148,7 @@ impl Node {
                 outbox: Outbox::default(),
                 inbox: Inbox::default(),
                 serving: Serving::default(),
+                offers: Offers::new(config.accept.clone()),
                 trust: Trust::default(),
                 started: false,
                 resumed: false,
@@ -166,8 +175,10 @@ impl Node {
     /// [`Node::resume`] too.
     pub fn remember(&mut self, now: Now, memory: Memory) {
         self.last = now;
-        let Memory { epochs, grants } = memory;
+        let Memory { epochs, grants, offers, last_offer } = memory;
         self.parts.inbox.epochs.remember(epochs);
+        self.base.last_offer = self.base.last_offer.max(last_offer);
+        self.parts.offers.remember(&mut self.base, offers);
         self.parts.serving.restore(&mut Turn::new(now, &mut self.base), grants, true);
     }
 
@@ -201,6 +212,7 @@ impl Node {
             }
             Input::Served(stream, news) => parts.serving.news(&mut turn, stream, news),
             Input::Saved(id, result) => parts.saved(&mut turn, id, &result),
+            Input::Fetch(id, news) => parts.fetch_news(&mut turn, id, news),
             Input::Wake => parts.wake(&mut turn),
             Input::Leave => parts.leave(&mut turn),
         }
@@ -320,21 +332,26 @@ impl Parts {
         let Self { roster, presence, links, inbox, .. } = self;
         let options = seen.packet.options;
         if options.contains(message::IPTUX_SHARED) {
-            return;
+            return self.shared_listed(turn, seen, body);
         }
         let met = roster.meet(turn, seen);
         let Some(key) = roster.get(met.peer).map(|peer| inbox.key(turn, peer, seen)) else {
             return;
         };
-        if !inbox.has(&key) {
+        let again = inbox.has(&key);
+        if !again {
             roster.learn_text(met.peer, body.charset);
         }
         let Some(peer) = roster.get(met.peer) else { return };
-        inbox.take(turn, links, peer, (seen, body), key, allowance);
+        inbox.take(turn, links, peer, (seen, body), key.clone(), allowance);
+        let saving = inbox.saving(&key);
         inbox.epochs.trim(&turn.base.policy, roster);
         let silent = message::NO_ADD_LIST | message::BROADCAST | message::AUTO_RETURN;
         if !options.intersects(silent) {
             presence.greet(turn, roster, links, seen, allowance);
+        }
+        if !again && !options.contains(message::ENCRYPT) {
+            self.offered(turn, seen, body, saving);
         }
     }
 
@@ -418,13 +435,19 @@ impl Parts {
                 }
                 Reply::Done
             }
-            Request::Offers => Reply::Offers { offers: self.serving.views() },
+            Request::Offers => {
+                let mut offers = self.offers.views();
+                offers.extend(self.serving.views());
+                offers.sort_by_key(|offer| offer.offer);
+                Reply::Offers { offers }
+            }
             Request::Withdraw { offer } => match self.serving.withdraw(turn, offer) {
                 Ok(()) => Reply::Done,
                 Err(refusal) => Reply::Refused(refusal),
             },
-            Request::Get(_) | Request::Refuse { .. } => Reply::Refused(Refusal::NoOffer),
-            Request::FilesOf(_) => Reply::Refused(Refusal::Nobody),
+            Request::Get(get) => return self.get(turn, id, &get),
+            Request::Refuse { picks } => return self.refuse(turn, id, &picks),
+            Request::FilesOf(of) => return self.files_of(turn, id, &of),
             Request::Status => Reply::Status(Box::new(self.status(turn, since))),
             Request::Stop => Reply::Done,
         };
@@ -467,12 +490,14 @@ impl Parts {
             if !self.resumed {
                 presence.start(turn, roster, links);
             }
+            self.offers.start(turn);
         }
     }
 
     fn saved(&mut self, turn: &mut Turn<'_>, id: SaveId, result: &SaveResult) {
         turn.note_store(result);
         let kept = !matches!(result, SaveResult::Failed(_));
+        self.offers.saved(turn, id, result);
         if self.inbox.saved(turn, id, result) || self.outbox.saved(turn, &self.roster, id, result) {
             return;
         }
@@ -498,6 +523,7 @@ impl Parts {
             Timer::Scan => presence.scan_next(turn, links),
             Timer::RollCall => presence.close_roll(turn, roster, links),
             Timer::Seeds => presence.seeds_due(turn),
+            Timer::SharedList(addr) => self.no_list(turn, addr),
             Timer::Probe(addr) => presence.probe_due(turn, roster, links, addr),
             Timer::Offers => self.serving.sweep(turn),
             Timer::FirstTries => outbox.send_next(turn, roster, links),
@@ -515,9 +541,10 @@ impl Parts {
 
     /// Says goodbye to everybody, and ends what still waits.
     fn leave(&mut self, turn: &mut Turn<'_>) {
-        let Self { roster, presence, links, outbox, .. } = self;
+        let Self { roster, presence, links, outbox, offers, .. } = self;
         outbox.close(turn, roster);
         self.serving.leave(turn);
+        offers.leave(turn);
         if self.started {
             presence.announce(turn, roster, links, Command::BR_EXIT, None);
         }

@@ -4,11 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::config::{Config, Identity};
+use super::fetch::FileAsk;
 use super::peer::Mac;
 use crate::wire::attach::FileEntry;
-use crate::wire::command::entry;
+use crate::wire::command::{entry, request};
 use crate::wire::dialect::{Habits, TextForm, own_version_field};
 use crate::wire::entry::{Announcement, Form};
+use crate::wire::request::AnswerForm;
 use crate::wire::{Charset, Command, Head, Office, Options, PacketNo, body};
 
 /// Ourselves.
@@ -93,6 +95,34 @@ impl Own {
         let names = self.office.own();
         body::emit_reference(&self.head(number), names, Command::RECVMSG, Options::empty(), of)
             .into()
+    }
+
+    /// The end of our interest in what the message `of` offered.
+    pub(crate) fn release(&self, number: PacketNo, of: PacketNo) -> Arc<[u8]> {
+        let (names, command) = (self.office.own(), Command::RELEASEFILES);
+        body::emit_reference(&self.head(number), names, command, Options::empty(), of).into()
+    }
+
+    /// A request for the file `file` that the message `packet` offered. `utf8`: that message was
+    /// marked as UTF-8.
+    pub(crate) fn ask(
+        &self,
+        number: PacketNo,
+        utf8: bool,
+        (form, packet, file): (AnswerForm, PacketNo, u64),
+        habits: Habits,
+    ) -> FileAsk {
+        FileAsk {
+            version: self.version_field.clone(),
+            number,
+            user: self.identity.user.clone(),
+            host: self.identity.host.clone(),
+            options: if utf8 { request::UTF8 } else { Options::empty() },
+            form,
+            packet,
+            file,
+            habits,
+        }
     }
 
     /// A packet with an ASCII body.

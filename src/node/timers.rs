@@ -29,6 +29,8 @@ pub(crate) enum Timer {
     FirstTries,
     /// An offer of ours comes to its end.
     Offers,
+    /// A peer had its time to send its list of shared files.
+    SharedList(SocketAddr),
     /// A message to one recipient: next try, or the end of its time.
     Send(SendNo),
 }

@@ -91,6 +91,11 @@ impl<'a> Turn<'a> {
         self.effects.push(Effect::Emit { event, after });
     }
 
+    /// Has the shell do something else.
+    pub(crate) fn effect(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
     /// Tells the user something.
     pub(crate) fn notice(&mut self, code: NoticeCode, text: String) {
         self.emit(Event::Notice { code, text }, None);

@@ -2,14 +2,19 @@
 
 use rusqlite::Connection;
 
-use super::{Store, StoreError, offers};
+use super::{Store, StoreError, offered, served};
 use crate::node::{EpochMemory, Memory, PacketNo, PeerId};
 
 impl Store {
     /// Everything a node is to know before its first input.
     pub fn memory(&self) -> Result<Memory, StoreError> {
         let read = || -> rusqlite::Result<Memory> {
-            Ok(Memory { epochs: epochs(self.db())?, grants: offers::read(self.db())? })
+            Ok(Memory {
+                epochs: epochs(self.db())?,
+                offers: offered::all(self.db())?,
+                last_offer: offered::last(self.db())?,
+                grants: served::read(self.db())?,
+            })
         };
         read().map_err(StoreError::database("read", self.path()))
     }

@@ -6,14 +6,16 @@
 
 mod connect;
 pub mod db;
+pub mod download;
 mod error;
 mod files;
 mod memory;
 mod numbers;
-mod offers;
+mod offered;
 mod reader;
 mod rows;
 mod schema;
+mod served;
 pub mod settings;
 mod writer;
 

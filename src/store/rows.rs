@@ -9,8 +9,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::numbers::Numbers;
-use super::offers;
+use super::offered;
 use super::reader::StoredEvent;
+use super::served;
 use crate::node::{
     Charset, MessageRecord, Options, OutcomeRecord, PacketNo, PeerId, PeerView, Record, SaveResult,
     ToldRecord, UnixMillis, Verdict,
@@ -60,13 +61,15 @@ impl<'c> Rows<'c> {
             Record::Outcome(outcome) => self.keep_outcome(outcome),
             Record::Told(told) => self.keep_told(told),
             Record::Grant(grant) => {
-                offers::keep(self.db, grant)?;
+                served::keep(self.db, grant)?;
                 Ok(SaveResult::Kept { seq: None })
             }
             Record::GrantEnded(offer) => {
-                offers::forget(self.db, *offer)?;
+                served::forget(self.db, *offer)?;
                 Ok(SaveResult::Kept { seq: None })
             }
+            Record::Offer(offer) => offered::keep(self.db, offer),
+            Record::OfferOver(id) => offered::forget(self.db, *id),
             Record::Numbers(number) => {
                 let numbers = self.numbers.reserve(number.0);
                 write_numbers(self.db, numbers)?;

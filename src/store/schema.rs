@@ -116,6 +116,13 @@ const STEPS: &[&str] = &[
         grant TEXT NOT NULL
     ) STRICT;
     ",
+    // Offers to us that are open, as the node knows them (JSON).
+    "
+    CREATE TABLE offered (
+        id    INTEGER PRIMARY KEY,
+        offer TEXT NOT NULL
+    ) STRICT;
+    ",
 ];
 
 /// Brings a store to the schema of this program.

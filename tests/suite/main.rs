@@ -18,6 +18,8 @@ mod cli;
 #[cfg(feature = "cli")]
 mod demo;
 #[cfg(feature = "cli")]
+mod download;
+#[cfg(feature = "cli")]
 mod io;
 #[cfg(feature = "cli")]
 mod json;

@@ -37,7 +37,7 @@ fn only_what_was_offered_leaves_and_only_to_whom() {
     anna.write("a.txt", b"hello");
     anna.write("secret.txt", b"secret");
     anna.write("pics/x", b"x");
-    let (_node, bob, offered) = offering(&lan, &anna, &["a.txt", "pics"]);
+    let (node, bob, offered) = offering(&lan, &anna, &["a.txt", "pics"]);
     let (bobs, mallory) = (bob.addr().ip(), IpAddr::from([127, 8, 0, 77]));
     let (n, id) = (offered.number, offered.files[0].id);
     for (from, request) in [
@@ -57,6 +57,7 @@ fn only_what_was_offered_leaves_and_only_to_whom() {
         assert_eq!(fetch(from, at(&anna), &request), b"", "{from} {request:.60}");
     }
     assert_eq!(fetch(bobs, at(&anna), &offered.file(0, 5)), b"", "nothing is left at its end");
+    node.out.event("transferred", |end| end["outcome"] == "done");
     assert_eq!(fetch(bobs, at(&anna), &offered.file(0, 0)), b"", "and then it has been fetched");
     assert!(fetch(bobs, at(&anna), &offered.folder(1)).ends_with(b":"));
 }
