@@ -51,7 +51,6 @@ impl Bars {
         let eta = progress.eta.map_or_else(String::new, |eta| format!(", {} left", clock(eta)));
         bar.set_message(format!("{}, {rate}/s{eta}", files::bytes(done)));
         bar.set_position(done);
-        bar.tick();
     }
 
     /// An item ended; `bytes` of it are there.

@@ -94,6 +94,19 @@ impl Chosen {
     }
 }
 
+impl Chosen {
+    /// Offers it as a picture that stands in the text: a clipboard image for those who announce that
+    /// they read such (PNG, up to 10 MiB), a file for everybody else. `FeiQ` reads neither inside a
+    /// text, its pictures go over UDP.
+    #[must_use]
+    pub fn as_picture(mut self) -> Self {
+        if self.choice.kind == ItemKind::File {
+            self.choice.kind = ItemKind::Picture;
+        }
+        self
+    }
+}
+
 /// Opens for reading without following a link in any component of a whole path, and looks at what
 /// was opened. Never waits for the other end of a pipe.
 pub(crate) fn open_without_links(path: &Path) -> io::Result<(OwnedFd, Stat)> {

@@ -2,11 +2,12 @@
 
 use feige::node::{
     Effect, Event, FileChoice, GrantRecord, Input, ItemKind, ItemState, Memory, Node, OfferId,
-    PacketNo, Record, Refusal, Reply, Request, Serve, ServeNews, Side, StreamId, Target,
-    TransferOutcome, TransferProblem, Wishes,
+    OfferedFile, PacketNo, Record, Refusal, Reply, Request, Serve, ServeNews, Side, StreamId,
+    Target, TransferOutcome, TransferProblem, Wishes,
 };
 use feige::wire::attach::FileEntry;
-use feige::wire::{Body, Charset};
+use feige::wire::{Body, Charset, Command, RawPacket};
+use proptest::prelude::*;
 
 use super::desk::{Desk, Outcome, addr, config, feiq, iptux, link, ms, official, plain, receipt};
 
@@ -436,4 +437,59 @@ fn more_files_than_a_message_holds_are_refused_and_nothing_is_sent() {
     let (reply, _) = desk.ask(request);
     assert!(matches!(reply, Reply::Refused(Refusal::TooLong { .. })), "{reply:?}");
     assert_eq!(offers(&mut desk), []);
+}
+
+/// A node that offers `files` of the message `number` to 10.0.0.2, a peer of this dialect.
+fn granting(dialect: &str, number: u64, id: u64, choice: FileChoice) -> Desk {
+    let mut desk = office();
+    let (_, out) = offer(&mut desk, &["Ann"], vec![choice]);
+    let mut grant = grants(&[&out]).remove(0);
+    grant.number = PacketNo(number);
+    grant.peer.dialect = dialect.to_owned();
+    let file = OfferedFile { id, ..grant.files[0].clone() };
+    grant.files = [file].into();
+    let mut desk = Desk::of(Node::new(config(), [9; 32]));
+    desk.node.remember(desk.now, Memory { grants: vec![grant], ..Memory::default() });
+    desk.input(Input::Links(vec![link(1, [10, 0, 0, 1])]));
+    desk
+}
+
+#[test]
+fn every_recorded_request_is_granted_and_a_changed_one_is_not() {
+    let feiq = vectors::feiq("vectors").into_iter().map(|v| ("feiq", v, "/expect/file_request"));
+    let peers = vectors::peers().into_iter().map(|v| ("iptux", v, "/expected/request"));
+    let mut seen = 0;
+    for (dialect, vector, at) in feiq.chain(peers) {
+        let Some(expected) = vector.pointer(at).filter(|expected| expected.is_object()) else {
+            continue;
+        };
+        let bytes = vectors::bytes(&vector);
+        let number = expected["packet_no"].as_u64().unwrap();
+        let id = expected["file_id"].as_u64().unwrap();
+        let offset = expected["offset"].as_u64().unwrap_or(0);
+        let command = RawPacket::parse(&bytes).unwrap().command();
+        let choice =
+            if command == Command::GETDIRFILES { folder("d", offset) } else { file("f", offset) };
+        let mut desk = granting(dialect, number, id, choice.clone());
+        let serve = served(&ask(&mut desk, 1, "10.0.0.2", &bytes));
+        let serve = serve.unwrap_or_else(|| panic!("{}", bytes.escape_ascii()));
+        assert_eq!(serve.tree, choice.is_folder());
+        let mut other = granting(dialect, number, id ^ 0x400, choice);
+        assert_eq!(served(&ask(&mut other, 1, "10.0.0.2", &bytes)), None);
+        seen += 1;
+    }
+    assert_eq!(seen, 25);
+}
+
+proptest! {
+    #[test]
+    fn nothing_is_served_for_arbitrary_bytes(
+        bytes in prop::collection::vec(any::<u8>(), 0..200),
+        main in "[0-9a-f:]{0,40}",
+    ) {
+        let mut desk = granting("ipmsg", 0x65a0_c3f0, 734_003_200, file("f", 10));
+        prop_assert_eq!(served(&ask(&mut desk, 1, "10.0.0.2", &bytes)), None);
+        let request = format!("1:7:u:h:96:{main}\0");
+        prop_assert_eq!(served(&ask(&mut desk, 2, "10.0.0.2", request)), None);
+    }
 }

@@ -58,6 +58,13 @@ impl Transfers {
                 );
                 return Ok(());
             };
+            if let Event::Progress(moving) = &stamped.event
+                && moving.number == self.number
+                && !report.feed().style().json
+            {
+                self.bars.show(moving);
+                continue;
+            }
             self.bars.hide();
             report.hear(&stamped).await?;
             self.hear(&stamped, report).await?;
@@ -73,9 +80,10 @@ impl Transfers {
     async fn hear(&mut self, stamped: &Stamped, report: &mut Report) -> Result<(), CliError> {
         match &stamped.event {
             Event::Offer(offer) if offer.number == self.number => self.offered(offer, report),
-            Event::Progress(moving) if moving.number == self.number => self.bars.show(moving),
+            Event::Progress(moving) if moving.number == self.number => {}
             Event::Transferred(end) if end.number == self.number => {
                 let label = self.ended(end);
+                self.bars.hide();
                 if !report.feed().style().json {
                     let words = format!("{label}  {}", files::transferred(end));
                     return report.feed().line(words).await;
