@@ -419,7 +419,11 @@ impl Lan {
                 self.plan(delay, Happening::Commits { at, id });
             }
             // A simulated machine has neither TCP nor files.
-            Effect::Fetch(..) | Effect::StopFetch(_) => {}
+            Effect::Fetch(..)
+            | Effect::StopFetch(_)
+            | Effect::Serve(_)
+            | Effect::HangUp(_)
+            | Effect::Unlist(_) => {}
             Effect::Reply(id, reply) => {
                 running.replies.insert(id, reply);
             }

@@ -3,6 +3,7 @@
 //! What is promised to scripts (names of commands and options, JSON lines, exit codes) is described
 //! in `docs/json.md` and in the help texts, which come from the types of this module.
 
+mod bars;
 mod client;
 mod command;
 pub mod error;
@@ -148,6 +149,7 @@ enum Command {
     Get(command::get::Args),
     Refuse(command::refuse::Args),
     Send(command::send::Args),
+    Withdraw(command::withdraw::Args),
     Node(command::node::Args),
     Decode(command::decode::Args),
     Demo(command::demo::Args),
@@ -239,8 +241,11 @@ impl Cli {
                 attend(globals, args.wish(), async |client| args.run(client, text).await)
             }
             Command::Send(args) => {
-                let text = args.text()?;
-                attend(globals, args.wish(), async |client| args.run(client, text).await)
+                let (files, text) = (args.files()?, args.text()?);
+                attend(globals, args.wish(), async |client| args.run(client, text, files).await)
+            }
+            Command::Withdraw(args) => {
+                attend(globals, args.wish(), async |client| args.run(client).await)
             }
         }
     }

@@ -21,7 +21,9 @@ mod holder;
 pub mod lab;
 pub mod links;
 mod owner;
+mod places;
 mod routes;
+mod serve;
 mod sockets;
 mod task;
 mod tcp;
@@ -37,6 +39,7 @@ pub use clock::wall_clock;
 pub use handle::{Gone, Handle, Stamped, Subscription};
 pub use handover::Handed;
 pub use owner::{Place, StartError, resume, start, succeed};
+pub use serve::{ChooseError, Chosen};
 pub use udp::SocketError;
 
 use self::control::Hello;

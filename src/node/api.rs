@@ -3,6 +3,7 @@
 //! The same types travel in process, over the control socket and as `--json` lines; `docs/json.md`
 //! describes every field. Adding a field is allowed, changing or removing one is not.
 
+mod choice;
 pub mod files;
 mod wishes;
 
@@ -15,6 +16,7 @@ use self::files::{FilesOf, Get, OfferId, OfferView, Pick, Progress, Transferred}
 use super::effect::Outcome;
 use super::input::{Bounce, Link, UnixMillis};
 use crate::wire::{Charset, PacketNo, Sure};
+pub use choice::FileChoice;
 pub use wishes::Wishes;
 
 /// A peer's identity, above its addresses: `user@host`, with `#` and the 12 hex digits of its
@@ -87,7 +89,7 @@ pub enum Request {
         #[serde(default)]
         wishes: Wishes,
     },
-    /// Stop waiting for the receipts of this message. Answered by [`Reply::Done`].
+    /// Stop waiting for the receipts of this message, and take back the files it offers. Answered by [`Reply::Done`].
     Cancel {
         /// Its number.
         number: PacketNo,
@@ -229,6 +231,22 @@ pub enum Refusal {
         /// The peer.
         peer: Box<PeerView>,
     },
+    /// More files than a message can offer.
+    #[error("{files} files in one message, {limit} at most")]
+    TooManyFiles {
+        /// How many were named.
+        files: usize,
+        /// How many a message can offer.
+        limit: usize,
+    },
+    /// A file is not the one that was chosen any more, or cannot be opened (by the shell).
+    #[error("cannot offer {name}: {why}")]
+    Unofferable {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Too many messages wait for receipts.
     #[error("too many messages are waiting for receipts")]
     Busy,
@@ -339,6 +357,8 @@ pub enum NoticeCode {
     Unreadable,
     /// This process took the port over from one that ended.
     TookOver,
+    /// Files of ours are offered no more because they changed since an earlier run.
+    OfferChanged,
     /// Our packet numbers start low again.
     NumbersWrapped,
 }

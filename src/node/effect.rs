@@ -6,12 +6,14 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::api::files::OfferId;
-use super::api::{Delivery, Direction, Event, MessageEvent, PeerView, Reply};
+use super::api::{Delivery, Direction, Event, FileChoice, MessageEvent, PeerView, Reply};
 use super::fetch::{Fetch, FetchId};
-use super::input::{Bounce, LinkId, RequestId, SaveId, UnixMillis};
+use super::input::{Bounce, LinkId, RequestId, SaveId, StreamId, UnixMillis};
 use super::offers::OfferRecord;
+use super::serving::grant::GrantRecord;
 use crate::wire::command::message;
-use crate::wire::{Options, PacketNo, Verdict};
+use crate::wire::filename::NameForm;
+use crate::wire::{Charset, Options, PacketNo, Verdict};
 
 /// Something for the shell to do.
 #[derive(Clone, Debug)]
@@ -32,10 +34,42 @@ pub enum Effect {
     },
     /// Answer a request.
     Reply(RequestId, Reply),
+    /// Send a file or folder on this connection; `Input::Served` tells how it goes.
+    Serve(Box<Serve>),
+    /// Close this connection at once: without a byte if nothing was served on it yet.
+    HangUp(StreamId),
+    /// Nothing of what this message offers can be fetched any more: what is held open for it can be
+    /// closed.
+    Unlist(PacketNo),
     /// Fetch a file or folder, and tell of it with `Input::Fetch`, the end in any case.
     Fetch(FetchId, Box<Fetch>),
     /// End this transfer; what came stays as a part. It tells its end as always.
     StopFetch(FetchId),
+}
+
+/// A file or folder to send on a connection.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Serve {
+    /// The connection.
+    pub stream: StreamId,
+    /// Packet number of the message that offers it.
+    pub number: PacketNo,
+    /// Its place in that message's list, from 0.
+    pub item: usize,
+    /// Exactly this one, or nothing.
+    pub choice: FileChoice,
+    /// As a folder stream with its headers, also if it is a file; else its bytes alone.
+    pub tree: bool,
+    /// Where to begin, bytes; 0 for a folder stream.
+    pub offset: u64,
+    /// Charset of the names in a folder stream.
+    pub charset: Charset,
+    /// Which names the receiver can store.
+    pub names: NameForm,
+    /// At most so many bytes a second.
+    pub limit: Option<u64>,
+    /// Tell the SHA-256 of a file.
+    pub digest: bool,
 }
 
 /// A datagram to send.
@@ -66,6 +100,10 @@ pub enum Record {
     OfferOver(OfferId),
     /// An event that is kept as it is told: an offer, or the end of a transfer.
     Told(ToldRecord),
+    /// Files on offer to one peer; a later one with the same short number takes its place.
+    Grant(Box<GrantRecord>),
+    /// The offer with this short number is over.
+    GrantEnded(OfferId),
     /// Packet numbers up to and including this one may be used; the next start begins above it.
     /// Asked for before the first of them is used. A number below the one before means that the
     /// numbers wrapped and start low again.

@@ -15,6 +15,7 @@ use super::input::{LinkId, Tick, UnixMillis};
 use super::offers::{FetchNote, OfferRecord};
 use super::outbox::{SendNo, Sending};
 use super::peer::{Charsets, Mac, Peer, Place};
+use super::serving::grant::GrantRecord;
 use super::turn::{Base, Turn};
 use crate::wire::{Dialect, Options, PacketNo, dialect};
 
@@ -33,6 +34,9 @@ pub struct Handover {
     epochs: Vec<EpochNote>,
     /// Answers to entries that wait for the shared timer.
     answers: Vec<(PeerId, LinkId, SocketAddr)>,
+    /// Files of ours on offer.
+    #[serde(default)]
+    grants: Vec<GrantRecord>,
     /// Offers to us that are open.
     #[serde(default)]
     offers: Vec<OfferRecord>,
@@ -85,6 +89,7 @@ impl Handover {
             received: received.into_iter().map(|(_, note)| note).collect(),
             epochs: epochs.collect(),
             answers: answers.collect(),
+            grants: parts.serving.records().collect(),
             offers: parts.offers.records(),
             last_offer: base.last_offer,
             fetches: parts.offers.fetch_notes(),
@@ -114,6 +119,7 @@ impl Handover {
         for ReceivedNote { peer, epoch, number, ago } in self.received {
             parts.inbox.restore(Key { peer, epoch, number }, before(now, ago));
         }
+        parts.serving.restore(turn, self.grants, false);
         for send in self.sends {
             let (no, sending) = send.into_sending(now);
             parts.outbox.restore(turn, no, sending);
@@ -162,6 +168,8 @@ struct SendNote {
     options: u32,
     /// The text of one that waits to know its recipient.
     text: Option<Arc<str>>,
+    #[serde(default)]
+    files: usize,
     bytes: Option<Arc<[u8]>>,
     left: Duration,
     tries: u32,
@@ -260,6 +268,7 @@ impl SendNote {
             addr: sending.addr,
             options: sending.options.bits(),
             text: sending.text.clone(),
+            files: sending.files,
             bytes: sending.bytes.clone(),
             left: sending.deadline - now,
             // One whose record is on its way is on disk before the port changes hands.
@@ -278,6 +287,7 @@ impl SendNote {
             addr: self.addr,
             options: Options::from_bits_retain(self.options),
             text: self.text,
+            files: self.files,
             bytes: self.bytes,
             deadline: now + self.left,
             tries: self.tries,

@@ -24,6 +24,7 @@ pub mod input;
 mod letters;
 mod links;
 mod memory;
+mod meter;
 mod numbers;
 mod offers;
 mod outbox;
@@ -33,6 +34,7 @@ mod presence;
 mod reach;
 mod rollcall;
 mod roster;
+mod serving;
 mod timers;
 mod trust;
 mod turn;
@@ -46,24 +48,29 @@ use rand::rngs::StdRng;
 
 pub use crate::wire::dialect::IdBase;
 /// Values of the wire that this vocabulary is made of, for those who do not speak to the wire.
+pub use crate::wire::filename::NameForm;
 pub use crate::wire::{Charset, Office, Options, PORT, PacketNo, Sure, Verdict};
 pub use api::files::{
     FilesOf, Get, ItemKind, ItemState, ItemView, NoOffer, OfferId, OfferView, Pick, Progress, Side,
     TransferOutcome, TransferProblem, Transferred,
 };
 pub use api::{
-    Counters, Delivery, Direction, DownReason, Event, MessageEvent, NoticeCode, PeerId, PeerView,
-    Refusal, Reply, Request, ShellStatus, Status, Target, Wishes,
+    Counters, Delivery, Direction, DownReason, Event, FileChoice, MessageEvent, NoticeCode, PeerId,
+    PeerView, Refusal, Reply, Request, ShellStatus, Status, Target, Wishes,
 };
 pub use config::{Config, Identity, Network, NumberStart, Policy};
-pub use effect::{Effect, MessageRecord, Outcome, OutcomeRecord, Record, ToldRecord, Transmit};
+pub use effect::{
+    Effect, MessageRecord, Outcome, OutcomeRecord, Record, Serve, ToldRecord, Transmit,
+};
 pub use fetch::{Fetch, FetchEnd, FetchId, FetchNews, FileAsk};
 pub use handover::Handover;
 pub use input::{
-    Bounce, Input, Ipv4Net, Link, LinkId, Now, RequestId, SaveId, SaveResult, Tick, UnixMillis,
+    Bounce, Input, Ipv4Net, Link, LinkId, Now, RequestId, SaveId, SaveResult, ServeNews, StreamId,
+    Tick, UnixMillis,
 };
 pub use memory::{EpochMemory, Memory};
 pub use offers::{AcceptRule, AcceptWho, OfferRecord};
+pub use serving::grant::{GrantRecord, OfferedFile};
 
 use inbox::Inbox;
 use letters::Letter;
@@ -76,6 +83,7 @@ use peer::{Sighting, mac_of};
 use presence::Presence;
 use rollcall::Cause;
 use roster::Roster;
+use serving::Serving;
 use timers::{Timer, Timers};
 use trust::{Admission, Allowance, Trust};
 use turn::{Base, Turn, Voice};
@@ -100,6 +108,7 @@ pub(crate) struct Parts {
     presence: Presence,
     outbox: Outbox,
     inbox: Inbox,
+    serving: Serving,
     offers: Offers,
     trust: Trust,
     /// Links were up once, and we announced ourselves there, or another process did for us.
@@ -138,6 +147,7 @@ impl Node {
                 presence: Presence::new(&config),
                 outbox: Outbox::default(),
                 inbox: Inbox::default(),
+                serving: Serving::default(),
                 offers: Offers::new(config.accept.clone()),
                 trust: Trust::default(),
                 started: false,
@@ -165,10 +175,11 @@ impl Node {
     /// [`Node::resume`] too.
     pub fn remember(&mut self, now: Now, memory: Memory) {
         self.last = now;
-        let Memory { epochs, offers, last_offer } = memory;
+        let Memory { epochs, grants, offers, last_offer } = memory;
         self.parts.inbox.epochs.remember(epochs);
         self.base.last_offer = self.base.last_offer.max(last_offer);
         self.parts.offers.remember(&mut self.base, offers);
+        self.parts.serving.restore(&mut Turn::new(now, &mut self.base), grants, true);
     }
 
     /// What the next owner of the port needs.
@@ -196,11 +207,18 @@ impl Node {
             Input::Request(id, request) => parts.request(&mut turn, id, request, since),
             Input::Links(links) => parts.links_are(&mut turn, links),
             Input::Bounced { to, reason } => parts.outbox.bounced(canonical(to), reason),
+            Input::Asked { stream, from, request } => {
+                parts.serving.asked(&mut turn, stream, canonical(from), request);
+            }
+            Input::Served(stream, news) => parts.serving.news(&mut turn, stream, news),
             Input::Saved(id, result) => parts.saved(&mut turn, id, &result),
             Input::Fetch(id, news) => parts.fetch_news(&mut turn, id, news),
             Input::Wake => parts.wake(&mut turn),
             Input::Leave => parts.leave(&mut turn),
         }
+        let news = parts.outbox.file_news();
+        parts.serving.hear(&mut turn, news);
+        parts.serving.keep(&mut turn);
         if turn.base.numbers.take_wrapped() {
             parts.start_low_again(&mut turn);
         }
@@ -255,6 +273,10 @@ impl Parts {
                 self.message(turn, seen, body, &mut allowance);
             }
             (Command::RECVMSG, &Body::Reference(number)) => self.receipt(turn, seen, number),
+            (Command::RELEASEFILES, &Body::Reference(number)) => {
+                roster.hear(turn.now.tick, seen);
+                self.serving.released(turn, seen.from, number);
+            }
             (Command::GETINFO, _) => {
                 let text = format!("feige {}", turn.base.own.version());
                 self.inform(turn, seen, Command::SENDINFO, &text, &mut allowance);
@@ -401,6 +423,7 @@ impl Parts {
             }
             Request::Cancel { number } => {
                 self.outbox.cancel(turn, &self.roster, number);
+                self.serving.withdraw_all(turn, number);
                 Reply::Done
             }
             Request::Rename { nick, group } => {
@@ -412,10 +435,18 @@ impl Parts {
                 }
                 Reply::Done
             }
-            Request::Offers => Reply::Offers { offers: self.offers.views() },
+            Request::Offers => {
+                let mut offers = self.offers.views();
+                offers.extend(self.serving.views());
+                offers.sort_by_key(|offer| offer.offer);
+                Reply::Offers { offers }
+            }
+            Request::Withdraw { offer } => match self.serving.withdraw(turn, offer) {
+                Ok(()) => Reply::Done,
+                Err(refusal) => Reply::Refused(refusal),
+            },
             Request::Get(get) => return self.get(turn, id, &get),
             Request::Refuse { picks } => return self.refuse(turn, id, &picks),
-            Request::Withdraw { .. } => Reply::Refused(Refusal::NoOffer),
             Request::FilesOf(of) => return self.files_of(turn, id, &of),
             Request::Status => Reply::Status(Box::new(self.status(turn, since))),
             Request::Stop => Reply::Done,
@@ -494,6 +525,7 @@ impl Parts {
             Timer::Seeds => presence.seeds_due(turn),
             Timer::SharedList(addr) => self.no_list(turn, addr),
             Timer::Probe(addr) => presence.probe_due(turn, roster, links, addr),
+            Timer::Offers => self.serving.sweep(turn),
             Timer::FirstTries => outbox.send_next(turn, roster, links),
             Timer::Send(no) => match outbox.due(turn, roster, links, no) {
                 Due::Done => {}
@@ -511,6 +543,7 @@ impl Parts {
     fn leave(&mut self, turn: &mut Turn<'_>) {
         let Self { roster, presence, links, outbox, offers, .. } = self;
         outbox.close(turn, roster);
+        self.serving.leave(turn);
         offers.leave(turn);
         if self.started {
             presence.announce(turn, roster, links, Command::BR_EXIT, None);

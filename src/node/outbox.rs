@@ -44,6 +44,17 @@ pub(crate) struct Outbox {
     meetings: BTreeMap<SocketAddr, Vec<SendNo>>,
     /// What the network said last of an address that something is on its way to.
     bounces: BTreeMap<SocketAddr, Bounce>,
+    /// What became of messages that offer files, for those who serve them.
+    file_news: Vec<FileNews>,
+}
+
+/// What became of a message that offers files.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum FileNews {
+    /// It went to this address.
+    Went(SendNo, SocketAddr),
+    /// It ended without a receipt.
+    Failed(SendNo),
 }
 
 /// A message to one recipient.
@@ -56,6 +67,8 @@ pub(crate) struct Sending {
     pub(crate) options: Options,
     /// The text; not needed once it is written down.
     pub(crate) text: Option<Arc<str>>,
+    /// How many files it offers.
+    pub(crate) files: usize,
     /// The datagram; none while it waits to know its recipient.
     pub(crate) bytes: Option<Arc<[u8]>>,
     pub(crate) deadline: Tick,
@@ -91,6 +104,11 @@ impl Outbox {
     /// How many recipients are waited for.
     pub(crate) fn len(&self) -> usize {
         self.sends.len()
+    }
+
+    /// What became of messages that offer files, since this was last asked.
+    pub(crate) fn file_news(&mut self) -> Vec<FileNews> {
+        std::mem::take(&mut self.file_news)
     }
 
     /// All of them, in the order of their numbers.
@@ -341,6 +359,7 @@ impl Outbox {
         let (Some(text), Some(raw)) = (sending.text.take(), sending.bytes.clone()) else { return };
         let mut record = sent_record(turn, no.number, sending.options, &text, charset, raw);
         record.peer = Some((*sending.view).clone());
+        record.files = sending.files;
         let event = record.event();
         if !turn.base.keeps {
             turn.emit(event, None);
@@ -380,6 +399,9 @@ impl Outbox {
             turn.transmit(link, to, bytes, sending.saving);
             if !sending.went_to.contains(&to) {
                 sending.went_to.push(to);
+                if sending.files > 0 {
+                    self.file_news.push(FileNews::Went(no, to));
+                }
                 self.sent_to.insert((to, no.number), no);
             }
             if sending.saving.is_none() {
@@ -432,6 +454,9 @@ impl Outbox {
             sending.went_to.iter().chain(asked).find_map(|addr| self.bounces.get(addr).copied())
         });
         let Some(sending) = self.remove(turn, no) else { return };
+        if sending.files > 0 && outcome != Outcome::Confirmed {
+            self.file_news.push(FileNews::Failed(no));
+        }
         let peer = roster.view(&sending.view.id).unwrap_or(*sending.view);
         let rtt = sending.first.filter(|_| outcome == Outcome::Confirmed);
         let record = OutcomeRecord {

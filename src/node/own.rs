@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::config::{Config, Identity};
 use super::fetch::FileAsk;
 use super::peer::Mac;
+use crate::wire::attach::FileEntry;
 use crate::wire::command::{entry, request};
 use crate::wire::dialect::{Habits, TextForm, own_version_field};
 use crate::wire::entry::{Announcement, Form};
@@ -139,6 +140,18 @@ impl Own {
         form: TextForm,
     ) -> Arc<[u8]> {
         body::emit_message(&self.head(number), options, text, form).into()
+    }
+
+    /// A message that offers files.
+    pub(crate) fn offer(
+        &self,
+        number: PacketNo,
+        options: Options,
+        text: &str,
+        form: TextForm,
+        (files, habits): (&[FileEntry], &Habits),
+    ) -> Arc<[u8]> {
+        body::emit_offer(&self.head(number), options, text, form, files, habits).into()
     }
 
     fn head(&self, number: PacketNo) -> Head<'_> {

@@ -11,8 +11,8 @@ use rand::rngs::StdRng;
 use super::api::files::OfferId;
 use super::api::{Counters, Event, NoticeCode, Reply};
 use super::config::Policy;
-use super::effect::{Effect, Record, Transmit};
-use super::input::{LinkId, Now, RequestId, SaveId, SaveResult};
+use super::effect::{Effect, Record, Serve, Transmit};
+use super::input::{LinkId, Now, RequestId, SaveId, SaveResult, StreamId};
 use super::numbers::{Issued, Numbers};
 use super::own::Own;
 use super::timers::{Timer, Timers};
@@ -104,6 +104,21 @@ impl<'a> Turn<'a> {
     /// Answers a request.
     pub(crate) fn reply(&mut self, to: RequestId, reply: Reply) {
         self.effects.push(Effect::Reply(to, reply));
+    }
+
+    /// Sends a file or folder on a connection.
+    pub(crate) fn serve(&mut self, serve: Serve) {
+        self.effects.push(Effect::Serve(Box::new(serve)));
+    }
+
+    /// Closes a connection.
+    pub(crate) fn hang_up(&mut self, stream: StreamId) {
+        self.effects.push(Effect::HangUp(stream));
+    }
+
+    /// What a message offered needs to be held open no more.
+    pub(crate) fn unlist(&mut self, number: PacketNo) {
+        self.effects.push(Effect::Unlist(number));
     }
 
     /// Keeps a record. Only for a node that keeps.

@@ -227,8 +227,11 @@ impl Store {
 fn weight(record: &Record) -> usize {
     match record {
         Record::Message(message) => 256 + message.raw.len() + message.text.len(),
-        Record::Outcome(_) | Record::Numbers(_) | Record::OfferOver(_) => 256,
+        Record::Outcome(_) | Record::Numbers(_) | Record::OfferOver(_) | Record::GrantEnded(_) => {
+            256
+        }
         Record::Offer(_) | Record::Told(_) => 1_024,
+        Record::Grant(grant) => 1_024 + 512 * grant.files.len(),
     }
 }
 

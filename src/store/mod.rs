@@ -15,6 +15,7 @@ mod offered;
 mod reader;
 mod rows;
 mod schema;
+mod served;
 pub mod settings;
 mod writer;
 

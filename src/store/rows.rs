@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use super::numbers::Numbers;
 use super::offered;
 use super::reader::StoredEvent;
+use super::served;
 use crate::node::{
     Charset, MessageRecord, Options, OutcomeRecord, PacketNo, PeerId, PeerView, Record, SaveResult,
     ToldRecord, UnixMillis, Verdict,
@@ -59,6 +60,14 @@ impl<'c> Rows<'c> {
             Record::Message(message) => self.keep_message(message),
             Record::Outcome(outcome) => self.keep_outcome(outcome),
             Record::Told(told) => self.keep_told(told),
+            Record::Grant(grant) => {
+                served::keep(self.db, grant)?;
+                Ok(SaveResult::Kept { seq: None })
+            }
+            Record::GrantEnded(offer) => {
+                served::forget(self.db, *offer)?;
+                Ok(SaveResult::Kept { seq: None })
+            }
             Record::Offer(offer) => offered::keep(self.db, offer),
             Record::OfferOver(id) => offered::forget(self.db, *id),
             Record::Numbers(number) => {
@@ -359,6 +368,11 @@ fn read_word<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Resu
     let word = row.get_ref(column)?.as_str()?;
     T::deserialize(serde::de::value::StrDeserializer::<serde::de::value::Error>::new(word))
         .map_err(|error| unreadable(row, column, error))
+}
+
+/// What is stored in this column is no JSON of this program.
+pub(super) fn unreadable_json(index: usize, error: serde_json::Error) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(index, Type::Text, error.into())
 }
 
 fn unreadable(

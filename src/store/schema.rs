@@ -109,6 +109,13 @@ const STEPS: &[&str] = &[
         event TEXT NOT NULL
     ) STRICT;
     ",
+    // Files of ours on offer, one row for each recipient of a message (JSON of a grant record).
+    "
+    CREATE TABLE served (
+        offer INTEGER PRIMARY KEY,
+        grant TEXT NOT NULL
+    ) STRICT;
+    ",
     // Offers to us that are open, as the node knows them (JSON).
     "
     CREATE TABLE offered (

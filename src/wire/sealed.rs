@@ -20,6 +20,9 @@ pub struct Sealed<'a> {
     pub signature: Option<&'a [u8]>,
 }
 
+/// `IPMSG_ENCODE_BASE64`: the fields are base64, else hexadecimal.
+const ENCODE_BASE64: u32 = 0x0100_0000;
+
 impl<'a> Sealed<'a> {
     /// Splits the main text of a packet with `ENCRYPTOPT`. None if a field is missing, one too many
     /// is there, or the flags are not a hexadecimal number of 32 bits.
@@ -32,6 +35,15 @@ impl<'a> Sealed<'a> {
         }
         let methods = u32::try_from(scan::hex(methods)?).ok()?;
         Some(Self { methods, key, body, signature })
+    }
+
+    /// How many bytes one of the fields stands for, written as `methods` says.
+    pub fn size_bytes(&self, field: &[u8]) -> usize {
+        if self.methods & ENCODE_BASE64 == 0 {
+            return field.len() / 2;
+        }
+        let padding = field.iter().rev().take_while(|&&byte| byte == b'=').count();
+        (field.len() - padding) * 3 / 4
     }
 }
 
@@ -49,6 +61,14 @@ mod tests {
         assert_eq!(Sealed::split(b"41900004:a+/=:c:e="), Some(four));
         let empty = Sealed { signature: Some(b""), ..three };
         assert_eq!(Sealed::split(b"20002:ab:cd:"), Some(empty));
+    }
+
+    #[test]
+    fn sizes_follow_the_encoding() {
+        let hex = Sealed { methods: 0x2_0002, key: b"abcd", body: b"ef", signature: None };
+        assert_eq!((hex.size_bytes(hex.key), hex.size_bytes(hex.body)), (2, 1));
+        let base64 = Sealed { methods: 0x4190_0004, key: b"YQ==", body: b"YWJj", ..hex };
+        assert_eq!((base64.size_bytes(base64.key), base64.size_bytes(base64.body)), (1, 3));
     }
 
     #[test]

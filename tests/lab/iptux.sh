@@ -34,7 +34,9 @@ start() { # NICK GROUP CHARSET
  "archive_path":"$dir/download","my_icon":"icon-tux.png","personal_sign":"","open_chat":true,
  "use_enter_key":true,"hide_startup":false,"open_transmission":false,"record_log":true,"version":1}
 JSON
-  "$here/lab.sh" exec "$host" Xvfb -displayfd 3 -screen 0 1100x800x24 -nolisten tcp -r \
+  # Displays are found by a file that all namespaces share: two labs need two numbers.
+  local number=$((100 + $(cksum <<<"$LAB-$host" | cut -d' ' -f1) % 30000))
+  "$here/lab.sh" exec "$host" Xvfb ":$number" -displayfd 3 -screen 0 1100x800x24 -nolisten tcp -r \
     3>"$dir/display.new" >"$dir/xvfb.log" 2>&1 </dev/null &
   until_true 10 test -s "$dir/display.new" || die "Xvfb did not start: $(cat "$dir/xvfb.log")"
   echo ":$(cat "$dir/display.new")" >"$dir/display"

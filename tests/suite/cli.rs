@@ -2,16 +2,19 @@
 
 mod config;
 mod decode;
+mod files;
+mod hostile;
 mod lan;
 mod ports;
 
 use crate::support::home::Lan;
 
-const COMMANDS: [&[&str]; 14] = [
+const COMMANDS: [&[&str]; 15] = [
     &["listen"],
     &["peers"],
     &["broadcast"],
     &["send"],
+    &["withdraw"],
     &["node"],
     &["node", "status"],
     &["node", "stop"],

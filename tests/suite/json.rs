@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use feige::node::{
-    Bounce, Charset, Counters, Delivery, Direction, DownReason, Event, FilesOf, Get, Ipv4Net,
-    ItemKind, ItemState, ItemView, Link, LinkId, MessageEvent, NoticeCode, OfferId, OfferView,
-    Outcome, PacketNo, PeerId, PeerView, Pick, Progress, Refusal, Reply, Request, ShellStatus,
-    Side, Status, Sure, Target, TransferOutcome, TransferProblem, Transferred, UnixMillis, Wishes,
+    Bounce, Charset, Counters, Delivery, Direction, DownReason, Event, FileChoice, FilesOf, Get,
+    Ipv4Net, ItemKind, ItemState, ItemView, Link, LinkId, MessageEvent, NoticeCode, OfferId,
+    OfferView, Outcome, PacketNo, PeerId, PeerView, Pick, Progress, Refusal, Reply, Request,
+    ShellStatus, Side, Status, Sure, Target, TransferOutcome, TransferProblem, Transferred,
+    UnixMillis, Wishes,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -81,6 +82,7 @@ impl Page {
                 "links" => "link",
                 "v4" => "net",
                 "files" => "file",
+                "choices" => "choice",
                 "hosts" => "listed",
                 other => other,
             };
@@ -178,7 +180,13 @@ fn every_request_is_described() {
                 text: "x".into(),
                 check: true,
                 timeout_ms: 30_000,
-                wishes: Wishes { later: true, expire_ms: Some(3_600_000) },
+                wishes: Wishes {
+                    later: true,
+                    expire_ms: Some(3_600_000),
+                    choices: vec![choice()],
+                    limit: Some(10 << 20),
+                    digest: true,
+                },
             },
             Request::Cancel { number: PacketNo(1) },
             Request::Rename { nick: "a".into(), group: "b".into() },
@@ -229,6 +237,8 @@ fn every_refusal_is_described() {
             Refusal::NoLink,
             Refusal::Passive,
             Refusal::NoOffer,
+            Refusal::TooManyFiles { files: 300, limit: 256 },
+            Refusal::Unofferable { name: "report.pdf".into(), why: "it is gone".into() },
             Refusal::NothingWaits,
             Refusal::NoList { peer: Box::new(peer()) },
             Refusal::Busy,
@@ -281,6 +291,19 @@ fn peer() -> PeerView {
         version: Some("6".into()),
         absent: false,
         fingerprint: Some("00".into()),
+    }
+}
+
+fn choice() -> FileChoice {
+    FileChoice {
+        name: "report.pdf".into(),
+        kind: ItemKind::File,
+        size: 1,
+        mtime: 1_705_034_736,
+        read_only: false,
+        path: "/home/lin/report.pdf".into(),
+        device: 1,
+        inode: 2,
     }
 }
 

@@ -6,3 +6,4 @@ mod outbox;
 mod presence;
 mod roster;
 mod running;
+mod serving;

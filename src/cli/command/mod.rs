@@ -13,3 +13,4 @@ pub(super) mod node;
 pub(super) mod peers;
 pub(super) mod refuse;
 pub(super) mod send;
+pub(super) mod withdraw;

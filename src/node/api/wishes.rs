@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::choice::FileChoice;
+
 /// What a face wishes for a message beyond the ordinary. Everything has a default, so that a
 /// request says only what differs.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -11,4 +13,11 @@ pub struct Wishes {
     pub later: bool,
     /// How long a kept message waits, milliseconds; none: as long as the policy says.
     pub expire_ms: Option<u64>,
+    /// Files and folders it offers. Over the control socket they go along as open descriptors, in
+    /// this order; the node serves exactly these. They stay on offer for `expire_ms`, at most 24 h.
+    pub choices: Vec<FileChoice>,
+    /// At most so many bytes a second for each transfer of these files.
+    pub limit: Option<u64>,
+    /// Tell the SHA-256 of each of these files that is fetched.
+    pub digest: bool,
 }

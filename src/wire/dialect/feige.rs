@@ -1,7 +1,7 @@
 //! Ourselves: FeiQ's version field, and a `VS` line that FeiQ never writes (wire reference, end of
 //! section 4).
 
-use super::{Dialect, Habits, IdBase, Reads, feiq, whole};
+use super::{Dialect, Habits, IdBase, NameForm, Reads, feiq, whole};
 use crate::wire::command::entry;
 use crate::wire::entry::VERSION_TYPE;
 use crate::wire::packet::RawPacket;
@@ -23,6 +23,7 @@ pub const FEIGE: Dialect = Dialect {
         request_nul: true,
         honours_offset: true,
         empty_folders: true,
+        file_names: NameForm::Any,
     },
     recognises,
     may_hide_as: Some(feiq::FEIQ.name),

@@ -2,7 +2,7 @@
 
 use memchr::memrchr;
 
-use super::{Dialect, Habits, IdBase, Reads, emoticon};
+use super::{Dialect, Habits, IdBase, NameForm, Reads, emoticon};
 use crate::wire::packet::RawPacket;
 use crate::wire::scan;
 use crate::wire::text::Charset;
@@ -23,6 +23,7 @@ pub const FEIQ: Dialect = Dialect {
         request_nul: false,
         honours_offset: true,
         empty_folders: true,
+        file_names: NameForm::Windows,
     },
     recognises: |raw: &RawPacket<'_>| raw.version.starts_with(b"1_lbt"),
     may_hide_as: None,

@@ -1,6 +1,6 @@
 //! IPMsg as the reference client speaks it; also every client that shows no dialect of its own.
 
-use super::{Dialect, Habits, IdBase, Reads, whole};
+use super::{Dialect, Habits, IdBase, NameForm, Reads, whole};
 
 /// The official client and its plain relatives.
 pub const IPMSG: Dialect = Dialect {
@@ -18,6 +18,7 @@ pub const IPMSG: Dialect = Dialect {
         request_nul: true,
         honours_offset: false,
         empty_folders: true,
+        file_names: NameForm::Windows,
     },
     recognises: |_| true,
     may_hide_as: None,

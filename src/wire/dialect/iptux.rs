@@ -1,6 +1,6 @@
 //! iptux (`iptux-dialect.md`).
 
-use super::{Dialect, Habits, IdBase, Reads, whole};
+use super::{Dialect, Habits, IdBase, NameForm, Reads, whole};
 use crate::wire::packet::RawPacket;
 use crate::wire::text::Charset;
 
@@ -20,6 +20,7 @@ pub const IPTUX: Dialect = Dialect {
         request_nul: true,
         honours_offset: false,
         empty_folders: false,
+        file_names: NameForm::Any,
     },
     recognises: |raw: &RawPacket<'_>| raw.version.starts_with(b"1_iptux"),
     may_hide_as: None,

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::command::{Options, entry};
+use super::filename::NameForm;
 use super::packet::RawPacket;
 use super::scan;
 use super::text::Charset;
@@ -72,6 +73,9 @@ pub struct Habits {
     /// Accepts an offered folder of size 0. iptux takes that for received already
     /// (`iptux-dialect.md`, trap 5; vector `iptux-core-0.8.3-014` offers the sum of the files).
     pub empty_folders: bool,
+    /// Which file names it can store: the clients of Windows fewer than the others (wire reference,
+    /// 7).
+    pub file_names: NameForm,
 }
 
 /// The base a number is written in.

@@ -1,6 +1,8 @@
 //! Helpers that several tests share.
 
 #[cfg(feature = "cli")]
+pub(crate) mod fetcher;
+#[cfg(feature = "cli")]
 pub(crate) mod home;
 #[cfg(feature = "cli")]
 pub(crate) mod process;

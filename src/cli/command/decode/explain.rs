@@ -12,7 +12,8 @@ use crate::wire::body::Body;
 use crate::wire::command::{entry, message, request};
 use crate::wire::dialect::version_mac;
 use crate::wire::{
-    Charset, Command, Dialect, Hint, Office, Options, Packet, ParseError, RawPacket, Sure, Verdict,
+    Charset, Command, Dialect, Hint, Office, Options, Packet, ParseError, RawPacket, Sealed, Sure,
+    Verdict,
 };
 
 /// One datagram, explained. Serialises to one JSON object.
@@ -270,19 +271,16 @@ impl Sender {
 
 impl Meaning {
     fn of(raw: &RawPacket<'_>, packet: &Packet) -> Self {
-        let escaped = |bytes: &[u8]| bytes.escape_ascii().to_string();
         let encrypted = packet.options.contains(message::ENCRYPT);
         match (&packet.body, packet.command) {
-            (Body::Message(_), _) if encrypted => {
-                let mut parts = raw.main().split(|&byte| byte == b':');
-                let mut next = || parts.next().unwrap_or_default();
-                let (methods, key, text) = (next(), next(), next());
-                Self::Encrypted {
-                    methods: escaped(methods),
-                    key_bytes: key.len() / 2,
-                    text_bytes: text.len() / 2,
-                }
-            }
+            (Body::Message(_), _) if encrypted => match Sealed::split(raw.main()) {
+                Some(section) => Self::Encrypted {
+                    methods: format!("{:x}", section.methods),
+                    key_bytes: section.size_bytes(section.key),
+                    text_bytes: section.size_bytes(section.body),
+                },
+                None => Self::other(raw),
+            },
             (Body::Presence(presence), _) => Self::Presence {
                 nick: presence.nick.clone(),
                 group: presence.group.clone(),
@@ -337,11 +335,13 @@ impl Meaning {
                 let mut next = || parts.next().flatten();
                 Self::FileRequest { offer: next(), file: next(), offset: next() }
             }
-            _ => Self::Other {
-                main: escaped(raw.main()),
-                sections: raw.sections().map(escaped).collect(),
-            },
+            _ => Self::other(raw),
         }
+    }
+
+    fn other(raw: &RawPacket<'_>) -> Self {
+        let escaped = |bytes: &[u8]| bytes.escape_ascii().to_string();
+        Self::Other { main: escaped(raw.main()), sections: raw.sections().map(escaped).collect() }
     }
 }
 

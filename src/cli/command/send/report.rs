@@ -51,7 +51,12 @@ impl Report {
         Self { feed, number, check, recipients, columns }
     }
 
-    fn is_settled(&self) -> bool {
+    /// To write with.
+    pub(super) const fn feed(&mut self) -> &mut Feed {
+        &mut self.feed
+    }
+
+    pub(super) fn is_settled(&self) -> bool {
         self.recipients.iter().all(|recipient| match recipient.fate {
             Fate::Waiting => false,
             Fate::Left => !self.check,
@@ -76,7 +81,7 @@ impl Report {
         Ok(())
     }
 
-    async fn hear(&mut self, stamped: &Stamped) -> Result<(), CliError> {
+    pub(super) async fn hear(&mut self, stamped: &Stamped) -> Result<(), CliError> {
         let (peer, fate, words) = match &stamped.event {
             Event::Message(message)
                 if message.number == self.number && message.direction == Direction::Out =>
