@@ -445,7 +445,7 @@ fn granting(dialect: &str, number: u64, id: u64, choice: FileChoice) -> Desk {
     let (_, out) = offer(&mut desk, &["Ann"], vec![choice]);
     let mut grant = grants(&[&out]).remove(0);
     grant.number = PacketNo(number);
-    grant.peer.dialect = dialect.to_owned();
+    dialect.clone_into(&mut grant.peer.dialect);
     let file = OfferedFile { id, ..grant.files[0].clone() };
     grant.files = [file].into();
     let mut desk = Desk::of(Node::new(config(), [9; 32]));
@@ -456,14 +456,17 @@ fn granting(dialect: &str, number: u64, id: u64, choice: FileChoice) -> Desk {
 
 #[test]
 fn every_recorded_request_is_granted_and_a_changed_one_is_not() {
-    let feiq = vectors::feiq("vectors").into_iter().map(|v| ("feiq", v, "/expect/file_request"));
-    let peers = vectors::peers().into_iter().map(|v| ("iptux", v, "/expected/request"));
+    let feiq = crate::wire::vectors::feiq("vectors")
+        .into_iter()
+        .map(|v| ("feiq", v, "/expect/file_request"));
+    let peers =
+        crate::wire::vectors::peers().into_iter().map(|v| ("iptux", v, "/expected/request"));
     let mut seen = 0;
     for (dialect, vector, at) in feiq.chain(peers) {
         let Some(expected) = vector.pointer(at).filter(|expected| expected.is_object()) else {
             continue;
         };
-        let bytes = vectors::bytes(&vector);
+        let bytes = crate::wire::vectors::bytes(&vector);
         let number = expected["packet_no"].as_u64().unwrap();
         let id = expected["file_id"].as_u64().unwrap();
         let offset = expected["offset"].as_u64().unwrap_or(0);
