@@ -2,6 +2,7 @@
 
 mod desk;
 mod inbox;
+mod later;
 mod outbox;
 mod presence;
 mod roster;

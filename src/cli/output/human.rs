@@ -21,7 +21,7 @@ use std::fmt::Write as _;
 use anstyle::{Ansi256Color, AnsiColor, Color};
 use chrono::NaiveDate;
 
-use super::{Style, local};
+use super::{Style, date_and_time, local};
 use crate::node::{
     Bounce, Delivery, Direction, DownReason, Event, MessageEvent, Outcome, PeerId, PeerView,
     TransferOutcome, UnixMillis,
@@ -138,6 +138,14 @@ impl Human {
             Event::Receipt { peer, number, tries, rtt_ms } => {
                 let again = if *tries > 1 { format!(", {tries} tries") } else { String::new() };
                 let words = format!("confirmed {number} after {}{again}", milliseconds(*rtt_ms));
+                (Mark::System, peer, self.name(peer), words)
+            }
+            Event::Queued { peer, number, expires_at, .. } => {
+                let words = format!("{number}: {}", queued(*expires_at));
+                (Mark::System, peer, self.name(peer), words)
+            }
+            Event::Delivered { peer, number, waited_ms, .. } => {
+                let words = format!("confirmed {number}, {}", waited(*waited_ms));
                 (Mark::System, peer, self.name(peer), words)
             }
             Event::Failed { peer, number, outcome, tries, hint } => {
@@ -394,6 +402,7 @@ fn notes(message: &MessageEvent) -> Vec<String> {
     note(message.locked, "locked");
     note(message.automatic, "automatic reply");
     note(message.cut, "the text was longer and is cut here");
+    note(message.several && message.direction == Direction::In, "to several");
     match message.files {
         0 => {}
         1 => notes.push("offers 1 file".to_owned()),
@@ -402,21 +411,48 @@ fn notes(message: &MessageEvent) -> Vec<String> {
     notes
 }
 
+/// What to say of a message that is kept for its recipient.
+pub fn queued(expires_at: UnixMillis) -> String {
+    format!("queued until {}", date_and_time(expires_at))
+}
+
+/// What to say of a message that was confirmed so long after it was written.
+pub fn waited(waited_ms: u64) -> String {
+    let seconds = waited_ms / 1_000;
+    let span = match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    };
+    format!("{span} after it was written")
+}
+
 /// How a message ended without a receipt: `not confirmed` where the text may have arrived, `not
 /// sent` where nothing left.
 pub fn failed(outcome: Outcome, tries: u32, hint: Option<Bounce>) -> String {
     let words = match outcome {
         Outcome::Confirmed => "confirmed".to_owned(),
+        Outcome::NotConfirmed if tries == 0 => "not confirmed: its node ended".to_owned(),
         Outcome::NotConfirmed if tries == 1 => "not confirmed after 1 try".to_owned(),
         Outcome::NotConfirmed => format!("not confirmed after {tries} tries"),
         Outcome::NotSent => "not sent".to_owned(),
         Outcome::Cancelled => "not confirmed: cancelled".to_owned(),
+        Outcome::Expired => "not confirmed: expired, the recipient did not appear".to_owned(),
+        Outcome::Queued => "queued".to_owned(),
     };
     match hint {
         None => words,
-        Some(Bounce::PortUnreachable) => format!("{words}: no messenger runs there"),
-        Some(Bounce::HostUnreachable) => format!("{words}: that host cannot be reached"),
-        Some(Bounce::Refused) => format!("{words}: this system refused to send it"),
+        Some(hint) => format!("{words}: {}", why(hint)),
+    }
+}
+
+/// What a datagram that came back tells.
+pub const fn why(hint: Bounce) -> &'static str {
+    match hint {
+        Bounce::PortUnreachable => "no messenger runs there",
+        Bounce::HostUnreachable => "that host cannot be reached",
+        Bounce::Refused => "this system refused to send it",
     }
 }
 
@@ -470,6 +506,9 @@ mod tests {
             automatic: false,
             cut: false,
             files: 0,
+            several: false,
+            recipients: Vec::new(),
+            recipients_cut: false,
         }))
     }
 
