@@ -8,3 +8,4 @@ mod presence;
 mod roster;
 mod running;
 mod serving;
+mod several;

@@ -1,5 +1,7 @@
 //! The store: what survives a restart, a crash and a full disk.
 
+mod outbox;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, BufRead, BufReader};

@@ -402,13 +402,41 @@ fn notes(message: &MessageEvent) -> Vec<String> {
     note(message.locked, "locked");
     note(message.automatic, "automatic reply");
     note(message.cut, "the text was longer and is cut here");
-    note(message.several && message.direction == Direction::In, "to several");
+    notes.extend(to_several(message));
     match message.files {
         0 => {}
         1 => notes.push("offers 1 file".to_owned()),
         files => notes.push(format!("offers {files} files")),
     }
     notes
+}
+
+/// Who else got a message, as far as its sender's client says.
+fn to_several(message: &MessageEvent) -> Option<String> {
+    /// Names shown; the rest is counted.
+    const NAMES: usize = 5;
+    if message.direction == Direction::Out || !message.several {
+        return None;
+    }
+    let names: Vec<String> = message
+        .recipients
+        .iter()
+        .take(NAMES)
+        .map(|to| term::cut(&one_space(&term::safe(&to.user)), NAME_MAX).into_owned())
+        .collect();
+    if names.is_empty() {
+        return Some("to several".to_owned());
+    }
+    let more = match message.recipients.len() - names.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let limit = if message.recipients_cut {
+        ", perhaps to others: such a list ends after 30 names"
+    } else {
+        ""
+    };
+    Some(format!("to {}{more}{limit}", names.join(", ")))
 }
 
 /// What to say of a message that is kept for its recipient.
@@ -467,7 +495,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::node::{Charset, NoticeCode, PacketNo, Sure};
+    use crate::node::{Charset, NoticeCode, PacketNo, Recipient, Sure};
 
     const PLAIN: Style =
         Style { json: false, quiet: false, verbose: 0, colour: false, terminal: false };
@@ -609,6 +637,24 @@ mod tests {
         let unconfirmed = failed(Outcome::NotConfirmed, 17, Some(Bounce::PortUnreachable));
         assert_eq!(unconfirmed, "not confirmed after 17 tries: no messenger runs there");
         assert_eq!(failed(Outcome::NotSent, 0, None), "not sent");
+    }
+
+    #[test]
+    fn who_else_got_a_message_is_said_with_the_lists_limit() {
+        let name = |n: usize| Recipient { user: format!("u{n}"), host: "pc".to_owned() };
+        let Event::Message(mut message) = message(peer("a", "a@b", "10.0.0.1"), "x") else {
+            unreachable!()
+        };
+        assert_eq!(to_several(&message), None);
+        message.several = true;
+        assert_eq!(to_several(&message).as_deref(), Some("to several"));
+        message.recipients = (0..3).map(name).collect();
+        assert_eq!(to_several(&message).as_deref(), Some("to u0, u1, u2"));
+        message.recipients = (0..30).map(name).collect();
+        message.recipients_cut = true;
+        let words = "to u0, u1, u2, u3, u4 and 25 more, perhaps to others: such a list ends after \
+                     30 names";
+        assert_eq!(to_several(&message).as_deref(), Some(words));
     }
 
     #[test]

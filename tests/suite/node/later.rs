@@ -1,9 +1,8 @@
 //! Messages kept for recipients who are away.
 
 use feige::node::{
-    Charset, Direction, Event, Input, Memory, Node, NumberStart, Open, OpenMemory, Options,
-    Outcome as End, PacketNo, Record, Refusal, Reply, Request, Target, UnixMillis, Waiting,
-    WaitingState, Wishes,
+    Charset, Event, Input, Memory, Node, NumberStart, Open, OpenMemory, Outcome as End, PacketNo,
+    Record, Refusal, Reply, Request, Target, UnixMillis, Waiting, WaitingState, Wishes,
 };
 use feige::wire::{Body, Command};
 
@@ -338,54 +337,6 @@ fn who_is_gone_is_written_to_only_later() {
         Request::Send { to: vec![gone], text: "x".into(), check: true, timeout_ms: 1, wishes };
     let refused = Refusal::UnknownPeer { peer: peer_id("ann@pc") };
     assert_eq!(desk.ask(request).0, Reply::Refused(refused));
-}
-
-#[test]
-fn several_recipients_are_told_as_the_sender_wrote_them_down() {
-    let mut desk = Desk::new();
-    let options = 0x100 | 0x800 | 0x400_0000 | 0x80_0000;
-    let packet = |list: &str| {
-        format!("1:5:ann:pc:{}:all of you\0\0TO:{list}\0", 0x20 | options).into_bytes()
-    };
-    let out = desk.hear("10.0.0.2", packet("me:host\x07王五-<0123456789abcdef>:pc-9\x07"));
-    let [message] = out.messages()[..] else { panic!("{out:?}") };
-    assert_eq!((message.text.as_str(), message.files), ("all of you", 0));
-    assert!(message.several && !message.recipients_cut);
-    let users: Vec<&str> = message.recipients.iter().map(|to| to.user.as_str()).collect();
-    assert_eq!(users, ["me", "王五"]);
-    let [(_, Record::Message(record))] = out.saves()[..] else { panic!("{out:?}") };
-    assert_eq!(record.recipients.names, message.recipients);
-
-    let full = packet(&"u:h\x07".repeat(30));
-    let full = [b"1:6".as_slice(), &full[3..]].concat();
-    let out = desk.hear("10.0.0.2", full);
-    assert!(out.messages()[0].recipients_cut, "there may be more than the thirty");
-
-    let unmarked = format!("1:7:ann:pc:{}:x\0\0TO:a:b\x07\0", 0x20 | 0x800);
-    let out = desk.hear("10.0.0.2", unmarked);
-    assert!(out.messages()[0].recipients.is_empty(), "without its bit the list does not count");
-}
-
-#[test]
-fn one_recipient_is_not_several() {
-    let mut desk = Desk::new();
-    for n in 2..5_u8 {
-        let who = format!("u{n}@pc{n}");
-        desk.hear(&format!("10.0.0.{n}"), official(3, 1, &who, &who));
-    }
-    let everybody: Vec<Target> = desk.peers().into_iter().map(|p| Target::Peer(p.id)).collect();
-    let options = |out: &Outcome| -> Vec<Options> {
-        let sent = out.sent().into_iter().filter(|(.., p)| p.command == Command::SENDMSG);
-        sent.map(|(.., packet)| packet.options).collect()
-    };
-    let (_, out) = desk.send_to(everybody.clone(), "all");
-    let several = options(&out);
-    assert!(several.len() == 3 && several.iter().all(|o| o.bits() & 0x800 != 0));
-    let numbers: Vec<PacketNo> = out.sent().into_iter().map(|(.., p)| p.number).collect();
-    assert!(numbers.windows(2).all(|pair| pair[0] == pair[1]), "one number for all");
-    let (_, out) = desk.send_to(everybody[..1].to_vec(), "one");
-    assert!(options(&out)[0].bits() & 0x800 == 0);
-    assert!(out.messages().iter().all(|m| m.direction == Direction::Out && !m.several));
 }
 
 #[test]

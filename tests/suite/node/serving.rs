@@ -447,7 +447,7 @@ fn granting(dialect: &str, number: u64, id: u64, choice: FileChoice) -> Desk {
     let (_, out) = offer(&mut desk, &["Ann"], vec![choice]);
     let mut grant = grants(&[&out]).remove(0);
     grant.number = PacketNo(number);
-    grant.peer.dialect = dialect.to_owned();
+    dialect.clone_into(&mut grant.peer.dialect);
     let file = OfferedFile { id, ..grant.files[0].clone() };
     grant.files = [file].into();
     let mut desk = Desk::of(Node::new(config(), [9; 32]));
