@@ -174,3 +174,169 @@ impl Drop for Fetches {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpListener};
+    use std::thread::{self, JoinHandle};
+
+    use super::*;
+    use crate::node::{Charset, FileAsk, ItemKind, Options, PacketNo, Side};
+    use crate::wire::request::AnswerForm;
+
+    /// A sender that does this on each connection, until it is not reached any more.
+    struct Sender {
+        addr: SocketAddr,
+        thread: Option<JoinHandle<()>>,
+        ended: Arc<AtomicBool>,
+    }
+
+    impl Sender {
+        fn new(serve: impl Fn(&mut dyn Write) -> bool + Send + 'static) -> Self {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            let addr = listener.local_addr().unwrap();
+            let ended = Arc::new(AtomicBool::new(false));
+            let ending = ended.clone();
+            let thread = thread::spawn(move || {
+                while let Ok((mut stream, _)) = listener.accept() {
+                    if ending.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let _ = stream.read(&mut [0; 4_096]);
+                    while serve(&mut stream) {}
+                    // Held open until the receiver goes.
+                    let _ = stream.read(&mut [0]);
+                }
+            });
+            Self { addr, thread: Some(thread), ended }
+        }
+    }
+
+    impl Drop for Sender {
+        fn drop(&mut self) {
+            self.ended.store(true, Ordering::Relaxed);
+            if let Ok(socket) = Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None) {
+                let _ = socket.connect(&self.addr.into());
+            }
+            let _ = self.thread.take().map(JoinHandle::join);
+        }
+    }
+
+    fn fetch(from: SocketAddr, size: u64, kind: ItemKind) -> Fetch {
+        let form = match kind {
+            ItemKind::Folder => AnswerForm::Tree,
+            _ => AnswerForm::Bytes,
+        };
+        Fetch {
+            from,
+            ask: FileAsk {
+                version: "1".to_owned(),
+                number: PacketNo(1),
+                user: "u".to_owned(),
+                host: "h".to_owned(),
+                options: Options::empty(),
+                form,
+                packet: PacketNo(2),
+                file: 3,
+                habits: crate::wire::dialect::IPMSG.habits,
+            },
+            kind,
+            name: "a".to_owned(),
+            size,
+            mtime: 0,
+            read_only: false,
+            charset: Charset::UTF_8,
+            key: "0a".to_owned(),
+            resumes: false,
+            into: None,
+            limit: None,
+            digest: false,
+        }
+    }
+
+    fn place(home: &tempfile::TempDir, limits: Limits) -> Place {
+        Place { downloads: home.path().join("in"), source: None, limits }
+    }
+
+    fn names(home: &tempfile::TempDir) -> Vec<String> {
+        let entries = std::fs::read_dir(home.path().join("in")).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    const QUICK: Limits = Limits {
+        connect: Duration::from_secs(5),
+        silence: Duration::from_millis(300),
+        drip: Duration::from_millis(500),
+        drip_bytes: 1_000,
+        again_after: Duration::from_millis(1),
+        tries: 3,
+    };
+
+    #[test]
+    fn a_sender_who_falls_silent_is_given_up() {
+        let home = tempfile::tempdir().unwrap();
+        for (kind, begin) in [(ItemKind::File, &b"half"[..]), (ItemKind::Folder, b"000b:t:0:2:")] {
+            let once = AtomicBool::new(true);
+            let sender = Sender::new(move |stream| {
+                if once.swap(false, Ordering::Relaxed) {
+                    stream.write_all(begin).unwrap();
+                }
+                false
+            });
+            let (place, stop) = (place(&home, QUICK), Stop::default());
+            let fetch = fetch(sender.addr, 100, kind);
+            let end = Transfer::new(&fetch, &place, &stop, &|_| ()).run();
+            let problem = end.result.unwrap_err();
+            assert!(problem.what.starts_with("nothing came from the sender for"), "{problem:?}");
+            assert_eq!((problem.side, end.bytes), (Side::Network, begin.len() as u64));
+        }
+        assert_eq!(names(&home), [".feige-0a.part"], "of the file, for the next time");
+    }
+
+    #[test]
+    fn a_dripping_sender_does_not_hold_a_transfer_for_ever() {
+        let home = tempfile::tempdir().unwrap();
+        let sender = Sender::new(|stream| {
+            thread::sleep(Duration::from_millis(5));
+            stream.write_all(b"x").is_ok()
+        });
+        let (place, stop) = (place(&home, QUICK), Stop::default());
+        let fetch = fetch(sender.addr, 1 << 20, ItemKind::File);
+        let end = Transfer::new(&fetch, &place, &stop, &|_| ()).run();
+        let problem = end.result.unwrap_err();
+        assert!(problem.what.contains("sent less than 1000 bytes"), "{problem:?}");
+    }
+
+    #[test]
+    fn a_transfer_that_waits_can_be_stopped() {
+        let home = tempfile::tempdir().unwrap();
+        let sender = Sender::new(|_| false);
+        let limits = Limits { silence: Duration::from_secs(60), ..QUICK };
+        let (place, stop) = (place(&home, limits), Arc::new(Stop::default()));
+        let fetch = fetch(sender.addr, 100, ItemKind::File);
+        let stopper = stop.clone();
+        let waits = thread::spawn(move || {
+            while stopper.socket.lock().unwrap().is_none() {
+                thread::yield_now();
+            }
+            stopper.stop();
+        });
+        let end = Transfer::new(&fetch, &place, &stop, &|_| ()).run();
+        waits.join().unwrap();
+        assert_eq!(end.result.unwrap_err().what, "it was stopped");
+        assert_eq!(names(&home), [""; 0], "nothing came, nothing stays");
+    }
+
+    #[test]
+    fn what_would_fill_the_disk_is_not_begun() {
+        let home = tempfile::tempdir().unwrap();
+        let sender = Sender::new(|_| panic!("nobody is asked"));
+        let (place, stop) = (place(&home, QUICK), Stop::default());
+        let fetch = fetch(sender.addr, 1 << 60, ItemKind::File);
+        let end = Transfer::new(&fetch, &place, &stop, &|_| ()).run();
+        let problem = end.result.unwrap_err();
+        assert!(problem.what.contains("256 MiB are to stay free"), "{problem:?}");
+        assert_eq!((problem.side, names(&home).len()), (Side::Ours, 0));
+    }
+}

@@ -20,6 +20,8 @@ mod demo;
 #[cfg(feature = "cli")]
 mod download;
 #[cfg(feature = "cli")]
+mod get;
+#[cfg(feature = "cli")]
 mod io;
 #[cfg(feature = "cli")]
 mod json;

@@ -1,8 +1,11 @@
 //! `feige listen`: stays on the LAN and prints what happens.
 
+mod accept;
+
 use std::collections::HashSet;
 use std::time::Duration;
 
+use self::accept::Accepting;
 use regex::Regex;
 use tokio::time::sleep;
 
@@ -24,6 +27,7 @@ use crate::store::{Reader, StoreError};
 Examples:
   feige listen
   feige listen --from alice --count 1 --for 5m
+  feige listen --accept 10.0.0.7 --download ~/inbox
   feige listen --json --since 418 | jq -r 'select(.event == \"message\").text'")]
 pub(in crate::cli) struct Args {
     /// Leave after this time: 30s, 5m, 2h
@@ -50,6 +54,14 @@ pub(in crate::cli) struct Args {
     #[arg(long, value_name = "SEQ")]
     since: Option<u64>,
 
+    /// Fetch what WHO offers as it comes (repeatable); files up to 100M each, folders too
+    #[arg(long, value_name = "WHO")]
+    accept: Vec<String>,
+
+    /// Into this folder [default: the download folder of the settings]
+    #[arg(long, value_name = "DIR", requires = "accept")]
+    download: Option<std::path::PathBuf>,
+
     /// Hear only: announce nothing, answer nothing
     #[arg(long)]
     passive: bool,
@@ -73,6 +85,7 @@ impl Args {
             feed: Feed::new(client.style())?,
             present: HashSet::new(),
             left: self.count,
+            accepting: Accepting::new(&self.accept, self.download.as_deref(), client.style())?,
         };
         if !globals.json {
             client.introduce("Ctrl-C ends");
@@ -100,6 +113,7 @@ struct Listen<'a> {
     present: HashSet<PeerId>,
     /// Messages still to come before the end.
     left: Option<u64>,
+    accepting: Accepting,
 }
 
 impl Listen<'_> {
@@ -127,8 +141,23 @@ impl Listen<'_> {
             }
             last = last.max(event.seq.filter(|_| last.is_some()));
             self.show(&event).await?;
+            self.accept(client, &event.event).await;
         }
         Ok(())
+    }
+
+    /// Fetches what is offered by those whose files are accepted.
+    async fn accept(&mut self, client: &mut Client, event: &Event) {
+        let Event::Offer(offer) = event else { return };
+        let mut known: Vec<_> = self.feed.human().peers().cloned().collect();
+        known.retain(|peer| peer.id != offer.peer.id);
+        known.push(offer.peer.clone());
+        if let Some(request) = self.accepting.request(offer, &known)
+            && let Err(error) = client.request(request).await
+        {
+            // A rule of the settings may have been quicker.
+            self.feed.style().say(&error.to_string());
+        }
     }
 
     /// Shows what was stored after `since` up to `until`, and returns how far it came.

@@ -63,13 +63,13 @@ fn receive(
     let overlap = have.min(OVERLAP);
     let begin = have - overlap;
     let place = (transfer.place, transfer.stop);
-    let answer = connect::ask(transfer.fetch, place, begin, size == 0, &mut pump.buffer)?;
+    let answer = connect::ask(transfer.fetch, place, begin, size == 0, pump.gulp(&transfer.meter))?;
     let Answer { socket, len, ids } = answer;
     transfer.ids = ids;
     let meter = &mut transfer.meter;
     meter.begin();
     (meter.resumed, meter.moved) = (begin, 0);
-    meter.count(len as u64, folder)?;
+    meter.count((len as u64).min(size - begin), folder)?;
 
     let compared = usize::try_from(overlap).unwrap_or(usize::MAX);
     let len = pump.fill(&socket, len, compared, meter, folder)?;
@@ -100,6 +100,7 @@ fn receive(
     }
     part.write(fresh)?;
     let left = left - fresh.len() as u64;
+    transfer.meter.moved = transfer.meter.moved.min(size - begin);
     let moved = pump.pass(&socket, part.file(), left, &mut transfer.meter, folder, hash)?;
     if moved < left {
         return Err(Trouble::Short { have: size - left + moved, size });

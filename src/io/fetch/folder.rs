@@ -22,7 +22,8 @@ pub(super) fn fetch(
 ) -> Result<PathBuf, Trouble> {
     let (fetch, cap, room) = (transfer.fetch, transfer.fetch.size, into.room()?);
     let place = (transfer.place, transfer.stop);
-    let Answer { socket, len, ids } = connect::ask(fetch, place, 0, false, &mut pump.buffer)?;
+    let Answer { socket, len, ids } =
+        connect::ask(fetch, place, 0, false, pump.gulp(&transfer.meter))?;
     transfer.ids = ids;
     transfer.meter.begin();
     let reader = TreeReader::folder(fetch.charset).skipping_others().content_max(cap.min(room));

@@ -124,6 +124,11 @@ impl Pump {
         Self { buffer: vec![0; BUFFER_BYTES].into(), pipe: pipe() }
     }
 
+    /// The part of the buffer that one receive may fill.
+    pub(super) fn gulp(&mut self, meter: &Meter<'_>) -> &mut [u8] {
+        self.buffer.get_mut(..meter.gulp()).unwrap_or_default()
+    }
+
     /// Receives a piece into the buffer; 0 at the end of the stream.
     pub(super) fn receive(
         &mut self,

@@ -7,4 +7,6 @@ pub(crate) mod home;
 #[cfg(feature = "cli")]
 pub(crate) mod process;
 #[cfg(feature = "cli")]
+pub(crate) mod sender;
+#[cfg(feature = "cli")]
 pub(crate) mod stranger;
