@@ -8,8 +8,8 @@ use std::io::Write;
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use feige::node::{
-    Charset, Delivery, Direction, MessageRecord, Options, PacketNo, PeerId, PeerView, Record,
-    SaveId, Sure, UnixMillis, Verdict,
+    Charset, Delivery, Direction, MessageRecord, Options, PacketNo, PeerId, PeerView, Recipients,
+    Record, SaveId, Sure, UnixMillis, Verdict,
 };
 use feige::store::{Opened, Paths, Reader, Store, Writer};
 use tempfile::TempDir;
@@ -62,6 +62,8 @@ fn message(peer: u64, number: u64) -> Record {
         cut: false,
         files: 0,
         raw: datagram.into(),
+        recipients: Recipients::default(),
+        open: None,
     })
 }
 

@@ -203,6 +203,18 @@ impl Lan {
     /// Sends a message that waits for receipts, from one machine to the peers a node knows by
     /// these nicknames.
     pub fn send(&mut self, at: HostId, to: &[&str], text: &str, timeout: Duration) -> Reply {
+        self.send_as(at, to, text, timeout, Wishes::default())
+    }
+
+    /// As [`Lan::send`], with wishes.
+    pub fn send_as(
+        &mut self,
+        at: HostId,
+        to: &[&str],
+        text: &str,
+        timeout: Duration,
+        wishes: Wishes,
+    ) -> Reply {
         let known = self.peers(at);
         let target = |nick: &&str| {
             let peer = known.iter().find(|peer| peer.nick == **nick);
@@ -210,7 +222,7 @@ impl Lan {
         };
         let to = to.iter().map(target).collect();
         let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-        let (text, wishes) = (text.to_owned(), Wishes::default());
+        let text = text.to_owned();
         self.ask(at, Request::Send { to, text, check: true, timeout_ms, wishes })
     }
 

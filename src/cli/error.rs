@@ -120,6 +120,11 @@ impl CliError {
         self
     }
 
+    /// What went wrong, in one line.
+    pub fn message(&self) -> &str {
+        self.message.as_deref().unwrap_or_default()
+    }
+
     /// The exit code.
     pub const fn exit(&self) -> Exit {
         self.exit

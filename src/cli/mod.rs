@@ -150,6 +150,7 @@ enum Command {
     Refuse(command::refuse::Args),
     Send(command::send::Args),
     Withdraw(command::withdraw::Args),
+    Outbox(command::outbox::Args),
     Node(command::node::Args),
     Decode(command::decode::Args),
     Demo(command::demo::Args),
@@ -235,6 +236,12 @@ impl Cli {
                     args.run(client).await
                 })
             }
+            Command::Outbox(args) => match &args.change {
+                None => in_runtime(command::outbox::Args::list(globals)),
+                Some(change) => {
+                    attend(globals, change.wish(), async |client| change.run(client).await)
+                }
+            },
             Command::Broadcast(args) => {
                 // Read before the LAN is entered: whoever types slowly is not there meanwhile.
                 let text = args.text()?;

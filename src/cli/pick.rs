@@ -271,6 +271,7 @@ mod tests {
             .map(|target| match target {
                 Target::Peer(id) => id.0.to_string(),
                 Target::Addr(addr) => addr.to_string(),
+                Target::Gone(peer) => format!("gone {}", peer.id.0),
             })
             .collect())
     }

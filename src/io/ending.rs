@@ -34,7 +34,7 @@ impl Task {
         // Whoever was just let in gets on the list of heirs first.
         yield_now().await;
         if self.allow_takeover && !*self.asked.borrow() && self.server.has_heir() {
-            self.hand_over().await
+            Box::pin(self.hand_over()).await
         } else {
             self.leave().await;
             self.close_disk().await;

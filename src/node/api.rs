@@ -5,6 +5,7 @@
 
 mod choice;
 pub mod files;
+mod outbox;
 mod wishes;
 
 use std::net::{IpAddr, SocketAddr};
@@ -15,8 +16,9 @@ use serde::{Deserialize, Serialize};
 use self::files::{FilesOf, Get, OfferId, OfferView, Pick, Progress, Transferred};
 use super::effect::Outcome;
 use super::input::{Bounce, Link, UnixMillis};
-use crate::wire::{Charset, PacketNo, Sure};
+use crate::wire::{Charset, PacketNo, Recipient, Sure};
 pub use choice::FileChoice;
+pub use outbox::{Waiting, WaitingState};
 pub use wishes::Wishes;
 
 /// A peer's identity, above its addresses: `user@host`, with `#` and the 12 hex digits of its
@@ -26,7 +28,7 @@ pub use wishes::Wishes;
 pub struct PeerId(pub Arc<str>);
 
 /// A peer as faces see it: the same object in every event.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct PeerView {
     /// Identity.
     pub id: PeerId,
@@ -74,8 +76,8 @@ pub enum Request {
         text: String,
     },
     /// A message. Answered by [`Reply::Sent`], or by [`Reply::Refused`] and nothing is sent to
-    /// anybody. Each recipient then ends in exactly one [`Event::Receipt`] or [`Event::Failed`]
-    /// (with `check` off: in [`Event::Failed`] or nothing).
+    /// anybody. Each recipient then ends in exactly one [`Event::Receipt`], [`Event::Delivered`] or
+    /// [`Event::Failed`] (with `check` off: in [`Event::Failed`] or nothing).
     Send {
         /// To whom.
         to: Vec<Target>,
@@ -91,6 +93,14 @@ pub enum Request {
     },
     /// Stop waiting for the receipts of this message, and take back the files it offers. Answered by [`Reply::Done`].
     Cancel {
+        /// Its number.
+        number: PacketNo,
+    },
+    /// What has not ended yet of messages of ours. Answered by [`Reply::Outbox`].
+    Outbox,
+    /// Send a queued message now, whether or not its recipients have appeared. Answered by
+    /// [`Reply::Done`].
+    Retry {
         /// Its number.
         number: PacketNo,
     },
@@ -134,6 +144,8 @@ pub enum Target {
     Peer(PeerId),
     /// An address that need not be known.
     Addr(SocketAddr),
+    /// A peer as it was when it was there; for a message that waits for it ([`Wishes::later`]).
+    Gone(Box<PeerView>),
 }
 
 /// What the node answers.
@@ -169,6 +181,11 @@ pub enum Reply {
     Fetching {
         /// Each item as it stands at the beginning.
         transfers: Vec<Progress>,
+    },
+    /// To [`Request::Outbox`], in the order of writing.
+    Outbox {
+        /// What waits, one for each recipient.
+        waiting: Vec<Waiting>,
     },
     /// To [`Request::Status`].
     Status(Box<Status>),
@@ -247,6 +264,9 @@ pub enum Refusal {
         /// What is wrong with it.
         why: String,
     },
+    /// Sent later means kept until then, and this node keeps nothing.
+    #[error("this node keeps nothing on disk, so nothing can be sent later")]
+    KeepsNothing,
     /// Too many messages wait for receipts.
     #[error("too many messages are waiting for receipts")]
     Busy,
@@ -287,13 +307,35 @@ pub enum Event {
         /// From the first datagram to the receipt, milliseconds.
         rtt_ms: f64,
     },
+    /// A message of ours is kept until its recipient appears. Stored.
+    Queued {
+        /// Our number of the message.
+        number: PacketNo,
+        /// The recipient.
+        peer: PeerView,
+        /// Datagrams sent until then.
+        tries: u32,
+        /// When it is given up.
+        expires_at: UnixMillis,
+    },
+    /// A recipient confirmed a message of ours that had been queued. Stored.
+    Delivered {
+        /// Our number of the message.
+        number: PacketNo,
+        /// The recipient.
+        peer: PeerView,
+        /// Datagrams sent until then by the node that runs.
+        tries: u32,
+        /// From the writing of the message to its receipt, milliseconds.
+        waited_ms: u64,
+    },
     /// A message of ours ended without a receipt. Stored.
     Failed {
         /// Our number of the message.
         number: PacketNo,
         /// The recipient.
         peer: PeerView,
-        /// How it ended: `not_confirmed`, `not_sent` or `cancelled`.
+        /// How it ended: `not_confirmed`, `not_sent`, `cancelled` or `expired`.
         outcome: Outcome,
         /// Datagrams sent.
         tries: u32,
@@ -411,6 +453,15 @@ pub struct MessageEvent {
     pub cut: bool,
     /// Files on offer: how many.
     pub files: usize,
+    /// It went to several people.
+    #[serde(default)]
+    pub several: bool,
+    /// To whom, as far as the sender's client says; the first one is us.
+    #[serde(default)]
+    pub recipients: Vec<Recipient>,
+    /// There may be more recipients than these: the list is as long as such a list gets.
+    #[serde(default)]
+    pub recipients_cut: bool,
 }
 
 /// How the node is.

@@ -144,6 +144,14 @@ pub struct Policy {
     pub fresh_span: Duration,
     /// How long a message to an unknown address waits for its answer to our entry.
     pub meeting_wait: Duration,
+    /// How long a message is kept for its recipient where nothing else is said.
+    pub later_span: Duration,
+    /// How long a kept message is tried when its recipient appears.
+    pub later_try: Duration,
+    /// Between two rounds of asking where those are for whom messages are kept.
+    pub later_seek: Duration,
+    /// After this time a message that is sent again says when it was written.
+    pub late_after: Duration,
     /// How long a seed has for a part of its host list.
     pub seed_wait: Duration,
     /// The same entry again within this time, on another link, is no restart of its sender.
@@ -160,6 +168,14 @@ pub struct Policy {
     pub list_wait: Duration,
     /// Packet numbers reserved on disk at a time.
     pub numbers_block: u32,
+}
+
+impl Policy {
+    /// When the turn of the nth comes of those that are not sent at once.
+    pub(crate) fn first_try_after(&self, nth: usize) -> Duration {
+        let nth = u32::try_from(nth).unwrap_or(u32::MAX);
+        Duration::from_secs(1) * nth / self.sends_per_second.max(1)
+    }
 }
 
 impl Default for Policy {
@@ -190,6 +206,10 @@ impl Default for Policy {
             probe_gap: ms(1_000),
             fresh_span: ms(6_000),
             meeting_wait: ms(1_200),
+            later_span: ms(7 * 24 * 3_600_000),
+            later_try: ms(30_000),
+            later_seek: ms(600_000),
+            late_after: ms(120_000),
             seed_wait: ms(3_000),
             same_entry_span: ms(10_000),
             sends_at_once: 50,

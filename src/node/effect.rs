@@ -13,7 +13,7 @@ use super::offers::OfferRecord;
 use super::serving::grant::GrantRecord;
 use crate::wire::command::message;
 use crate::wire::filename::NameForm;
-use crate::wire::{Charset, Options, PacketNo, Verdict};
+use crate::wire::{Charset, Options, PacketNo, Recipients, Verdict};
 
 /// Something for the shell to do.
 #[derive(Clone, Debug)]
@@ -150,6 +150,25 @@ pub struct MessageRecord {
     pub files: usize,
     /// The datagram as it was on the wire.
     pub raw: Arc<[u8]>,
+    /// Who else got it, as far as its sender's client says.
+    pub recipients: Recipients,
+    /// For a message of ours whose end is awaited: until when. It is open until its outcome is
+    /// kept, and a starting node is told what is open ([`Memory`](super::Memory)).
+    pub open: Option<Open>,
+}
+
+/// How long a message of ours may be open.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Open {
+    /// As long as the node runs that sends it.
+    Run,
+    /// Over restarts, until its recipient appears.
+    Until {
+        /// When it is given up.
+        expires: UnixMillis,
+        /// Local time where it was written, seconds east of UTC.
+        utc_offset_s: Option<i32>,
+    },
 }
 
 impl MessageRecord {
@@ -168,6 +187,9 @@ impl MessageRecord {
             automatic: self.options.contains(message::AUTO_RETURN),
             cut: self.cut,
             files: self.files,
+            several: self.options.contains(message::MULTICAST),
+            recipients: self.recipients.names.clone(),
+            recipients_cut: self.recipients.cut,
         }))
     }
 }
@@ -189,17 +211,28 @@ pub struct OutcomeRecord {
     pub rtt_ms: Option<f64>,
     /// What the network said last, if anything.
     pub hint: Option<Bounce>,
+    /// Of one that had been queued and was confirmed: from its writing to the receipt, milliseconds.
+    pub waited_ms: Option<u64>,
+    /// Of one that is queued: when it is given up.
+    pub expires: Option<UnixMillis>,
 }
 
 impl OutcomeRecord {
     /// What listeners hear of it: now, and again when it is read back from the store.
     pub fn event(&self) -> Event {
         let (number, peer, tries) = (self.number, self.peer.clone(), self.tries);
-        match self.outcome {
-            Outcome::Confirmed => {
+        match (self.outcome, self.waited_ms) {
+            (Outcome::Queued, _) => {
+                let expires_at = self.expires.unwrap_or_default();
+                Event::Queued { number, peer, tries, expires_at }
+            }
+            (Outcome::Confirmed, Some(waited_ms)) => {
+                Event::Delivered { number, peer, tries, waited_ms }
+            }
+            (Outcome::Confirmed, None) => {
                 Event::Receipt { number, peer, tries, rtt_ms: self.rtt_ms.unwrap_or_default() }
             }
-            outcome => Event::Failed { number, peer, outcome, tries, hint: self.hint },
+            (outcome, _) => Event::Failed { number, peer, outcome, tries, hint: self.hint },
         }
     }
 }
@@ -216,4 +249,8 @@ pub enum Outcome {
     NotSent,
     /// The sender took it back before a receipt came.
     Cancelled,
+    /// It was kept for its recipient, who did not appear in time.
+    Expired,
+    /// It is kept for its recipient: not an end.
+    Queued,
 }

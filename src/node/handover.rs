@@ -13,6 +13,7 @@ use super::api::{Counters, PeerId, PeerView};
 use super::inbox::Key;
 use super::input::{LinkId, Tick, UnixMillis};
 use super::offers::{FetchNote, OfferRecord};
+use super::outbox::later::Later;
 use super::outbox::{SendNo, Sending};
 use super::peer::{Charsets, Mac, Peer, Place};
 use super::serving::grant::GrantRecord;
@@ -166,7 +167,7 @@ struct SendNote {
     peer: PeerView,
     addr: Option<SocketAddr>,
     options: u32,
-    /// The text of one that waits to know its recipient.
+    /// The text as it was written.
     text: Option<Arc<str>>,
     #[serde(default)]
     files: usize,
@@ -177,6 +178,12 @@ struct SendNote {
     first_ago: Option<Duration>,
     went_to: Vec<SocketAddr>,
     stored: bool,
+    #[serde(default)]
+    written: UnixMillis,
+    #[serde(default)]
+    later: Option<Later>,
+    #[serde(default)]
+    may_have_left: bool,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -277,6 +284,9 @@ impl SendNote {
             first_ago: sending.first.map(|at| now - at),
             went_to: sending.went_to.clone(),
             stored: sending.stored,
+            written: sending.written,
+            later: sending.later,
+            may_have_left: sending.may_have_left,
         }
     }
 
@@ -299,6 +309,9 @@ impl SendNote {
             queued: false,
             gate: None,
             launched: false,
+            written: self.written,
+            later: self.later,
+            may_have_left: self.may_have_left,
         };
         (no, sending)
     }

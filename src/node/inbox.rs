@@ -189,6 +189,8 @@ fn keep(
         cut: body.cut,
         files: body.files.files.len(),
         raw: Arc::from(seen.bytes),
+        recipients: body.recipients.clone(),
+        open: None,
     };
     let event = record.event();
     if !turn.base.keeps {

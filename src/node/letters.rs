@@ -9,14 +9,16 @@ use std::time::Duration;
 use super::Parts;
 use super::api::{PeerView, Refusal, Reply, Target, Wishes};
 use super::effect::Record;
-use super::input::RequestId;
+use super::input::{RequestId, UnixMillis};
 use super::links::targets;
 use super::numbers::Issued;
+use super::outbox::later::{Later, footer};
 use super::outbox::{SendNo, Sending, is_stranger, sent_record};
 use super::own::canonical;
 use super::peer::{Peer, PeerNo, charset_of, view_of_stranger};
 use super::serving::grant::OfferedFile;
 use super::serving::{Serving, grant};
+use super::timers::Timer;
 use super::turn::{Turn, Voice};
 use super::unicasts::Job;
 use crate::wire::body::DATAGRAM_MAX;
@@ -92,7 +94,8 @@ impl Parts {
         if self.links.is_empty() {
             return Err(Refusal::NoLink);
         }
-        let recipients = self.recipients(turn, &letter.to)?;
+        let later = later(turn, &letter.wishes)?;
+        let recipients = self.recipients(turn, &letter.to, later.is_some())?;
         if self.outbox.len() + recipients.len() > turn.base.policy.waiting_max {
             return Err(Refusal::Busy);
         }
@@ -118,15 +121,19 @@ impl Parts {
         let to = recipients.iter().map(|recipient| recipient.view.clone()).collect();
         turn.reply(id, Reply::Sent { number, to, links: Vec::new() });
         let text: Arc<str> = letter.text.as_str().into();
-        let deadline = turn.now.tick + letter.timeout;
         for (index, recipient) in (0..).zip(recipients) {
-            let met = recipient.peer.map(|_| charset_of(recipient.form));
+            let known = recipient.peer.is_some() || recipient.addr.is_none();
+            let met = known.then(|| charset_of(recipient.form));
             let bytes = met.map(|_| sheets.write(turn, recipient.form, recipient.reader));
             let no = SendNo { number, index };
             if !files.is_empty() {
                 let to = (recipient.view.clone(), recipient.form.charset());
                 self.serving.offer(turn, no, to, Arc::clone(&files), &letter.wishes);
             }
+            let place = usize::try_from(index).unwrap_or(usize::MAX);
+            let policy = &turn.base.policy;
+            let turned_away = place.saturating_sub(policy.sends_at_once);
+            let turn_comes = policy.first_try_after(turned_away);
             let sending = Sending {
                 view: Box::new(recipient.view),
                 addr: recipient.addr,
@@ -134,17 +141,19 @@ impl Parts {
                 text: Some(Arc::clone(&text)),
                 files: files.len(),
                 bytes,
-                deadline,
+                deadline: turn.now.tick + letter.timeout + turn_comes,
                 tries: 0,
                 turns: 0,
                 first: None,
                 went_to: Vec::new(),
                 stored: false,
                 saving: None,
-                queued: usize::try_from(index)
-                    .is_ok_and(|place: usize| place >= turn.base.policy.sends_at_once),
+                queued: place >= policy.sends_at_once,
                 gate,
                 launched: false,
+                written: turn.now.wall,
+                later,
+                may_have_left: false,
             };
             match (recipient.peer, recipient.addr) {
                 (Some(no), _) => self.roster.note_written(no),
@@ -152,7 +161,11 @@ impl Parts {
                     self.presence.reach.expect(turn, addr);
                     self.presence.send(turn, &mut self.roster, &self.links, Job::Enter(addr));
                 }
-                (None, None) => {}
+                (None, None) => {
+                    let charset = charset_of(recipient.form);
+                    self.outbox.post_later(turn, &self.roster, no, sending, charset);
+                    continue;
+                }
             }
             self.outbox.post(turn, &self.roster, &self.links, no, sending, met);
         }
@@ -198,7 +211,7 @@ impl Parts {
         };
         let bytes = sheets.write(turn, form, reader);
         if bytes.len() > DATAGRAM_MAX {
-            self.outbox.give_up(turn, &self.roster, no);
+            self.outbox.drop(turn, &self.roster, no);
             return;
         }
         if let Some(peer) = self.roster.at(addr) {
@@ -206,6 +219,67 @@ impl Parts {
         }
         let charset = charset_of(form);
         self.outbox.write(turn, &self.roster, &self.links, no, bytes, charset);
+    }
+
+    /// Sends what was kept for this peer, who showed itself.
+    pub(crate) fn write_late(&mut self, turn: &mut Turn<'_>, peer: PeerNo) {
+        let Some(peer) = self.roster.get(peer).filter(|_| turn.speaks()) else { return };
+        let places = peer.places.iter().map(|place| place.addr);
+        let waiting = self.outbox.waiting_for(&peer.id, places);
+        for (place, no) in waiting.into_iter().enumerate() {
+            self.write_again(turn, no, place < turn.base.policy.sends_at_once);
+        }
+    }
+
+    /// Sends what is kept of this number, whether or not its recipients have shown themselves.
+    pub(crate) fn retry(&mut self, turn: &mut Turn<'_>, number: PacketNo) {
+        for (place, no) in self.outbox.waiting_of(number).into_iter().enumerate() {
+            self.write_again(turn, no, place < turn.base.policy.sends_at_once);
+        }
+    }
+
+    /// Writes a kept message by what is known of its recipient now, and sends it. A late one says
+    /// when it was written, unless it gets too long by that.
+    fn write_again(&mut self, turn: &mut Turn<'_>, no: SendNo, at_once: bool) {
+        let Some(sending) = self.outbox.get_mut(no) else { return };
+        let (Some(text), Some(later)) = (sending.text.clone(), sending.later) else { return };
+        let (written, options) = (sending.written, sending.options);
+        let peer = self.roster.find(&sending.view.id);
+        let peer = peer.or_else(|| self.roster.at(sending.addr?)).and_then(|no| {
+            self.roster.note_written(no);
+            self.roster.get(no)
+        });
+        let form = match peer {
+            Some(peer) => peer.text_form(turn.base.own.office),
+            None => turn.base.own.form_for_strangers(),
+        };
+        let write = |text: &str| turn.base.own.message(no.number, options, text, form);
+        let age = turn.now.wall.0.saturating_sub(written.0);
+        let late =
+            u128::try_from(age).is_ok_and(|age| age > turn.base.policy.late_after.as_millis());
+        let mut bytes = write(&text);
+        if late {
+            let dated = write(&format!("{text}{}", footer(written, later.utc_offset_s)));
+            if dated.len() <= DATAGRAM_MAX {
+                bytes = dated;
+            }
+        }
+        if bytes.len() > DATAGRAM_MAX {
+            self.outbox.drop(turn, &self.roster, no);
+            return;
+        }
+        self.outbox.unshelve(turn, &self.roster, &self.links, no, bytes, at_once);
+    }
+
+    /// Asks whether those are there for whom messages are kept, where they were last.
+    pub(crate) fn seek(&mut self, turn: &mut Turn<'_>) {
+        for addr in self.outbox.sought(&self.roster) {
+            self.presence.reach.expect(turn, addr);
+            self.presence.send(turn, &mut self.roster, &self.links, Job::Enter(addr));
+        }
+        if self.outbox.has_waiting() {
+            turn.arm(Timer::Seek, turn.base.policy.later_seek);
+        }
     }
 
     /// Sends one datagram to everybody on every link, or refuses.
@@ -259,11 +333,16 @@ impl Parts {
     }
 
     /// Finds each recipient once.
-    fn recipients(&self, turn: &Turn<'_>, to: &[Target]) -> Result<Vec<Recipient>, Refusal> {
+    fn recipients(
+        &self,
+        turn: &Turn<'_>,
+        to: &[Target],
+        later: bool,
+    ) -> Result<Vec<Recipient>, Refusal> {
         let mut named = BTreeSet::new();
         let mut recipients = Vec::with_capacity(to.len());
         for target in to {
-            let recipient = self.recipient(turn, target)?;
+            let recipient = self.recipient(turn, target, later)?;
             if named.insert(recipient.view.id.clone()) {
                 recipients.push(recipient);
             }
@@ -271,8 +350,24 @@ impl Parts {
         Ok(recipients)
     }
 
-    fn recipient(&self, turn: &Turn<'_>, target: &Target) -> Result<Recipient, Refusal> {
+    fn recipient(
+        &self,
+        turn: &Turn<'_>,
+        target: &Target,
+        later: bool,
+    ) -> Result<Recipient, Refusal> {
         let (peer, addr) = match target {
+            Target::Gone(view) => match self.roster.find(&view.id) {
+                None if later => {
+                    let form = turn.base.own.form_for_strangers();
+                    let (view, reader) = ((**view).clone(), Reader::STRANGER);
+                    return Ok(Recipient { view, peer: None, addr: None, form, reader });
+                }
+                peer => (
+                    Some(peer.ok_or_else(|| Refusal::UnknownPeer { peer: view.id.clone() })?),
+                    None,
+                ),
+            },
             Target::Peer(id) => {
                 let peer = self.roster.find(id);
                 (Some(peer.ok_or_else(|| Refusal::UnknownPeer { peer: id.clone() })?), None)
@@ -313,6 +408,22 @@ impl Sheets<'_> {
         self.written.push((form, Arc::clone(&bytes)));
         bytes
     }
+}
+
+/// How long a message is kept, if that is wished.
+fn later(turn: &Turn<'_>, wishes: &Wishes) -> Result<Option<Later>, Refusal> {
+    if !wishes.later {
+        return Ok(None);
+    }
+    if !turn.base.keeps {
+        return Err(Refusal::KeepsNothing);
+    }
+    let usual = turn.base.policy.later_span.as_millis();
+    let span = wishes.expire_ms.map_or(usual, u128::from);
+    let span = i64::try_from(span).unwrap_or(i64::MAX);
+    let expires = UnixMillis(turn.now.wall.0.saturating_add(span));
+    let utc_offset_s = wishes.utc_offset_s;
+    Ok(Some(Later { expires, utc_offset_s, waits: false, told: false }))
 }
 
 /// Whether two forms give the same bytes: substitutes belong to one dialect.

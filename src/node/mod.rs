@@ -49,18 +49,20 @@ use rand::rngs::StdRng;
 pub use crate::wire::dialect::IdBase;
 /// Values of the wire that this vocabulary is made of, for those who do not speak to the wire.
 pub use crate::wire::filename::NameForm;
-pub use crate::wire::{Charset, Office, Options, PORT, PacketNo, Sure, Verdict};
+pub use crate::wire::{
+    Charset, Office, Options, PORT, PacketNo, Recipient, Recipients, Sure, Verdict,
+};
 pub use api::files::{
     FilesOf, Get, ItemKind, ItemState, ItemView, NoOffer, OfferId, OfferView, Pick, Progress, Side,
     TransferOutcome, TransferProblem, Transferred,
 };
 pub use api::{
     Counters, Delivery, Direction, DownReason, Event, FileChoice, MessageEvent, NoticeCode, PeerId,
-    PeerView, Refusal, Reply, Request, ShellStatus, Status, Target, Wishes,
+    PeerView, Refusal, Reply, Request, ShellStatus, Status, Target, Waiting, WaitingState, Wishes,
 };
 pub use config::{Config, Identity, Network, NumberStart, Policy};
 pub use effect::{
-    Effect, MessageRecord, Outcome, OutcomeRecord, Record, Serve, ToldRecord, Transmit,
+    Effect, MessageRecord, Open, Outcome, OutcomeRecord, Record, Serve, ToldRecord, Transmit,
 };
 pub use fetch::{Fetch, FetchEnd, FetchId, FetchNews, FileAsk};
 pub use handover::Handover;
@@ -68,7 +70,7 @@ pub use input::{
     Bounce, Input, Ipv4Net, Link, LinkId, Now, RequestId, SaveId, SaveResult, ServeNews, StreamId,
     Tick, UnixMillis,
 };
-pub use memory::{EpochMemory, Memory};
+pub use memory::{EpochMemory, Memory, OpenMemory};
 pub use offers::{AcceptRule, AcceptWho, OfferRecord};
 pub use serving::grant::{GrantRecord, OfferedFile};
 
@@ -175,11 +177,14 @@ impl Node {
     /// [`Node::resume`] too.
     pub fn remember(&mut self, now: Now, memory: Memory) {
         self.last = now;
-        let Memory { epochs, grants, offers, last_offer } = memory;
+        let Memory { epochs, grants, offers, last_offer, open } = memory;
         self.parts.inbox.epochs.remember(epochs);
         self.base.last_offer = self.base.last_offer.max(last_offer);
         self.parts.offers.remember(&mut self.base, offers);
-        self.parts.serving.restore(&mut Turn::new(now, &mut self.base), grants, true);
+        let mut turn = Turn::new(now, &mut self.base);
+        self.parts.serving.restore(&mut turn, grants, true);
+        let Parts { outbox, serving, .. } = &mut self.parts;
+        outbox.remember(&mut turn, open, |number, peer| serving.seat(number, peer));
     }
 
     /// What the next owner of the port needs.
@@ -320,6 +325,7 @@ impl Parts {
             presence.entered(turn, roster, seen, met);
         }
         self.write_to(turn, seen.from);
+        self.write_late(turn, met.peer);
     }
 
     fn message(
@@ -426,6 +432,11 @@ impl Parts {
                 self.serving.withdraw_all(turn, number);
                 Reply::Done
             }
+            Request::Outbox => Reply::Outbox { waiting: self.outbox.views(&self.roster) },
+            Request::Retry { number } => {
+                self.retry(turn, number);
+                Reply::Done
+            }
             Request::Rename { nick, group } => {
                 let identity = &mut turn.base.own.identity;
                 if identity.nick != nick || identity.group != group {
@@ -527,6 +538,7 @@ impl Parts {
             Timer::Probe(addr) => presence.probe_due(turn, roster, links, addr),
             Timer::Offers => self.serving.sweep(turn),
             Timer::FirstTries => outbox.send_next(turn, roster, links),
+            Timer::Seek => self.seek(turn),
             Timer::Send(no) => match outbox.due(turn, roster, links, no) {
                 Due::Done => {}
                 Due::Write => self.write(turn, no),
@@ -541,6 +553,9 @@ impl Parts {
 
     /// Says goodbye to everybody, and ends what still waits.
     fn leave(&mut self, turn: &mut Turn<'_>) {
+        for no in self.outbox.unwritten() {
+            self.write(turn, no);
+        }
         let Self { roster, presence, links, outbox, offers, .. } = self;
         outbox.close(turn, roster);
         self.serving.leave(turn);

@@ -1,23 +1,30 @@
-//! Messages of ours: each recipient ends in exactly one of confirmed, not confirmed, not sent or
-//! cancelled (threats, rule 44; wire reference, 6.1).
+//! Messages of ours: each recipient ends in exactly one of confirmed, not confirmed, not sent,
+//! expired or cancelled (threats, rule 44; wire reference, 6.1).
 //!
 //! What a request means is decided in [`super::letters`]; this part keeps, sends, repeats, and
-//! settles.
+//! settles. [`later`] keeps for those who are away.
+
+mod files;
+pub(crate) mod later;
+mod record;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::api::{Delivery, Direction, Event, PeerId, PeerView};
-use super::effect::{MessageRecord, Outcome, OutcomeRecord, Record};
-use super::input::{Bounce, SaveId, SaveResult, Tick};
+use super::api::{Event, PeerId, PeerView};
+use super::effect::{Open, Outcome, OutcomeRecord, Record};
+use super::input::{Bounce, SaveId, SaveResult, Tick, UnixMillis};
 use super::links::Links;
 use super::roster::Roster;
 use super::timers::Timer;
 use super::turn::Turn;
 use crate::wire::command::message;
 use crate::wire::{Options, PacketNo, Verdict};
+pub(crate) use files::{FileNews, Seat};
+use later::{Later, Shelf};
+pub(crate) use record::sent_record;
 
 /// Names a message to one recipient: the message's number, and which recipient.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -38,34 +45,30 @@ pub(crate) struct Outbox {
     saving: BTreeMap<SaveId, SendNo>,
     /// Outcomes on their way to the disk: told even if the store does not take them.
     closing: BTreeMap<SaveId, Event>,
+    /// Notes on their way to the disk that a message is queued: told only if the store takes them.
+    noting: BTreeMap<SaveId, SendNo>,
     /// Messages whose numbers are not reserved on disk yet.
     gated: BTreeMap<SaveId, Vec<SendNo>>,
     /// Messages that wait for a stranger's answer to our entry.
     meetings: BTreeMap<SocketAddr, Vec<SendNo>>,
+    /// What waits for its recipient to appear.
+    shelf: Shelf,
     /// What the network said last of an address that something is on its way to.
     bounces: BTreeMap<SocketAddr, Bounce>,
     /// What became of messages that offer files, for those who serve them.
     file_news: Vec<FileNews>,
 }
 
-/// What became of a message that offers files.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum FileNews {
-    /// It went to this address.
-    Went(SendNo, SocketAddr),
-    /// It ended without a receipt.
-    Failed(SendNo),
-}
-
 /// A message to one recipient.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Sending {
     /// The recipient as it was when the message was written.
     pub(crate) view: Box<PeerView>,
     /// The address the user named, tried first.
     pub(crate) addr: Option<SocketAddr>,
     pub(crate) options: Options,
-    /// The text; not needed once it is written down.
+    /// The text as it was written.
     pub(crate) text: Option<Arc<str>>,
     /// How many files it offers.
     pub(crate) files: usize,
@@ -89,6 +92,12 @@ pub(crate) struct Sending {
     pub(crate) gate: Option<SaveId>,
     /// Its first datagram left, or leaves with its record.
     pub(crate) launched: bool,
+    /// When it was written.
+    pub(crate) written: UnixMillis,
+    /// It is kept for its recipient when its time is over.
+    pub(crate) later: Option<Later>,
+    /// It may have left this host in an earlier run.
+    pub(crate) may_have_left: bool,
 }
 
 /// A span in milliseconds, to the microsecond.
@@ -140,8 +149,9 @@ impl Outbox {
         match (meets, charset) {
             (Some(addr), _) => {
                 self.meetings.entry(addr).or_default().push(no);
-                let until = turn.now.tick + turn.base.policy.meeting_wait;
-                turn.base.timers.arm(Timer::Send(no), until.min(deadline));
+                // At least half of a short time is for the message itself.
+                let wait = turn.base.policy.meeting_wait.min((deadline - turn.now.tick) / 2);
+                turn.base.timers.arm(Timer::Send(no), turn.now.tick + wait);
             }
             (None, Some(charset)) => {
                 turn.base.timers.arm(Timer::Send(no), deadline);
@@ -240,7 +250,8 @@ impl Outbox {
 
     /// Ends everything: the program does.
     pub(crate) fn close(&mut self, turn: &mut Turn<'_>, roster: &Roster) {
-        let all: Vec<SendNo> = self.sends.keys().copied().collect();
+        let ends = self.sends.iter().filter(|(_, sending)| !sending.waits());
+        let all: Vec<SendNo> = ends.map(|(&no, _)| no).collect();
         for no in all {
             self.give_up(turn, roster, no);
         }
@@ -256,9 +267,24 @@ impl Outbox {
         let sending = self.sends.get(&no)?;
         let id = sending.view.id.clone();
         let sent = sending.tries > 0 || !sending.went_to.is_empty();
-        let outcome = if sent { Outcome::NotConfirmed } else { Outcome::NotSent };
-        self.finish(turn, roster, no, outcome);
-        sent.then_some(id)
+        let outcome = match sending.later {
+            Some(later) if later.told || later.waits => Outcome::Expired,
+            _ if sent || sending.may_have_left => Outcome::NotConfirmed,
+            _ => Outcome::NotSent,
+        };
+        let asked = sent && !sending.waits();
+        if !self.shelve(turn, roster, no) {
+            self.finish(turn, roster, no, outcome);
+        }
+        asked.then_some(id)
+    }
+
+    /// Nothing can be done for this one any more.
+    pub(crate) fn drop(&mut self, turn: &mut Turn<'_>, roster: &Roster, no: SendNo) {
+        if let Some(sending) = self.sends.get_mut(&no) {
+            sending.later = None;
+        }
+        self.give_up(turn, roster, no);
     }
 
     /// A datagram to `to` came back.
@@ -280,6 +306,12 @@ impl Outbox {
         if let Some(event) = self.closing.remove(&id) {
             if failed {
                 turn.emit(event, None);
+            }
+            return true;
+        }
+        if let Some(no) = self.noting.remove(&id) {
+            if failed {
+                self.untell(no);
             }
             return true;
         }
@@ -327,6 +359,11 @@ impl Outbox {
         for &addr in &sending.went_to {
             self.sent_to.insert((addr, no.number), no);
         }
+        if sending.waits() {
+            self.restore_waiting(turn, no, &sending);
+            self.sends.insert(no, sending);
+            return;
+        }
         let met = sending.bytes.is_some();
         sending.launched = met && sending.tries > 0;
         sending.queued = met && !sending.launched;
@@ -356,10 +393,15 @@ impl Outbox {
     /// Writes the message down and tells faces.
     fn keep(&mut self, turn: &mut Turn<'_>, no: SendNo, charset: Verdict) {
         let Some(sending) = self.sends.get_mut(&no) else { return };
-        let (Some(text), Some(raw)) = (sending.text.take(), sending.bytes.clone()) else { return };
-        let mut record = sent_record(turn, no.number, sending.options, &text, charset, raw);
+        let (Some(text), Some(raw)) = (&sending.text, sending.bytes.clone()) else { return };
+        let mut record = sent_record(turn, no.number, sending.options, text, charset, raw);
+        record.at = sending.written;
         record.peer = Some((*sending.view).clone());
         record.files = sending.files;
+        record.open = match sending.later {
+            Some(later) => Some(later.as_open()),
+            None => sending.options.contains(message::SEND_CHECK).then_some(Open::Run),
+        };
         let event = record.event();
         if !turn.base.keeps {
             turn.emit(event, None);
@@ -444,6 +486,7 @@ impl Outbox {
         if let Some(addr) = sending.addr {
             leave_meeting(&mut self.meetings, addr, no);
         }
+        self.shelf.take(&sending.view.id, no);
         Some(sending)
     }
 
@@ -457,16 +500,39 @@ impl Outbox {
         if sending.files > 0 && outcome != Outcome::Confirmed {
             self.file_news.push(FileNews::Failed(no));
         }
-        let peer = roster.view(&sending.view.id).unwrap_or(*sending.view);
-        let rtt = sending.first.filter(|_| outcome == Outcome::Confirmed);
+        self.tell(turn, roster, no, &sending, outcome, hint);
+    }
+
+    /// Writes down and tells faces what became of one that goes on.
+    fn note(&mut self, turn: &mut Turn<'_>, roster: &Roster, no: SendNo, outcome: Outcome) {
+        let Some(sending) = self.sends.remove(&no) else { return };
+        self.tell(turn, roster, no, &sending, outcome, None);
+        self.sends.insert(no, sending);
+    }
+
+    fn tell(
+        &mut self,
+        turn: &mut Turn<'_>,
+        roster: &Roster,
+        no: SendNo,
+        sending: &Sending,
+        outcome: Outcome,
+        hint: Option<Bounce>,
+    ) {
+        let confirmed = outcome == Outcome::Confirmed;
+        let rtt = sending.first.filter(|_| confirmed);
+        let queued = sending.later.filter(|later| later.told);
+        let waited = turn.now.wall.0.saturating_sub(sending.written.0);
         let record = OutcomeRecord {
             at: turn.now.wall,
             number: no.number,
-            peer,
+            peer: roster.view(&sending.view.id).unwrap_or_else(|| (*sending.view).clone()),
             outcome,
             tries: sending.tries,
             rtt_ms: rtt.map(|first| milliseconds(turn.now.tick - first)),
             hint,
+            waited_ms: queued.filter(|_| confirmed).map(|_| u64::try_from(waited).unwrap_or(0)),
+            expires: queued.filter(|_| outcome == Outcome::Queued).map(|later| later.expires),
         };
         let event = record.event();
         if !turn.base.keeps || !sending.stored {
@@ -475,7 +541,11 @@ impl Outbox {
         }
         let id = turn.save(Record::Outcome(record));
         turn.emit(event.clone(), Some(id));
-        self.closing.insert(id, event);
+        if outcome == Outcome::Queued {
+            self.noting.insert(id, no);
+        } else {
+            self.closing.insert(id, event);
+        }
     }
 }
 
@@ -518,32 +588,5 @@ fn leave_meeting(meetings: &mut BTreeMap<SocketAddr, Vec<SendNo>>, addr: SocketA
         if waiting.is_empty() {
             meetings.remove(&addr);
         }
-    }
-}
-
-/// The record of a message of ours.
-pub(crate) fn sent_record(
-    turn: &Turn<'_>,
-    number: PacketNo,
-    options: Options,
-    text: &str,
-    charset: Verdict,
-    raw: Arc<[u8]>,
-) -> MessageRecord {
-    let broadcast = options.contains(message::BROADCAST);
-    MessageRecord {
-        direction: Direction::Out,
-        delivery: if broadcast { Delivery::Broadcast } else { Delivery::Direct },
-        at: turn.now.wall,
-        peer: None,
-        addr: None,
-        epoch: 0,
-        number,
-        options,
-        text: text.to_owned(),
-        charset,
-        cut: false,
-        files: 0,
-        raw,
     }
 }

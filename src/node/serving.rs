@@ -16,10 +16,10 @@ use std::time::Duration;
 use rand::Rng;
 
 use super::api::files::{ItemState, OfferId, OfferView, TransferOutcome};
-use super::api::{Event, FileChoice, PeerView, Refusal, Wishes};
+use super::api::{Event, FileChoice, PeerId, PeerView, Refusal, Wishes};
 use super::effect::{Record, Serve, ToldRecord};
 use super::input::{ServeNews, StreamId, Tick, UnixMillis};
-use super::outbox::{FileNews, SendNo};
+use super::outbox::{FileNews, Seat, SendNo};
 use super::timers::Timer;
 use super::turn::{Turn, Voice};
 use crate::wire::attach::FILES_MAX;
@@ -350,6 +350,16 @@ impl Serving {
     /// All records, at rest.
     pub(crate) fn records(&self) -> impl Iterator<Item = GrantRecord> {
         self.grants.values().map(Grant::at_rest)
+    }
+
+    /// Where this recipient of a message of an earlier run has its offer.
+    pub(crate) fn seat(&self, number: PacketNo, peer: &PeerId) -> Seat {
+        let own = self.of(number).find(|(_, grant)| grant.record.peer.id == *peer);
+        Seat {
+            index: own.map(|(no, _)| no.index),
+            free: self.of(number).last().map_or(0, |(no, _)| no.index + 1),
+            files: own.map_or(0, |(_, grant)| grant.record.files.len()),
+        }
     }
 
     fn of(&self, number: PacketNo) -> impl Iterator<Item = (SendNo, &Grant)> {

@@ -33,6 +33,8 @@ pub(crate) enum Timer {
     SharedList(SocketAddr),
     /// A message to one recipient: next try, or the end of its time.
     Send(SendNo),
+    /// Those for whom messages are kept are looked for.
+    Seek,
 }
 
 /// At most one deadline for each [`Timer`].

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::Committed;
 use crate::node::{
-    Direction, EpochMemory, Event, Memory, MessageRecord, NumberStart, PacketNo, PeerId, Record,
-    SaveId, SaveResult, Transmit, UnixMillis,
+    Direction, EpochMemory, Event, Memory, MessageRecord, NumberStart, OpenMemory, Outcome,
+    PacketNo, PeerId, PeerView, Record, SaveId, SaveResult, Transmit, UnixMillis,
 };
 
 /// What survives a restart of a simulated node.
@@ -63,7 +63,29 @@ impl Disk {
             .into_iter()
             .map(|(peer, (epoch, highest))| EpochMemory { peer, epoch, highest })
             .collect();
-        Memory { epochs, ..Memory::default() }
+        Memory { epochs, open: self.open(), ..Memory::default() }
+    }
+
+    /// Messages of ours without an outcome.
+    fn open(&self) -> Vec<OpenMemory> {
+        let mut open: Vec<OpenMemory> = Vec::new();
+        for record in &self.records {
+            match record {
+                Record::Message(message) => open.extend(open_memory(message)),
+                Record::Outcome(outcome) => {
+                    let of = |open: &OpenMemory| {
+                        open.number == outcome.number && is_recipient(&open.peer, &outcome.peer)
+                    };
+                    match open.iter().position(of) {
+                        Some(at) if outcome.outcome == Outcome::Queued => open[at].queued = true,
+                        Some(at) => drop(open.remove(at)),
+                        None => {}
+                    }
+                }
+                _ => {}
+            }
+        }
+        open
     }
 
     pub(super) fn take(&mut self, id: SaveId, record: Record) {
@@ -128,4 +150,23 @@ impl Disk {
         self.records.push(record);
         Some((SaveResult::Kept { seq: is_event.then_some(self.seq) }, transmits, events))
     }
+}
+
+/// A sent message as a starting node is told of it, if it is open until its outcome is kept.
+fn open_memory(message: &MessageRecord) -> Option<OpenMemory> {
+    Some(OpenMemory {
+        number: message.number,
+        peer: message.peer.clone()?,
+        options: message.options,
+        text: message.text.clone(),
+        written: message.at,
+        open: message.open?,
+        queued: false,
+    })
+}
+
+/// Whether an outcome's peer is a message's recipient; one written to by its address may have got a
+/// name since.
+fn is_recipient(recipient: &PeerView, peer: &PeerView) -> bool {
+    recipient.id == peer.id || (recipient.addr, recipient.port) == (peer.addr, peer.port)
 }

@@ -242,7 +242,9 @@ fn failure(path: &Path, error: &rusqlite::Error) -> SaveResult {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::{Charset, Delivery, Direction, MessageRecord, Options, Sure, Verdict};
+    use crate::node::{
+        Charset, Delivery, Direction, MessageRecord, Options, Recipients, Sure, Verdict,
+    };
 
     fn store(home: &tempfile::TempDir) -> Store {
         Store::open(&Paths::all_in(home.path()), UnixMillis(1_795_000_000_000)).unwrap().store
@@ -264,6 +266,8 @@ mod tests {
             cut: false,
             files: 0,
             raw: text.as_bytes().into(),
+            recipients: Recipients::default(),
+            open: None,
         })
     }
 

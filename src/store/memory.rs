@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::{Store, StoreError, offered, served};
+use super::{Store, StoreError, offered, outbox, served};
 use crate::node::{EpochMemory, Memory, PacketNo, PeerId};
 
 impl Store {
@@ -13,6 +13,7 @@ impl Store {
                 epochs: epochs(self.db())?,
                 offers: offered::all(self.db())?,
                 last_offer: offered::last(self.db())?,
+                open: outbox::read(self.db())?,
                 grants: served::read(self.db())?,
             })
         };

@@ -12,6 +12,7 @@ mod files;
 mod memory;
 mod numbers;
 mod offered;
+mod outbox;
 mod reader;
 mod rows;
 mod schema;

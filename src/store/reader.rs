@@ -1,6 +1,6 @@
 //! Reading the store beside its owner: a connection of its own that never writes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
@@ -87,6 +87,14 @@ impl Reader {
                 .collect()
         };
         read().map_err(StoreError::database("read", &self.path))
+    }
+
+    pub(super) fn db(&self) -> &Connection {
+        &self.db
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// How much is stored.

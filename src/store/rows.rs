@@ -10,11 +10,12 @@ use serde::de::DeserializeOwned;
 
 use super::numbers::Numbers;
 use super::offered;
+use super::outbox;
 use super::reader::StoredEvent;
 use super::served;
 use crate::node::{
-    Charset, MessageRecord, Options, OutcomeRecord, PacketNo, PeerId, PeerView, Record, SaveResult,
-    ToldRecord, UnixMillis, Verdict,
+    Charset, MessageRecord, Options, Outcome, OutcomeRecord, PacketNo, PeerId, PeerView,
+    Recipients, Record, SaveResult, ToldRecord, UnixMillis, Verdict,
 };
 
 /// Writes the records of one transaction.
@@ -40,8 +41,8 @@ impl<'c> Rows<'c> {
         Ok(Self {
             message: db.prepare_cached(
                 "INSERT INTO message (id, direction, delivery, at, peer, appearance, addr, epoch,
-                     number, options, text, charset, sure, cut, files)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+                     number, options, text, charset, sure, cut, files, recipients)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
                  ON CONFLICT (number, peer, epoch) WHERE direction = 'in' DO NOTHING",
             )?,
             datagram: db.prepare_cached("INSERT INTO datagram (message, bytes) VALUES (?1, ?2)")?,
@@ -102,11 +103,15 @@ impl<'c> Rows<'c> {
             word(message.charset.sure),
             message.cut,
             i64::try_from(message.files).unwrap_or(i64::MAX),
+            recipients(message)?,
         ])?;
         if kept == 0 {
             return Ok(SaveResult::Repeat);
         }
         self.datagram.execute((self.next_seq, &message.raw[..]))?;
+        if let Some(open) = message.open {
+            outbox::open(self.db, self.next_seq, open)?;
+        }
         self.announce(message.at, "message")
     }
 
@@ -133,8 +138,8 @@ impl<'c> Rows<'c> {
         self.db
             .prepare_cached(
                 "INSERT INTO outcome (id, message, at, number, appearance, outcome, tries, rtt_ms,
-                     hint)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                     hint, waited_ms, expires)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
             )?
             .execute(params![
                 self.next_seq,
@@ -146,7 +151,14 @@ impl<'c> Rows<'c> {
                 outcome.tries,
                 outcome.rtt_ms,
                 outcome.hint.map(word),
+                outcome.waited_ms.map(u64::cast_signed),
+                outcome.expires.map(|expires| expires.0),
             ])?;
+        match (message, outcome.outcome) {
+            (Some(message), Outcome::Queued) => outbox::queue(self.db, message)?,
+            (Some(message), _) => outbox::close(self.db, message)?,
+            (None, _) => {}
+        }
         self.announce(outcome.at, "outcome")
     }
 
@@ -279,7 +291,8 @@ pub(super) fn write_numbers(db: &Connection, numbers: Numbers) -> rusqlite::Resu
 pub(super) const EVENTS: &str = "
     SELECT e.seq, e.at, e.kind, a.view, coalesce(m.number, o.number) AS number,
         m.direction, m.delivery, m.addr, m.epoch, m.options, m.text, m.charset, m.sure, m.cut,
-        m.files, o.outcome, o.tries, o.rtt_ms, o.hint, t.event
+        m.files, m.recipients, o.outcome, o.tries, o.rtt_ms, o.hint, o.waited_ms, o.expires,
+        t.event
     FROM event AS e
     LEFT JOIN message AS m ON e.kind = 'message' AND m.id = e.seq
     LEFT JOIN outcome AS o ON e.kind = 'outcome' AND o.id = e.seq
@@ -325,6 +338,8 @@ fn read_message(
         cut: row.get("cut")?,
         files: usize::try_from(row.get::<_, i64>("files")?).unwrap_or(usize::MAX),
         raw: [].into(),
+        recipients: read_recipients(row)?,
+        open: None,
     })
 }
 
@@ -346,14 +361,33 @@ fn read_outcome(
         tries: row.get("tries")?,
         rtt_ms: row.get("rtt_ms")?,
         hint,
+        waited_ms: row.get::<_, Option<i64>>("waited_ms")?.map(i64::cast_unsigned),
+        expires: row.get::<_, Option<i64>>("expires")?.map(UnixMillis),
     })
 }
 
-fn read_view(row: &Row<'_>) -> rusqlite::Result<Option<PeerView>> {
+pub(super) fn read_view(row: &Row<'_>) -> rusqlite::Result<Option<PeerView>> {
     row.get_ref("view")?
         .as_str_or_null()?
         .map(|json| serde_json::from_str(json).map_err(|error| unreadable(row, "view", error)))
         .transpose()
+}
+
+/// Who else got a message, as JSON; none where nobody is named.
+fn recipients(message: &MessageRecord) -> rusqlite::Result<Option<String>> {
+    if message.recipients == Recipients::default() {
+        return Ok(None);
+    }
+    serde_json::to_string(&message.recipients)
+        .map(Some)
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+}
+
+fn read_recipients(row: &Row<'_>) -> rusqlite::Result<Recipients> {
+    row.get_ref("recipients")?
+        .as_str_or_null()?
+        .map_or(Ok(Recipients::default()), serde_json::from_str)
+        .map_err(|error| unreadable(row, "recipients", error))
 }
 
 /// A variant without fields by its name in machine output: `not_confirmed`.
@@ -375,7 +409,7 @@ pub(super) fn unreadable_json(index: usize, error: serde_json::Error) -> rusqlit
     rusqlite::Error::FromSqlConversionFailure(index, Type::Text, error.into())
 }
 
-fn unreadable(
+pub(super) fn unreadable(
     row: &Row<'_>,
     column: &str,
     error: impl Into<Box<dyn std::error::Error + Send + Sync>>,

@@ -123,6 +123,22 @@ const STEPS: &[&str] = &[
         offer TEXT NOT NULL
     ) STRICT;
     ",
+    // The outbox: messages of ours without an outcome; who else got a message.
+    "
+    -- JSON; none where the sender's client says nothing.
+    ALTER TABLE message ADD COLUMN recipients TEXT;
+    ALTER TABLE outcome ADD COLUMN waited_ms INTEGER;
+    ALTER TABLE outcome ADD COLUMN expires INTEGER;
+
+    -- expires: none for a message that ends with the run that sent it.
+    CREATE TABLE outbox (
+        message      INTEGER PRIMARY KEY REFERENCES message (id) ON DELETE CASCADE,
+        expires      INTEGER,
+        utc_offset_s INTEGER,
+        -- Whether it was said to be queued.
+        queued       INTEGER NOT NULL DEFAULT FALSE
+    ) STRICT;
+    ",
 ];
 
 /// Brings a store to the schema of this program.

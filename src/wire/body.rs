@@ -8,6 +8,7 @@ use super::dialect::{Dialect, Habits, TextForm};
 use super::entry::{Presence, Renamed};
 use super::hosts::HostList;
 use super::packet::{Head, RawPacket};
+use super::recipients::Recipients;
 use super::scan;
 use super::text::{self, Charset, Ladder, Verdict};
 
@@ -51,6 +52,8 @@ pub struct Message {
     pub charset: Verdict,
     /// Files on offer; empty without `FILEATTACHOPT`.
     pub files: FileList,
+    /// Who else got it; empty without `ENCEXTMSGOPT`.
+    pub recipients: Recipients,
 }
 
 /// Longest message text kept, in bytes of UTF-8 (threats, caps).
@@ -111,9 +114,12 @@ impl Message {
             None => (raw.main(), &b""[..]),
         };
         let shown = (dialect.strip_tail)(main);
-        let charset = ladder.judge(&[shown, list]);
+        let to = listed(raw).unwrap_or_default();
+        let charset = ladder.judge(&[shown, list, to]);
         let (text, cut) = capped(shown, charset.charset);
-        Self { text, cut, charset, files: FileList::read(list, charset.charset) }
+        let files = FileList::read(list, charset.charset);
+        let recipients = Recipients::read(to, charset.charset);
+        Self { text, cut, charset, files, recipients }
     }
 }
 
@@ -123,11 +129,20 @@ fn attached<'a>(raw: &RawPacket<'a>) -> Option<(&'a [u8], &'a [u8])> {
     if !raw.options().contains(message::FILE_ATTACH) {
         return None;
     }
-    if let Some(list) = raw.sections().find(|section| !section.is_empty()) {
+    let is_list = |section: &&[u8]| !section.is_empty() && Recipients::list(section).is_none();
+    if let Some(list) = raw.sections().find(is_list) {
         return Some((raw.main(), list));
     }
     let (text, list) = scan::split_once(raw.main(), scan::BEL);
     Some((text, list?))
+}
+
+/// The list of recipients, which counts only if the sender says that it writes one.
+fn listed<'a>(raw: &RawPacket<'a>) -> Option<&'a [u8]> {
+    if !raw.options().contains(message::ENCRYPT_EXTENSION) {
+        return None;
+    }
+    raw.sections().find_map(Recipients::list)
 }
 
 /// A decoded text of at most [`TEXT_MAX`] bytes, and whether it was longer.

@@ -22,6 +22,7 @@ pub mod filename;
 pub mod hosts;
 pub mod packet;
 pub mod picture;
+pub mod recipients;
 pub mod request;
 mod scan;
 pub mod sealed;
@@ -32,6 +33,7 @@ pub use body::Body;
 pub use command::{Command, CommandWord, Options, PacketNo};
 pub use dialect::Dialect;
 pub use packet::{Head, Hint, Packet, ParseError, RawPacket};
+pub use recipients::{Recipient, Recipients};
 pub use sealed::Sealed;
 pub use text::{Charset, Learned, Office, Sure, Verdict};
 

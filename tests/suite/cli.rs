@@ -6,15 +6,19 @@ mod files;
 mod hostile;
 mod lan;
 mod ports;
+mod send;
 
 use crate::support::home::Lan;
 
-const COMMANDS: [&[&str]; 15] = [
+const COMMANDS: [&[&str]; 18] = [
     &["listen"],
     &["peers"],
     &["broadcast"],
     &["send"],
     &["withdraw"],
+    &["outbox"],
+    &["outbox", "cancel"],
+    &["outbox", "retry"],
     &["node"],
     &["node", "status"],
     &["node", "stop"],
@@ -67,6 +71,8 @@ fn the_help_of_send_explains_who_is_meant() {
           --timeout <TIME>  How long to wait for the receipts [default: 30s]
           --no-receipt      Ask for no receipt, and do not wait
           --yes             Write to everybody a pattern matches, also where that are several
+          --later           Keep the message for those who are away, and send it when they appear
+          --expire <TIME>   How long a kept message waits for its recipient; 7 days if nothing is said
       -h, --help            Print help (see more with '--help')
 
     Global options:
@@ -74,9 +80,9 @@ fn the_help_of_send_explains_who_is_meant() {
       -q, --quiet           No talk on standard error, only errors
       -v, --verbose...      More detail; repeat for more
           --color <WHEN>    Colours on standard output: auto, always, never
-          --group <NAME>    Group that others see
           --port <PORT>     UDP and TCP port
           --bind <ADDR>     Use only the link that owns this address (repeatable)
+          --group <NAME>    Group that others see
           --profile <NAME>  Settings, messages and identity of their own under this name [env:
                             FEIGE_PROFILE]
           --nick <NAME>     Nickname that others see
@@ -89,6 +95,7 @@ fn the_help_of_send_explains_who_is_meant() {
       feige send alice 'lunch at noon?'
       feige send alice bob 10.0.0.7 -- the build is green
       df -h | feige send @ops -
+      feige send --later --expire 8h bob 'call me when you are back'
       feige send --timeout 5s 张三 在吗
     ");
 }

@@ -16,7 +16,7 @@ use feige::crypto::{
 use feige::wire::command::message;
 use feige::wire::dialect::FeiqVersion;
 use feige::wire::packet::split_fingerprint;
-use feige::wire::{Charset, RawPacket, Sealed};
+use feige::wire::{Charset, RawPacket, Recipient, Recipients, Sealed};
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{CryptoRng, Rng, RngCore, SeedableRng};
@@ -199,6 +199,9 @@ fn every_sealed_message_opens_as_expected() {
         assert_eq!(charset.decode(files), expect["share"].as_str().unwrap_or_default(), "{id}");
         let recipients = expect["ulist"].as_str().map_or("", |list| &list["TO:".len()..]);
         assert_eq!(charset.decode(plain.recipients), recipients, "{id}");
+        let list = Recipients::read(plain.recipients, charset);
+        let written = |to: &Recipient| format!("{}:{}\u{7}", to.user, to.host);
+        assert_eq!(list.names.iter().map(written).collect::<String>(), recipients, "{id}");
         if lists || clear.is_empty() {
             assert_eq!(plain.emit(), opened.plain(), "{id}");
         }

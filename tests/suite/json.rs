@@ -7,9 +7,9 @@ use std::sync::Arc;
 use feige::node::{
     Bounce, Charset, Counters, Delivery, Direction, DownReason, Event, FileChoice, FilesOf, Get,
     Ipv4Net, ItemKind, ItemState, ItemView, Link, LinkId, MessageEvent, NoticeCode, OfferId,
-    OfferView, Outcome, PacketNo, PeerId, PeerView, Pick, Progress, Refusal, Reply, Request,
-    ShellStatus, Side, Status, Sure, Target, TransferOutcome, TransferProblem, Transferred,
-    UnixMillis, Wishes,
+    OfferView, Outcome, PacketNo, PeerId, PeerView, Pick, Progress, Recipient, Refusal, Reply,
+    Request, ShellStatus, Side, Status, Sure, Target, TransferOutcome, TransferProblem,
+    Transferred, UnixMillis, Waiting, WaitingState, Wishes,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -84,6 +84,8 @@ impl Page {
                 "files" => "file",
                 "choices" => "choice",
                 "hosts" => "listed",
+                "recipients" => "recipient",
+                "results" => "result",
                 other => other,
             };
             let inner = match value {
@@ -158,6 +160,13 @@ fn every_event_is_described() {
             Event::Offer(Box::new(offer())),
             Event::Progress(Box::new(progress())),
             Event::Transferred(Box::new(transferred())),
+            Event::Queued {
+                number: PacketNo(1),
+                peer: peer(),
+                tries: 3,
+                expires_at: UnixMillis(0),
+            },
+            Event::Delivered { number: PacketNo(1), peer: peer(), tries: 1, waited_ms: 90_000 },
             Event::Notice { code: NoticeCode::Links, text: "eth0".into() },
             Event::Lagged { missed: 3 },
         ],
@@ -186,8 +195,11 @@ fn every_request_is_described() {
                     choices: vec![choice()],
                     limit: Some(10 << 20),
                     digest: true,
+                    utc_offset_s: Some(28_800),
                 },
             },
+            Request::Outbox,
+            Request::Retry { number: PacketNo(1) },
             Request::Cancel { number: PacketNo(1) },
             Request::Rename { nick: "a".into(), group: "b".into() },
             Request::Offers,
@@ -217,6 +229,17 @@ fn every_reply_is_described() {
             Reply::Sent { number: PacketNo(1), to: vec![peer()], links: vec!["eth0".into()] },
             Reply::Offers { offers: vec![offer()] },
             Reply::Fetching { transfers: vec![progress()] },
+            Reply::Outbox {
+                waiting: vec![Waiting {
+                    number: PacketNo(1),
+                    peer: peer(),
+                    text: "x".into(),
+                    written_at: UnixMillis(0),
+                    expires_at: Some(UnixMillis(1)),
+                    state: WaitingState::Queued,
+                    tries: 0,
+                }],
+            },
             Reply::Status(Box::new(status())),
             Reply::Done,
             Reply::Refused(Refusal::EmptyText),
@@ -241,6 +264,7 @@ fn every_refusal_is_described() {
             Refusal::Unofferable { name: "report.pdf".into(), why: "it is gone".into() },
             Refusal::NothingWaits,
             Refusal::NoList { peer: Box::new(peer()) },
+            Refusal::KeepsNothing,
             Refusal::Busy,
         ],
     );
@@ -257,6 +281,7 @@ fn every_word_is_described() {
     words::<TransferOutcome>("transfer_outcome");
     words::<Side>("side");
     words::<Bounce>("hint");
+    words::<WaitingState>("waiting_state");
     words::<Sure>("charset_sure");
     words::<NoticeCode>("code");
 }
@@ -321,6 +346,9 @@ fn message() -> MessageEvent {
         automatic: false,
         cut: false,
         files: 0,
+        several: true,
+        recipients: vec![Recipient { user: "a".into(), host: "b".into() }],
+        recipients_cut: false,
     }
 }
 

@@ -1,11 +1,14 @@
 //! Whole subnets in memory: many nodes and scripted peers, loss, repeats, reordering.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::rc::Rc;
 use std::time::Duration;
 
-use feige::node::{Direction, DownReason, Event, PacketNo, Reply, Request};
+use feige::node::{Direction, DownReason, Event, PacketNo, Reply, Request, Target, Tick, Wishes};
 use feige::sim::{HostId, Lan, Weather};
+use feige::wire::command::message;
 use feige::wire::{Command, RawPacket};
 
 fn secs(seconds: u64) -> Duration {
@@ -146,7 +149,7 @@ fn a_hundred_nodes_on_a_bad_wire_confirm_and_show_everything_once() {
 
 #[test]
 fn on_half_a_wire_there_is_no_third_outcome() {
-    let (mut lan, hosts) = subnet(4, 20, 50);
+    let (mut lan, hosts) = subnet(4, 100, 50);
     let sent = exchange(&mut lan, &hosts, secs(5));
     let (mut confirmed, mut failed) = (0, 0);
     for &host in &hosts {
@@ -156,6 +159,98 @@ fn on_half_a_wire_there_is_no_third_outcome() {
     }
     assert_eq!(confirmed + failed, sent);
     assert!(confirmed > 0 && failed > 0, "{confirmed} {failed}");
+}
+
+/// Keeps a message for an hour.
+fn later() -> Wishes {
+    Wishes { later: true, expire_ms: Some(3_600_000), ..Wishes::default() }
+}
+
+#[test]
+fn one_message_to_a_thousand_is_confirmed_by_each_and_does_not_burst() {
+    const ALL: usize = 1_000;
+    let mut lan = Lan::new(14);
+    lan.weather.loss = 10;
+    let alice = lan.host("alice");
+    // When the first datagram came to each, and the numbers seen.
+    let first = Rc::new(RefCell::new(BTreeMap::<usize, (Tick, PacketNo)>::new()));
+    let mut team = Vec::new();
+    for who in 0..ALL {
+        let first = Rc::clone(&first);
+        team.push(lan.script(
+            0,
+            Box::new(move |heard| match RawPacket::parse(heard.bytes) {
+                Ok(raw) if raw.command() == Command::SENDMSG => {
+                    assert!(raw.options().contains(message::MULTICAST));
+                    first.borrow_mut().entry(who).or_insert((heard.at, raw.number));
+                    let receipt = format!("1:7:m{who}:pc{who}:33:{}\0", raw.number);
+                    vec![(heard.from, receipt.into_bytes())]
+                }
+                _ => Vec::new(),
+            }),
+        ));
+    }
+    let to = lan.addr(alice);
+    for (who, &at) in team.iter().enumerate() {
+        // Told four times, because one may be lost.
+        for number in 1..=4 {
+            lan.say(at, to, format!("1:{number}:m{who}:pc{who}:3:m{who}\0team\0").as_bytes());
+        }
+    }
+    lan.run_for(secs(1));
+    let peers = lan.peers(alice);
+    assert_eq!(peers.len(), ALL);
+    let to = peers.into_iter().map(|peer| Target::Peer(peer.id)).collect();
+    let began = lan.now();
+    let (text, wishes) = ("everybody".to_owned(), Wishes::default());
+    let send = Request::Send { to, text, check: true, timeout_ms: 30_000, wishes };
+    let Reply::Sent { number, to, .. } = lan.ask(alice, send) else { panic!() };
+    assert_eq!(to.len(), ALL);
+    lan.run_for(secs(35));
+    assert_eq!(ended(&lan, alice), (ALL, 0));
+    let first = first.borrow();
+    assert!(first.values().all(|(_, of)| *of == number), "one number for all");
+    for window in 1..19_u64 {
+        let at = |tick: Tick| (tick - began).as_millis() / 100 == u128::from(window);
+        let launched = first.values().filter(|(tick, _)| at(*tick)).count();
+        assert!(launched <= 60, "{launched} first datagrams within 100 ms");
+    }
+}
+
+#[test]
+fn what_is_kept_arrives_once_over_absence_loss_and_restarts() {
+    let mut lan = Lan::new(15);
+    lan.weather = Weather { loss: 30, repeats: 10, ..Weather::default() };
+    let (alice, bob) = (lan.host("alice"), lan.host("bob"));
+    lan.run_for(secs(30));
+    lan.plug(bob, 0, false);
+    let mut sent = Vec::new();
+    for n in 0..20 {
+        let reply = lan.send_as(alice, &["bob"], &n.to_string(), secs(5), later());
+        let Reply::Sent { number, .. } = reply else { panic!("{reply:?}") };
+        sent.push(number);
+    }
+    lan.run_for(secs(3));
+    lan.restart(alice);
+    lan.run_for(secs(300));
+    lan.restart(alice);
+    lan.run_for(secs(30));
+    assert_eq!(ended(&lan, alice), (0, 0), "they wait");
+    lan.plug(bob, 0, true);
+    lan.run_for(secs(60));
+    let mut delivered: Vec<PacketNo> = Vec::new();
+    for (_, event) in lan.events(alice) {
+        if let Event::Delivered { number, .. } = event {
+            delivered.push(*number);
+        }
+    }
+    delivered.sort_unstable();
+    assert_eq!(delivered, sent, "each once, under its number");
+    let texts = shown(&lan, bob);
+    assert_eq!(texts.len(), 20);
+    for (text, times) in texts {
+        assert!(times == 1 && text.contains("[written 2027-01-15"), "{text}");
+    }
 }
 
 #[test]

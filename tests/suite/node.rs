@@ -2,8 +2,10 @@
 
 mod desk;
 mod inbox;
+mod later;
 mod outbox;
 mod presence;
 mod roster;
 mod running;
 mod serving;
+mod several;

@@ -1,5 +1,7 @@
 //! The store: what survives a restart, a crash and a full disk.
 
+mod outbox;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, BufRead, BufReader};
@@ -10,8 +12,8 @@ use std::sync::mpsc;
 
 use feige::node::{
     Bounce, Charset, Delivery, Direction, EpochMemory, Event, MessageRecord, Options, Outcome,
-    OutcomeRecord, PacketNo, PeerId, PeerView, Record, SaveId, SaveResult, Sure, UnixMillis,
-    Verdict,
+    OutcomeRecord, PacketNo, PeerId, PeerView, Recipients, Record, SaveId, SaveResult, Sure,
+    UnixMillis, Verdict,
 };
 use feige::store::{Lock, Opened, Paths, Reader, Store, StoreError, Writer};
 use tempfile::TempDir;
@@ -74,6 +76,8 @@ fn received(from: &str, number: u64) -> MessageRecord {
         cut: false,
         files: 0,
         raw: b"1_lbt4_0#128#000000000000#0#0#0:1:lin:DESK-7:288:\xd0\xbb\xd0\xbb"[..].into(),
+        recipients: Recipients::default(),
+        open: None,
     }
 }
 
@@ -176,6 +180,8 @@ fn an_event_reads_back_as_it_was_when_it_happened() {
         tries: 17,
         rtt_ms: None,
         hint: Some(Bounce::PortUnreachable),
+        waited_ms: None,
+        expires: None,
     };
     let confirmed = OutcomeRecord {
         outcome: Outcome::Confirmed,

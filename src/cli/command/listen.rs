@@ -228,7 +228,10 @@ impl Listen<'_> {
                 self.args.matching.is_none() && self.wants_peer(peer)
             }
             // What became of our own messages is nothing from anybody.
-            Event::Receipt { peer, .. } | Event::Failed { peer, .. } => {
+            Event::Receipt { peer, .. }
+            | Event::Queued { peer, .. }
+            | Event::Delivered { peer, .. }
+            | Event::Failed { peer, .. } => {
                 self.args.matching.is_none() && self.args.from.is_none() && self.wants_peer(peer)
             }
             Event::Offer(offer) => self.wants_files(&offer.peer),

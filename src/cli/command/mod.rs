@@ -10,6 +10,7 @@ pub(super) mod get;
 pub(super) mod listen;
 pub(super) mod man;
 pub(super) mod node;
+pub(super) mod outbox;
 pub(super) mod peers;
 pub(super) mod refuse;
 pub(super) mod send;

@@ -21,7 +21,7 @@ use std::fmt::Write as _;
 use anstyle::{Ansi256Color, AnsiColor, Color};
 use chrono::NaiveDate;
 
-use super::{Style, local};
+use super::{Style, date_and_time, local};
 use crate::node::{
     Bounce, Delivery, Direction, DownReason, Event, MessageEvent, Outcome, PeerId, PeerView,
     TransferOutcome, UnixMillis,
@@ -138,6 +138,14 @@ impl Human {
             Event::Receipt { peer, number, tries, rtt_ms } => {
                 let again = if *tries > 1 { format!(", {tries} tries") } else { String::new() };
                 let words = format!("confirmed {number} after {}{again}", milliseconds(*rtt_ms));
+                (Mark::System, peer, self.name(peer), words)
+            }
+            Event::Queued { peer, number, expires_at, .. } => {
+                let words = format!("{number}: {}", queued(*expires_at));
+                (Mark::System, peer, self.name(peer), words)
+            }
+            Event::Delivered { peer, number, waited_ms, .. } => {
+                let words = format!("confirmed {number}, {}", waited(*waited_ms));
                 (Mark::System, peer, self.name(peer), words)
             }
             Event::Failed { peer, number, outcome, tries, hint } => {
@@ -394,6 +402,7 @@ fn notes(message: &MessageEvent) -> Vec<String> {
     note(message.locked, "locked");
     note(message.automatic, "automatic reply");
     note(message.cut, "the text was longer and is cut here");
+    notes.extend(to_several(message));
     match message.files {
         0 => {}
         1 => notes.push("offers 1 file".to_owned()),
@@ -402,21 +411,76 @@ fn notes(message: &MessageEvent) -> Vec<String> {
     notes
 }
 
+/// Who else got a message, as far as its sender's client says.
+fn to_several(message: &MessageEvent) -> Option<String> {
+    /// Names shown; the rest is counted.
+    const NAMES: usize = 5;
+    if message.direction == Direction::Out || !message.several {
+        return None;
+    }
+    let names: Vec<String> = message
+        .recipients
+        .iter()
+        .take(NAMES)
+        .map(|to| term::cut(&one_space(&term::safe(&to.user)), NAME_MAX).into_owned())
+        .collect();
+    if names.is_empty() {
+        return Some("to several".to_owned());
+    }
+    let more = match message.recipients.len() - names.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let limit = if message.recipients_cut {
+        ", perhaps to others: such a list ends after 30 names"
+    } else {
+        ""
+    };
+    Some(format!("to {}{more}{limit}", names.join(", ")))
+}
+
+/// What to say of a message that is kept for its recipient.
+pub fn queued(expires_at: UnixMillis) -> String {
+    format!("queued until {}", date_and_time(expires_at))
+}
+
+/// What to say of a message that was confirmed so long after it was written.
+pub fn waited(waited_ms: u64) -> String {
+    let seconds = waited_ms / 1_000;
+    let span = match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    };
+    format!("{span} after it was written")
+}
+
 /// How a message ended without a receipt: `not confirmed` where the text may have arrived, `not
 /// sent` where nothing left.
 pub fn failed(outcome: Outcome, tries: u32, hint: Option<Bounce>) -> String {
     let words = match outcome {
         Outcome::Confirmed => "confirmed".to_owned(),
+        Outcome::NotConfirmed if tries == 0 => "not confirmed: its node ended".to_owned(),
         Outcome::NotConfirmed if tries == 1 => "not confirmed after 1 try".to_owned(),
         Outcome::NotConfirmed => format!("not confirmed after {tries} tries"),
         Outcome::NotSent => "not sent".to_owned(),
         Outcome::Cancelled => "not confirmed: cancelled".to_owned(),
+        Outcome::Expired => "not confirmed: expired, the recipient did not appear".to_owned(),
+        Outcome::Queued => "queued".to_owned(),
     };
     match hint {
         None => words,
-        Some(Bounce::PortUnreachable) => format!("{words}: no messenger runs there"),
-        Some(Bounce::HostUnreachable) => format!("{words}: that host cannot be reached"),
-        Some(Bounce::Refused) => format!("{words}: this system refused to send it"),
+        Some(hint) => format!("{words}: {}", why(hint)),
+    }
+}
+
+/// What a datagram that came back tells.
+pub const fn why(hint: Bounce) -> &'static str {
+    match hint {
+        Bounce::PortUnreachable => "no messenger runs there",
+        Bounce::HostUnreachable => "that host cannot be reached",
+        Bounce::Refused => "this system refused to send it",
     }
 }
 
@@ -431,7 +495,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::node::{Charset, NoticeCode, PacketNo, Sure};
+    use crate::node::{Charset, NoticeCode, PacketNo, Recipient, Sure};
 
     const PLAIN: Style =
         Style { json: false, quiet: false, verbose: 0, colour: false, terminal: false };
@@ -470,6 +534,9 @@ mod tests {
             automatic: false,
             cut: false,
             files: 0,
+            several: false,
+            recipients: Vec::new(),
+            recipients_cut: false,
         }))
     }
 
@@ -570,6 +637,24 @@ mod tests {
         let unconfirmed = failed(Outcome::NotConfirmed, 17, Some(Bounce::PortUnreachable));
         assert_eq!(unconfirmed, "not confirmed after 17 tries: no messenger runs there");
         assert_eq!(failed(Outcome::NotSent, 0, None), "not sent");
+    }
+
+    #[test]
+    fn who_else_got_a_message_is_said_with_the_lists_limit() {
+        let name = |n: usize| Recipient { user: format!("u{n}"), host: "pc".to_owned() };
+        let Event::Message(mut message) = message(peer("a", "a@b", "10.0.0.1"), "x") else {
+            unreachable!()
+        };
+        assert_eq!(to_several(&message), None);
+        message.several = true;
+        assert_eq!(to_several(&message).as_deref(), Some("to several"));
+        message.recipients = (0..3).map(name).collect();
+        assert_eq!(to_several(&message).as_deref(), Some("to u0, u1, u2"));
+        message.recipients = (0..30).map(name).collect();
+        message.recipients_cut = true;
+        let words = "to u0, u1, u2, u3, u4 and 25 more, perhaps to others: such a list ends after \
+                     30 names";
+        assert_eq!(to_several(&message).as_deref(), Some(words));
     }
 
     #[test]

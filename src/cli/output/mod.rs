@@ -15,7 +15,7 @@ use chrono::{DateTime, Local, SecondsFormat};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
-pub use human::{Human, Rendered, failed, files, milliseconds, peer_colour};
+pub use human::{Human, Rendered, failed, files, milliseconds, peer_colour, queued, waited, why};
 
 use super::Globals;
 use super::error::{CliError, Exit};
@@ -101,6 +101,16 @@ pub fn rfc3339(at: UnixMillis) -> String {
     local(at).to_rfc3339_opts(SecondsFormat::Millis, false)
 }
 
+/// Local time for people, to the minute: `2026-11-20 09:30`.
+pub fn date_and_time(at: UnixMillis) -> String {
+    local(at).format("%Y-%m-%d %H:%M").to_string()
+}
+
+/// Seconds that local time is ahead of UTC then.
+pub fn utc_offset(at: UnixMillis) -> i32 {
+    local(at).offset().local_minus_utc()
+}
+
 /// Local time; what no calendar holds is shown as the epoch.
 fn local(at: UnixMillis) -> DateTime<Local> {
     DateTime::from_timestamp_millis(at.0).unwrap_or_default().with_timezone(&Local)
@@ -145,7 +155,7 @@ impl Printer {
 }
 
 /// Serialises one of our types.
-fn to_json(object: &impl Serialize) -> Result<String, CliError> {
+pub fn to_json(object: &impl Serialize) -> Result<String, CliError> {
     serde_json::to_string(object)
         .map_err(|error| CliError::new(Exit::Partly, "cannot write JSON").because(&error))
 }

@@ -11,7 +11,8 @@ use super::choice::FileChoice;
 pub struct Wishes {
     /// Keep it for recipients that are away or gone, over restarts, and send it when they appear.
     pub later: bool,
-    /// How long a kept message waits, milliseconds; none: as long as the policy says.
+    /// How long a kept message waits, milliseconds from its writing; none: as long as the policy
+    /// says.
     pub expire_ms: Option<u64>,
     /// Files and folders it offers. Over the control socket they go along as open descriptors, in
     /// this order; the node serves exactly these. They stay on offer for `expire_ms`, at most 24 h.
@@ -20,4 +21,7 @@ pub struct Wishes {
     pub limit: Option<u64>,
     /// Tell the SHA-256 of each of these files that is fetched.
     pub digest: bool,
+    /// Local time where it is written, seconds east of UTC: a late message says when it was
+    /// written. None: that is said in UTC.
+    pub utc_offset_s: Option<i32>,
 }

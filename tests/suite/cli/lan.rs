@@ -132,7 +132,7 @@ fn some_confirm_and_some_do_not() {
     let (alice, bob) = (lan.home("alice"), lan.home("bob"));
     let _listens = bob.start(&["listen"]);
     let done = alice.run(&["send", "--timeout", "1s", "bob", "127.8.0.99", "--", "hello"]).code(1);
-    assert!(done.out.contains("bob") && done.out.contains("confirmed after"), "{done:?}");
+    assert!(done.out.contains("bob") && done.out.contains("  confirmed  "), "{done:?}");
     assert!(done.err.contains("1 of 2 confirmed"), "{done:?}");
 }
 

@@ -3,16 +3,23 @@
 use std::time::Duration;
 
 use crate::cli::duration;
+use crate::cli::output::utc_offset;
+use crate::io::wall_clock;
 use crate::node::Wishes;
 
 /// How a message is to be sent.
 #[derive(Debug, clap::Args)]
 pub(super) struct Manner {
     /// Keep the message for those who are away, and send it when they appear
+    ///
+    /// Names and groups are then also looked up among those you have exchanged messages with. What
+    /// nobody confirmed within the time-out is queued; `feige outbox` lists it, and a node that
+    /// runs sends it.
     #[arg(long, group = "kept")]
     later: bool,
 
-    /// How long a kept message waits for its recipient, or files stay on offer (24h at most)
+    /// How long a kept message waits for its recipient (7 days if nothing is said), and files stay on
+    /// offer (a day at most)
     #[arg(long, value_name = "TIME", requires = "kept", value_parser = duration)]
     expire: Option<Duration>,
 }
@@ -23,9 +30,15 @@ impl Manner {
         self.expire
     }
 
+    /// Whether the message is kept for those who are away.
+    pub(super) const fn later(&self) -> bool {
+        self.later
+    }
+
     /// What the node is told of it.
     pub(super) fn wishes(&self) -> Wishes {
         let expire = self.expire.map(|span| u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
-        Wishes { later: self.later, expire_ms: expire, ..Wishes::default() }
+        let utc_offset_s = self.later.then(|| utc_offset(wall_clock()));
+        Wishes { later: self.later, expire_ms: expire, utc_offset_s, ..Wishes::default() }
     }
 }

@@ -1,8 +1,9 @@
 //! `feige send`: a message to one or several, and whether it arrived.
 
+mod absent;
 mod files;
 mod manner;
-mod report;
+pub(super) mod report;
 mod transfers;
 
 use std::time::Duration;
@@ -41,6 +42,7 @@ Examples:
   feige send alice bob 10.0.0.7 -- the build is green
   df -h | feige send @ops -
   feige send alice bob --file report.pdf photos/ -- 'as promised'
+  feige send --later --expire 8h bob 'call me when you are back'
   feige send --timeout 5s 张三 在吗"
 )]
 pub(in crate::cli) struct Args {
@@ -117,6 +119,7 @@ impl Args {
         }
         let feed = Feed::new(client.style())?;
         let to = self.recipients(client).await?;
+        let later = self.manner.later();
         let timeout_ms = u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX);
         let check = !self.no_receipt;
         let mut wishes = self.manner.wishes();
@@ -130,12 +133,13 @@ impl Args {
         let Reply::Sent { number, to, .. } = sent else {
             return Err(CliError::new(Exit::Partly, "the node does not say whether it was sent"));
         };
-        client.waits_for(Some(number));
+        // What is kept for later waits also when nobody watches.
+        client.waits_for(Some(number).filter(|_| !later));
         if !files.is_empty() {
             return self.watch_files(client, (feed, number), to, detach).await;
         }
         let patience = patience(self.timeout, to.len());
-        let mut report = Report::new(feed, number, to, check);
+        let mut report = Report::new(feed, number, to, check, later);
         let end = match timeout(patience, report.watch(client)).await {
             Ok(end) => end,
             Err(_) => Ok(()),
@@ -158,7 +162,7 @@ impl Args {
         if !detach {
             patience = patience.saturating_add(self.manner.expire().unwrap_or(OFFER_LIFE));
         }
-        let mut report = Report::new(feed, number, to, !self.no_receipt);
+        let mut report = Report::new(feed, number, to, !self.no_receipt, self.manner.later());
         let mut transfers = Transfers::new(&mut report, number, recipients);
         let watch = transfers.watch(client, &mut report, detach);
         let end = timeout(patience, watch).await.unwrap_or(Ok(()));
@@ -187,7 +191,11 @@ impl Args {
             client.peers().await?
         };
         let rules = Rules { port: client.port(), every_match: self.yes };
-        Ok(pick::pick(whos, &peers, rules)?)
+        if !self.manner.later() {
+            return Ok(pick::pick(whos, &peers, rules)?);
+        }
+        let known = absent::known(client.paths())?;
+        Ok(absent::pick(whos, &peers, known, rules)?)
     }
 }
 

@@ -1,0 +1,126 @@
+//! Whom `send --later` means: also those who are not here, if the store knows them.
+
+use crate::cli::error::CliError;
+use crate::cli::pick::{self, NoPick, Rules};
+use crate::node::{PeerId, PeerView, Target};
+use crate::store::{Paths, Reader, StoreError};
+
+/// Everybody the store knows messages from or to; nobody where nothing was stored yet.
+pub(super) fn known(paths: &Paths) -> Result<Vec<PeerView>, CliError> {
+    match Reader::open(paths) {
+        Ok(reader) => Ok(reader.correspondents()?),
+        Err(StoreError::Missing { .. }) => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// As [`pick::pick`], each WHO first among those who are `here`, then among those who were. A group
+/// has its absent members too; `@all` are those who are here.
+pub(super) fn pick(
+    whos: &[String],
+    here: &[PeerView],
+    known: Vec<PeerView>,
+    rules: Rules,
+) -> Result<Vec<Target>, NoPick> {
+    let is_here = |gone: &PeerView| {
+        let named = |peer: &&PeerView| peer.user == gone.user && peer.host == gone.host;
+        here.iter().any(|peer| peer.id == gone.id || named(&peer))
+    };
+    let absent = known.into_iter().filter(|peer| !is_here(peer) && !is_address(peer));
+    let all: Vec<PeerView> = here.iter().cloned().chain(absent).collect();
+    let mut targets: Vec<Target> = Vec::new();
+    for who in whos {
+        let one = std::slice::from_ref(who);
+        let found = if who.starts_with('@') && who != "@all" {
+            pick::pick(one, &all, rules)
+        } else {
+            pick::pick(one, here, rules).or_else(|no| match no {
+                NoPick::Nobody { .. } if who != "@all" => pick::pick(one, &all, rules),
+                other => Err(other),
+            })
+        };
+        for target in found? {
+            let target = absent_as_it_was(target, here, &all);
+            if !targets.contains(&target) {
+                targets.push(target);
+            }
+        }
+    }
+    Ok(targets)
+}
+
+/// One written to by its address, of whom nothing else is known.
+fn is_address(peer: &PeerView) -> bool {
+    peer.user.is_empty() && peer.host.is_empty()
+}
+
+fn absent_as_it_was(target: Target, here: &[PeerView], all: &[PeerView]) -> Target {
+    let find = |among: &[PeerView], id: &PeerId| among.iter().find(|peer| peer.id == *id).cloned();
+    match target {
+        Target::Peer(id) if find(here, &id).is_none() => match find(all, &id) {
+            Some(peer) => Target::Gone(Box::new(peer)),
+            None => Target::Peer(id),
+        },
+        target => target,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    const RULES: Rules = Rules { port: 2425, every_match: false };
+
+    fn peer(nick: &str, group: &str, last: u8) -> PeerView {
+        let addr = [10, 0, 0, last].into();
+        PeerView {
+            id: PeerId(Arc::from(format!("{nick}@pc"))),
+            nick: nick.to_owned(),
+            user: nick.to_owned(),
+            host: "pc".to_owned(),
+            group: group.to_owned(),
+            addr,
+            port: 2425,
+            addrs: vec![(addr, 2425).into()],
+            dialect: "ipmsg".to_owned(),
+            charset: None,
+            charset_sure: None,
+            version: None,
+            absent: false,
+            fingerprint: None,
+        }
+    }
+
+    fn picked(who: &str) -> Result<Vec<String>, NoPick> {
+        let here = [peer("ann", "ops", 1), peer("carl", "", 2)];
+        let known = vec![peer("bob", "ops", 3), peer("ann", "ops", 9), peer("carla", "", 4)];
+        let targets = pick(&[who.to_owned()], &here, known, RULES)?;
+        let name = |target: Target| match target {
+            Target::Peer(id) => id.0.to_string(),
+            Target::Addr(addr) => addr.to_string(),
+            Target::Gone(peer) => format!("{} (gone)", peer.nick),
+        };
+        Ok(targets.into_iter().map(name).collect())
+    }
+
+    #[test]
+    fn those_who_are_here_come_first() {
+        assert_eq!(picked("ann").unwrap(), ["ann@pc"]);
+        assert_eq!(picked("car").unwrap(), ["carl@pc"]);
+        assert_eq!(picked("bob").unwrap(), ["bob (gone)"]);
+        assert!(matches!(picked("dave"), Err(NoPick::Nobody { .. })));
+    }
+
+    #[test]
+    fn a_group_has_its_absent_members_and_all_are_those_who_are_here() {
+        assert_eq!(picked("@ops").unwrap(), ["ann@pc", "bob (gone)"]);
+        assert_eq!(picked("@all").unwrap(), ["ann@pc", "carl@pc"]);
+    }
+
+    #[test]
+    fn an_address_is_whoever_is_there() {
+        assert_eq!(picked("10.0.0.3").unwrap(), ["10.0.0.3:2425"]);
+    }
+}

@@ -1,0 +1,360 @@
+//! Messages kept for recipients who are away.
+
+use feige::node::{
+    Charset, Event, Input, Memory, Node, NumberStart, Open, OpenMemory, Outcome as End, PacketNo,
+    Record, Refusal, Reply, Request, Target, UnixMillis, Waiting, WaitingState, Wishes,
+};
+use feige::wire::{Body, Command};
+
+use super::desk::{Desk, Outcome, addr, config, iptux, link, ms, official, peer_id, receipt};
+
+const DAY: u64 = 86_400_000;
+
+/// Sends what is to be kept for a day.
+fn send_later(desk: &mut Desk, to: Vec<Target>, text: &str) -> (PacketNo, Outcome) {
+    let wishes = Wishes {
+        later: true,
+        expire_ms: Some(DAY),
+        utc_offset_s: Some(8 * 3_600),
+        ..Wishes::default()
+    };
+    let text = text.to_owned();
+    let request = Request::Send { to, text, check: true, timeout_ms: 5_000, wishes };
+    match desk.ask(request) {
+        (Reply::Sent { number, .. }, out) => {
+            let kept = desk.keep(&out);
+            (number, joined(out, kept))
+        }
+        (other, _) => panic!("{other:?}"),
+    }
+}
+
+fn joined(mut first: Outcome, second: Outcome) -> Outcome {
+    first.effects.extend(second.effects);
+    first
+}
+
+/// Lets time pass, with a disk that keeps everything.
+fn pass(desk: &mut Desk, millis: u64) -> Outcome {
+    let out = desk.pass(ms(millis));
+    let kept = desk.keep(&out);
+    joined(out, kept)
+}
+
+/// Messages sent to an address: number and text.
+fn texts(out: &Outcome, to: &str) -> Vec<(PacketNo, String)> {
+    let text = |(_, whom, packet): (_, _, feige::wire::Packet)| match packet.body {
+        Body::Message(message) if whom == addr(to) => Some((packet.number, message.text)),
+        _ => None,
+    };
+    out.sent().into_iter().filter_map(text).collect()
+}
+
+/// What was told of a message of ours: `queued`, `delivered`, or how it ended.
+fn told(out: &Outcome) -> Vec<String> {
+    let word = |event: &&Event| match event {
+        Event::Queued { .. } => Some("queued".to_owned()),
+        Event::Delivered { .. } => Some("delivered".to_owned()),
+        Event::Receipt { .. } => Some("receipt".to_owned()),
+        Event::Failed { outcome, .. } => Some(format!("{outcome:?}")),
+        _ => None,
+    };
+    out.events().iter().filter_map(word).collect()
+}
+
+fn waiting(desk: &mut Desk) -> Vec<Waiting> {
+    match desk.ask(Request::Outbox).0 {
+        Reply::Outbox { waiting } => waiting,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn ann(number: u64) -> Vec<u8> {
+    official(3, number, "ann@pc", "Ann")
+}
+
+/// A node that knows Ann, who says goodbye.
+fn without_ann() -> (Desk, Target) {
+    let mut desk = Desk::new();
+    desk.hear("10.0.0.2", ann(1));
+    let gone = Target::Gone(Box::new(desk.peer("Ann")));
+    desk.hear("10.0.0.2", official(2, 2, "ann@pc", "Ann"));
+    assert!(desk.peers().is_empty());
+    (desk, gone)
+}
+
+/// What a store would tell of the records in these outcomes.
+fn memory(outs: &[&Outcome]) -> Memory {
+    let mut open: Vec<OpenMemory> = Vec::new();
+    for (_, record) in outs.iter().flat_map(|out| out.saves()) {
+        if let Record::Outcome(outcome) = record {
+            let of = open.iter_mut().find(|open| open.number == outcome.number);
+            of.unwrap().queued = outcome.outcome == End::Queued;
+        }
+        if let Record::Message(message) = record {
+            open.push(OpenMemory {
+                queued: false,
+                number: message.number,
+                peer: message.peer.clone().unwrap(),
+                options: message.options,
+                text: message.text.clone(),
+                written: message.at,
+                open: message.open.unwrap(),
+            });
+        }
+    }
+    Memory { open, ..Memory::default() }
+}
+
+/// A new run of the same node.
+fn restarted(desk: &Desk, memory: Memory) -> Desk {
+    let mut config = config();
+    let last = desk.node.last_number();
+    config.numbers = NumberStart { last, reserved: PacketNo(last.0 + 131_072) };
+    let mut next = Desk::of(Node::new(config, [8; 32]));
+    next.now = desk.now;
+    next.node.remember(next.now, memory);
+    next
+}
+
+#[test]
+fn what_nobody_confirms_is_queued_and_sent_again_when_the_peer_appears() {
+    let mut desk = Desk::new();
+    desk.hear("10.0.0.2", ann(1));
+    let to = vec![Target::Peer(peer_id("ann@pc"))];
+    let (number, out) = send_later(&mut desk, to, "hi");
+    assert_eq!(texts(&out, "10.0.0.2").len(), 1, "she seems to be there");
+    let out = pass(&mut desk, 6_000);
+    assert_eq!(told(&out), ["queued"]);
+    let out = pass(&mut desk, 60_000);
+    assert!(texts(&out, "10.0.0.2").is_empty(), "nothing is sent to nobody");
+    assert_eq!(desk.peers(), [], "she was asked, and is down");
+    let out = desk.hear("10.0.0.2", ann(2));
+    assert_eq!(texts(&out, "10.0.0.2"), [(number, "hi".to_owned())], "the same number");
+    pass(&mut desk, 5);
+    let out = desk.hear("10.0.0.2", receipt(number, "ann@pc"));
+    let [Event::Delivered { waited_ms, .. }] = out.events()[..] else { panic!("{out:?}") };
+    assert_eq!(*waited_ms, 66_005);
+    desk.keep(&out);
+    assert!(waiting(&mut desk).is_empty());
+    assert!(desk.hear("10.0.0.2", ann(3)).sent().iter().all(|(.., p)| p.number != number));
+}
+
+#[test]
+fn a_late_message_says_when_it_was_written() {
+    let (mut desk, gone) = without_ann();
+    desk.now.wall = UnixMillis(1_795_138_200_000);
+    let (number, out) = send_later(&mut desk, vec![gone.clone()], "call me");
+    assert_eq!(told(&out), ["queued"]);
+    assert!(out.sent().is_empty());
+    let (second, _) = send_later(&mut desk, vec![gone], "please");
+    pass(&mut desk, 119_000);
+    let out = desk.hear("10.0.0.2", ann(2));
+    let fresh = [(number, "call me".to_owned()), (second, "please".to_owned())];
+    assert_eq!(texts(&out, "10.0.0.2"), fresh, "in the order of writing");
+    pass(&mut desk, 40_000);
+    let out = desk.hear("10.0.0.2", ann(3));
+    let late = "call me\n\n[written 2026-11-20 09:30, sent late]".to_owned();
+    assert_eq!(texts(&out, "10.0.0.2")[0], (number, late));
+    let text = &waiting(&mut desk)[0].text;
+    assert_eq!(text, "call me", "we know what we wrote");
+}
+
+#[test]
+fn it_is_written_in_the_form_its_recipient_reads_by_then() {
+    let (mut desk, gone) = without_ann();
+    let (_, out) = send_later(&mut desk, vec![gone], "你好");
+    let [(_, Record::Message(record)), _] = out.saves()[..] else { panic!("{out:?}") };
+    assert_eq!(record.charset.charset, Charset::GB18030, "she may read anything");
+    let out = desk.hear("10.0.0.2", ann(2));
+    let (.., packet) =
+        out.sent().into_iter().find(|(.., p)| p.command == Command::SENDMSG).unwrap();
+    assert!(packet.options.bits() & 0x80_0000 != 0, "UTF-8");
+}
+
+#[test]
+fn it_expires_and_is_not_sent_any_more() {
+    let (mut desk, gone) = without_ann();
+    send_later(&mut desk, vec![gone], "hi");
+    let out = pass(&mut desk, DAY - 1_000);
+    assert!(told(&out).is_empty());
+    assert_eq!(told(&pass(&mut desk, 2_000)), ["Expired"]);
+    assert!(texts(&desk.hear("10.0.0.2", ann(2)), "10.0.0.2").is_empty());
+    assert_eq!(desk.node.next_deadline(), None, "an empty outbox wakes nobody");
+}
+
+#[test]
+fn it_is_cancelled_once() {
+    let (mut desk, gone) = without_ann();
+    let (number, _) = send_later(&mut desk, vec![gone], "hi");
+    assert_eq!(told(&desk.ask(Request::Cancel { number }).1), ["Cancelled"]);
+    assert!(told(&desk.ask(Request::Cancel { number }).1).is_empty());
+    assert!(texts(&desk.hear("10.0.0.2", ann(2)), "10.0.0.2").is_empty());
+}
+
+#[test]
+fn it_is_tried_on_demand_and_goes_on_waiting() {
+    let (mut desk, gone) = without_ann();
+    let (number, _) = send_later(&mut desk, vec![gone], "hi");
+    assert_eq!(waiting(&mut desk)[0].state, WaitingState::Queued);
+    let (_, out) = desk.ask(Request::Retry { number });
+    assert_eq!(texts(&out, "10.0.0.2").len(), 1, "where she was last");
+    assert_eq!(waiting(&mut desk)[0].state, WaitingState::Sending);
+    let out = pass(&mut desk, 31_000);
+    assert!(told(&out).is_empty(), "queued is told once");
+    let [Waiting { state: WaitingState::Queued, tries, .. }] = waiting(&mut desk)[..] else {
+        panic!()
+    };
+    assert!(tries > 10, "{tries}");
+}
+
+#[test]
+fn a_restart_keeps_it_under_the_same_number() {
+    let (mut desk, gone) = without_ann();
+    let (number, out) = send_later(&mut desk, vec![gone], "hi");
+    let mut next = restarted(&desk, memory(&[&out]));
+    next.input(Input::Links(vec![link(1, [10, 0, 0, 1])]));
+    let out = pass(&mut next, 10_000);
+    assert!(told(&out).is_empty(), "it was queued, and is");
+    assert!(out.commands_to("10.0.0.2").contains(&Command::BR_ENTRY), "she is looked for");
+    let out = next.hear("10.0.0.2", ann(2));
+    assert_eq!(texts(&out, "10.0.0.2"), [(number, "hi".to_owned())]);
+    pass(&mut next, 40_000);
+    let out = next.hear("10.0.0.2", receipt(number, "ann@pc"));
+    assert_eq!(told(&out), ["delivered"], "a late receipt counts, too");
+}
+
+#[test]
+fn what_a_restart_interrupts_joins_the_queue() {
+    let mut desk = Desk::new();
+    desk.hear("10.0.0.2", ann(1));
+    let (number, out) = send_later(&mut desk, vec![Target::Peer(peer_id("ann@pc"))], "hi");
+    let mut next = restarted(&desk, memory(&[&out]));
+    assert_eq!(told(&next.pass(ms(1))), ["queued"]);
+    next.input(Input::Links(vec![link(1, [10, 0, 0, 1])]));
+    let out = next.hear("10.0.0.2", ann(2));
+    assert_eq!(texts(&out, "10.0.0.2"), [(number, "hi".to_owned())]);
+}
+
+#[test]
+fn what_was_not_to_be_kept_ends_with_the_run_that_sent_it() {
+    let mut desk = Desk::new();
+    desk.hear("10.0.0.2", ann(1));
+    let (_, out) = desk.send("Ann", "hi");
+    let memory = memory(&[&out]);
+    assert_eq!(memory.open[0].open, Open::Run);
+    let mut next = restarted(&desk, memory);
+    let out = next.pass(ms(1));
+    assert_eq!(told(&out), ["NotConfirmed"]);
+    assert!(matches!(out.saves()[..], [(_, Record::Outcome(_))]));
+    assert!(next.pass(ms(60_000)).sent().is_empty());
+}
+
+#[test]
+fn what_expired_while_nothing_ran_ends_at_the_start() {
+    let (mut desk, gone) = without_ann();
+    let (_, out) = send_later(&mut desk, vec![gone], "hi");
+    desk.now.wall.0 += i64::try_from(DAY).unwrap() + 1;
+    let mut next = restarted(&desk, memory(&[&out]));
+    assert_eq!(told(&next.pass(ms(1))), ["Expired"]);
+}
+
+#[test]
+fn it_goes_along_when_the_port_changes_hands() {
+    let (mut desk, gone) = without_ann();
+    let (number, out) = send_later(&mut desk, vec![gone], "hi");
+    let json = serde_json::to_string(&desk.node.hand_over()).unwrap();
+    let mut next =
+        Desk::of(Node::resume(config(), [9; 32], serde_json::from_str(&json).unwrap(), desk.now));
+    next.now = desk.now;
+    next.node.remember(next.now, memory(&[&out]));
+    next.input(Input::Links(vec![link(1, [10, 0, 0, 1])]));
+    assert_eq!(waiting(&mut next).len(), 1, "told by both, known once");
+    let out = next.hear("10.0.0.2", ann(2));
+    assert_eq!(texts(&out, "10.0.0.2").len(), 1);
+    assert_eq!(told(&next.hear("10.0.0.2", receipt(number, "ann@pc"))), ["delivered"]);
+}
+
+#[test]
+fn leaving_queues_what_is_on_its_way() {
+    let mut desk = Desk::new();
+    desk.hear("10.0.0.2", ann(1));
+    send_later(&mut desk, vec![Target::Peer(peer_id("ann@pc"))], "hi");
+    send_later(&mut desk, vec![Target::Addr(addr("10.0.0.77"))], "whoever you are");
+    let out = desk.input(Input::Leave);
+    assert_eq!(told(&out), ["queued", "queued"]);
+    let kept = |(_, record): &(_, &Record)| match record {
+        Record::Message(message) => Some(message.text.clone()),
+        _ => None,
+    };
+    let kept: Vec<String> = out.saves().iter().filter_map(kept).collect();
+    assert_eq!(kept, ["whoever you are"], "the first one was before");
+}
+
+#[test]
+fn an_address_is_waited_for_until_somebody_is_there() {
+    let mut desk = Desk::new();
+    let (number, _) = send_later(&mut desk, vec![Target::Addr(addr("10.0.0.77"))], "hello");
+    let out = pass(&mut desk, 10_000);
+    assert_eq!(told(&out), ["queued"]);
+    let out = pass(&mut desk, 650_000);
+    assert!(out.commands_to("10.0.0.77").contains(&Command::BR_ENTRY), "it is asked for");
+    let out = desk.hear("10.0.0.77", iptux(0x103, 1, "cat@pc", "Cat"));
+    assert_eq!(texts(&out, "10.0.0.77").len(), 1);
+    let out = desk.hear("10.0.0.77", iptux(0x121, 2, "cat@pc", &number.to_string()));
+    assert_eq!(told(&out), ["delivered"]);
+}
+
+#[test]
+fn many_kept_messages_are_paced_when_their_recipient_appears() {
+    let (mut desk, gone) = without_ann();
+    for n in 0..200 {
+        send_later(&mut desk, vec![gone.clone()], &n.to_string());
+    }
+    let out = desk.hear("10.0.0.2", ann(2));
+    assert_eq!(texts(&out, "10.0.0.2").len(), 50);
+    let out = desk.pass(ms(390));
+    assert_eq!(texts(&out, "10.0.0.2").len(), 150, "500 a second");
+}
+
+#[test]
+fn nothing_is_sent_later_without_a_store() {
+    let mut desk = Desk::with(|config| config.keeps = false);
+    desk.hear("10.0.0.2", ann(1));
+    let to = vec![Target::Peer(peer_id("ann@pc"))];
+    let wishes = Wishes { later: true, ..Wishes::default() };
+    let request = Request::Send { to, text: "x".into(), check: true, timeout_ms: 1_000, wishes };
+    let (reply, out) = desk.ask(request);
+    assert_eq!(reply, Reply::Refused(Refusal::KeepsNothing));
+    assert!(out.effects.is_empty());
+}
+
+#[test]
+fn who_is_gone_is_written_to_only_later() {
+    let (mut desk, gone) = without_ann();
+    let wishes = Wishes::default();
+    let request =
+        Request::Send { to: vec![gone], text: "x".into(), check: true, timeout_ms: 1, wishes };
+    let refused = Refusal::UnknownPeer { peer: peer_id("ann@pc") };
+    assert_eq!(desk.ask(request).0, Reply::Refused(refused));
+}
+
+#[test]
+fn a_short_time_is_not_spent_on_waiting_for_a_stranger() {
+    let mut desk = Desk::new();
+    let request = Request::Send {
+        to: vec![Target::Addr(addr("10.0.0.99"))],
+        text: "hi".into(),
+        check: true,
+        timeout_ms: 1_000,
+        wishes: Wishes::default(),
+    };
+    desk.ask(request);
+    let out = pass(&mut desk, 1_500);
+    assert_eq!(texts(&out, "10.0.0.99").len(), 1, "{out:?}");
+    let end = |event: &&Event| match event {
+        Event::Failed { outcome, tries, .. } => Some((*outcome, *tries)),
+        _ => None,
+    };
+    assert!(out.events().iter().find_map(end).is_none_or(|(end, _)| end == End::NotConfirmed));
+}
