@@ -145,6 +145,23 @@ impl Fetches {
         }
     }
 
+    /// Ends all, and waits until their files are closed, so that another process can go on with
+    /// them. What they tell of it is not heard.
+    pub(crate) async fn close(&mut self) {
+        const PATIENCE: Duration = Duration::from_secs(2);
+        for stop in self.running.values() {
+            stop.stop();
+        }
+        let ended = async {
+            while !self.running.is_empty() {
+                self.news().await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, ended).await.is_err() {
+            tracing::warn!("a transfer does not end");
+        }
+    }
+
     /// What the transfers tell; waits for it.
     pub(crate) async fn news(&mut self) -> (FetchId, FetchNews) {
         match self.news.recv().await {

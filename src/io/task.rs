@@ -43,7 +43,7 @@ pub(super) struct Task {
     /// The files that came with the request that is being handled.
     files: Vec<OwnedFd>,
     pub(super) disk: Disk,
-    fetches: Fetches,
+    pub(super) fetches: Fetches,
     pub(super) lock: Lock,
     pub(super) paths: Paths,
     pub(super) allow_takeover: bool,

@@ -1,6 +1,7 @@
 //! Receiving files, from the datagram that offers them to the file on the disk, against senders
 //! that say exactly the bytes a test wants.
 
+mod both;
 mod folders;
 mod hostile;
 mod quirks;
@@ -8,7 +9,7 @@ mod resume;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::TcpStream;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -62,7 +63,7 @@ impl Office {
         offer["offer"].as_u64().expect("a number")
     }
 
-    fn serve(&self, serve: impl FnMut(&Asked, &mut TcpStream) + Send + 'static) -> Sender {
+    fn serve(&self, serve: impl FnMut(&Asked, &mut dyn Write) + Send + 'static) -> Sender {
         Sender::new(self.peer.addr(), serve)
     }
 
@@ -139,7 +140,7 @@ fn noise(length: usize) -> Vec<u8> {
 /// SHA-256 as `sha256sum` prints it.
 fn sha256(bytes: &[u8]) -> String {
     use sha2::{Digest, Sha256};
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", Sha256::digest(bytes))
 }
 
 #[test]
@@ -259,7 +260,8 @@ fn several_are_fetched_at_once_and_messages_go_on() {
     let contents = noise(20_000);
     let served = contents.clone();
     let _sender = office.serve(move |_, stream| put(stream, &served));
-    let list: String = (0..20).map(|id| format!("{id}:f{id}:4e20:1:1:\x07")).collect();
+    let list: Vec<_> = (0..20).map(|id| format!("{id}:f{id}:4e20:1:1:\x07")).collect();
+    let list = list.concat();
     office.offer(OFFER_UTF8, list.as_bytes());
     let folder = office.folder();
     let done = office.home.run(&["get", "--all", "-o", folder.to_str().unwrap()]).code(0);

@@ -1,19 +1,18 @@
 //! `feige get`: fetches what was offered.
 
-mod bars;
 mod which;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use self::bars::Bars;
 pub(super) use self::which::{Which, offers};
+use crate::cli::bars::Bars;
 use crate::cli::client::Client;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::Feed;
 use crate::cli::size::size;
 use crate::cli::wish::Wish;
-use crate::node::{Direction, Event, Get, OfferId, Reply, Request, TransferOutcome};
+use crate::node::{Direction, Event, Get, OfferId, Progress, Reply, Request, TransferOutcome};
 
 /// Fetch files and folders that were offered to you
 ///
@@ -78,7 +77,13 @@ impl Args {
         let mut bars = Bars::new(client.style());
         for transfer in &transfers {
             feed.human().know(&transfer.peer);
-            bars.show(transfer);
+        }
+        for (at, transfer) in transfers.iter().enumerate() {
+            let of_it = |other: &&Progress| other.offer == transfer.offer;
+            if transfers.iter().position(|other| of_it(&other)) == Some(at) {
+                let bytes = transfers.iter().filter(of_it).filter_map(|other| other.of).sum();
+                bars.begin(transfer.offer, &feed.human().label(&transfer.peer), bytes);
+            }
         }
         let (all, mut well) = (open.len(), 0);
         while !open.is_empty() {
@@ -91,12 +96,20 @@ impl Args {
                     if end.direction == Direction::In && open.remove(&(end.offer, end.item)) =>
                 {
                     well += usize::from(end.outcome == TransferOutcome::Done);
-                    bars.end(end.offer, end.item);
+                    bars.note(end.offer, end.item, end.bytes + end.resumed);
+                    if open.iter().all(|(offer, _)| *offer != end.offer) {
+                        bars.end(end.offer);
+                    }
                 }
                 Event::Lagged { .. } => {}
                 _ => continue,
             }
-            feed.event(stamped.seq, stamped.at, &stamped.event).await?;
+            if feed.style().json || !matches!(stamped.event, Event::Progress(_)) {
+                bars.hide();
+                feed.event(stamped.seq, stamped.at, &stamped.event).await?;
+                feed.flush().await?;
+                bars.redraw();
+            }
         }
         drop(bars);
         if all > 1 {

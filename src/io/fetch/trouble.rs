@@ -95,6 +95,10 @@ impl Trouble {
             Self::Nothing => "it took the offer back, gave it to us before, or has ended: ask the \
                               sender to offer it again"
                 .to_owned(),
+            Self::Stream(TreeError::TooLarge) => {
+                "it is larger than its offer said; `feige get --folder-max 2G` allows more"
+                    .to_owned()
+            }
             Self::Stream(_) => {
                 "nothing of it was kept; ask the sender for an archive of the folder".to_owned()
             }

@@ -1,6 +1,5 @@
 //! Transfers to us: begun as many at once as may run, told while they move, and ended.
 
-use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -16,7 +15,8 @@ use crate::node::api::files::{
 use crate::node::api::{Direction, Event, Refusal, Reply};
 use crate::node::effect::Effect;
 use crate::node::fetch::{Fetch, FetchEnd, FetchId, FetchNews};
-use crate::node::input::{RequestId, Tick};
+use crate::node::input::RequestId;
+use crate::node::meter::{Meter, per_second};
 use crate::node::turn::Turn;
 use crate::wire::dialect::{Dialect, IPMSG};
 use crate::wire::request::AnswerForm;
@@ -32,7 +32,7 @@ pub(super) struct Fetching {
     ending: Option<TransferOutcome>,
     bytes: u64,
     done: u64,
-    pace: Pace,
+    meter: Option<Meter>,
 }
 
 /// How a transfer is wished.
@@ -54,33 +54,6 @@ pub(crate) struct FetchNote {
 
 /// Most bytes of a folder that does not say how many it has (threats, rule 20).
 const FOLDER_MAX: u64 = 16 << 30;
-
-/// How fast bytes move: from what was told in the last few seconds.
-#[derive(Debug, Default)]
-struct Pace {
-    told: VecDeque<(Tick, u64)>,
-}
-
-impl Pace {
-    /// Tells it of one more moment; bytes a second since the oldest one it knows.
-    fn note(&mut self, at: Tick, bytes: u64) -> u64 {
-        const MOMENTS: usize = 16;
-        if self.told.len() >= MOMENTS {
-            self.told.pop_front();
-        }
-        self.told.push_back((at, bytes));
-        match self.told.front() {
-            Some(&(first, before)) => per_second(bytes.saturating_sub(before), at - first),
-            None => 0,
-        }
-    }
-}
-
-/// Bytes a second; 0 where no time has passed.
-fn per_second(bytes: u64, time: std::time::Duration) -> u64 {
-    let rate = u128::from(bytes) * 1_000_000 / time.as_micros().max(1);
-    if time.is_zero() { 0 } else { u64::try_from(rate).unwrap_or(u64::MAX) }
-}
 
 impl Offers {
     /// Accepts items; each is begun now or when another transfer ends.
@@ -104,7 +77,7 @@ impl Offers {
         };
         let ids: Vec<_> = places.into_iter().map(|at| self.accept(at, wishes.clone())).collect();
         self.start(turn);
-        Ok(ids.into_iter().filter_map(|id| self.progress(id, 0)).collect())
+        Ok(ids.into_iter().filter_map(|id| self.progress(id)).collect())
     }
 
     fn accept(&mut self, place: Place, wishes: Wishes) -> FetchId {
@@ -118,7 +91,7 @@ impl Offers {
             ending: None,
             bytes: 0,
             done: 0,
-            pace: Pace::default(),
+            meter: None,
         };
         self.fetches.insert(id, fetching);
         self.queue.push_back(id);
@@ -190,7 +163,7 @@ impl Offers {
         })
     }
 
-    fn progress(&self, id: FetchId, rate: u64) -> Option<Progress> {
+    fn progress(&self, id: FetchId) -> Option<Progress> {
         let fetching = self.fetches.get(&id)?;
         let (offer, item) = self.item(fetching.place)?;
         let of = (item.kind != ItemKind::Folder || item.size > 0).then_some(item.size);
@@ -206,8 +179,8 @@ impl Offers {
             bytes: fetching.bytes,
             of,
             done: fetching.done,
-            rate,
-            eta: left.and_then(|left| left.checked_div(rate)),
+            rate: fetching.meter.as_ref().map_or(0, Meter::rate),
+            eta: fetching.meter.as_ref().zip(left).and_then(|(meter, left)| meter.eta(left)),
         })
     }
 
@@ -216,13 +189,14 @@ impl Offers {
             FetchNews::Moved { bytes, done } => {
                 let Some(fetching) = self.fetches.get_mut(&id) else { return };
                 (fetching.bytes, fetching.done) = (bytes, done);
-                let rate = fetching.pace.note(turn.now.tick, bytes);
+                let meter = fetching.meter.get_or_insert_with(|| Meter::new(turn.now.tick));
+                meter.note(turn.now.tick, bytes);
                 let Place { offer, index } = fetching.place;
                 let offer = self.open.get_mut(&offer);
                 if let Some(item) = offer.and_then(|offer| offer.view.items.get_mut(index)) {
                     item.bytes = bytes;
                 }
-                if let Some(progress) = self.progress(id, rate) {
+                if let Some(progress) = self.progress(id) {
                     turn.emit(Event::Progress(Box::new(progress)), None);
                 }
             }

@@ -21,7 +21,7 @@ fn broken_off(
     assert_eq!(end["outcome"], "broken");
     let parts = office.received();
     assert_eq!(parts.len(), 1);
-    assert!(parts.keys().all(|name| name.starts_with(".feige-") && name.ends_with(".part")));
+    assert!(parts.keys().all(|name| name.starts_with(".feige-") && name.contains(".part")));
     (sender, offer)
 }
 
@@ -113,4 +113,30 @@ fn another_file_of_the_same_name_is_no_continuation() {
     let offer = office.offer(OFFER, b"0:a.bin:5:65a0c3f0:1:\x07");
     assert_eq!(ended(&office.get(offer, &[]).code(0))["resumed"], 0);
     assert_eq!(office.received()["a.bin"], b"other");
+}
+
+#[test]
+fn a_transfer_goes_on_in_the_process_that_takes_the_port_over() {
+    let mut office = Office::new(FEIQ);
+    let contents = noise(2_500_000);
+    let served = contents.clone();
+    let sender = office.serve(move |asked, stream| put(stream, &served[asked.offset()..]));
+    let list = format!("0:a.bin:{:x}:65a0c3f0:1:\x07", contents.len());
+    let offer = office.offer(OFFER, list.as_bytes()).to_string();
+    let heir = office.home.start(&["listen", "--json"]);
+    // It has joined when it was told who is there.
+    heir.out.event("peer_up", |_| true);
+    let folder = office.folder();
+    let args = ["get", &offer, "--json", "--limit", "1M", "-o", folder.to_str().unwrap()];
+    let mut get = office.home.start(&args);
+    get.out.event("progress", |moving| moving["bytes"].as_u64() > Some(500_000));
+    office.node.signal(rustix::process::Signal::TERM);
+    office.node.exit();
+    let end = get.out.event("transferred", |_| true);
+    assert_eq!(end["outcome"], "done", "{end}");
+    assert!(end["resumed"].as_u64() > Some(400_000), "{end}");
+    assert_eq!(get.exit(), Some(0));
+    office.holds(&[("a.bin", &contents)]);
+    assert!(sender.asked().len() >= 2);
+    office.node = heir;
 }

@@ -458,14 +458,17 @@ fn granting(dialect: &str, number: u64, id: u64, choice: FileChoice) -> Desk {
 
 #[test]
 fn every_recorded_request_is_granted_and_a_changed_one_is_not() {
-    let feiq = vectors::feiq("vectors").into_iter().map(|v| ("feiq", v, "/expect/file_request"));
-    let peers = vectors::peers().into_iter().map(|v| ("iptux", v, "/expected/request"));
+    let feiq = crate::wire::vectors::feiq("vectors")
+        .into_iter()
+        .map(|v| ("feiq", v, "/expect/file_request"));
+    let peers =
+        crate::wire::vectors::peers().into_iter().map(|v| ("iptux", v, "/expected/request"));
     let mut seen = 0;
     for (dialect, vector, at) in feiq.chain(peers) {
         let Some(expected) = vector.pointer(at).filter(|expected| expected.is_object()) else {
             continue;
         };
-        let bytes = vectors::bytes(&vector);
+        let bytes = crate::wire::vectors::bytes(&vector);
         let number = expected["packet_no"].as_u64().unwrap();
         let id = expected["file_id"].as_u64().unwrap();
         let offset = expected["offset"].as_u64().unwrap_or(0);

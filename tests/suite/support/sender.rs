@@ -39,7 +39,7 @@ impl Sender {
     /// closed.
     pub(crate) fn new(
         addr: SocketAddr,
-        mut serve: impl FnMut(&Asked, &mut TcpStream) + Send + 'static,
+        mut serve: impl FnMut(&Asked, &mut dyn Write) + Send + 'static,
     ) -> Self {
         let listener = TcpListener::bind(addr).expect("the address is free");
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -70,12 +70,12 @@ impl Sender {
 }
 
 /// Writes to a receiver that may have had enough.
-pub(crate) fn put(stream: &mut TcpStream, bytes: &[u8]) {
+pub(crate) fn put(stream: &mut dyn Write, bytes: &[u8]) {
     flows(stream, bytes);
 }
 
 /// Writes, and says whether the receiver took it.
-pub(crate) fn flows(stream: &mut TcpStream, bytes: &[u8]) -> bool {
+pub(crate) fn flows(stream: &mut dyn Write, bytes: &[u8]) -> bool {
     stream.write_all(bytes).is_ok()
 }
 

@@ -101,14 +101,6 @@ pub fn bytes(count: u64) -> String {
     }
 }
 
-/// Seconds to come, for people: `3 s`, `2m 5s`.
-pub fn seconds_left(seconds: u64) -> String {
-    if seconds < 60 {
-        return format!("{seconds} s");
-    }
-    humantime::format_duration(Duration::from_secs(seconds)).to_string()
-}
-
 fn seconds(seconds: f64) -> String {
     match Duration::try_from_secs_f64(seconds) {
         Ok(time) if time.as_secs() >= 60 => {
