@@ -92,14 +92,14 @@ fn what_is_refused_or_taken_back_is_told_on_both_sides() {
     let (anna, sends, bert, gets) = pair(&lan);
     anna.write("a.txt", b"hello");
     let mut sent = anna.start(&["send", "bert", "--file", "a.txt"]);
-    let offer = gets.out.event("offer", |_| true)["offer"].to_string();
+    let offer = gets.out.event("offer", |_| true)["offer"].clone();
     sent.out.line("confirmed after");
-    bert.run(&["refuse", &offer]).code(0);
+    bert.run(&["refuse", &offer.to_string()]).code(0);
     sends.out.event("transferred", |end| end["outcome"] == "refused");
     assert_eq!(sent.exit(), Some(1));
 
     let mut sent = anna.start(&["send", "bert", "--detach", "--file", "a.txt"]);
-    let offered = gets.out.event("offer", |event| event["offer"].to_string() != offer);
+    let offered = gets.out.event("offer", |event| event["offer"] != offer);
     assert_eq!(sent.exit(), Some(0));
     let ours = sends.out.event("offer", |event| event["number"] == offered["number"]);
     let files = anna.run(&["files"]).code(0);
