@@ -274,6 +274,7 @@ impl Broken {
     fn problem(&self) -> TransferProblem {
         let (side, hint) = match self {
             Self::Receiver(_) => (Side::Theirs, "it stays on offer: they can ask for it again"),
+            Self::Unclosed => (Side::Theirs, "compare what arrived, or let them ask for it again"),
             Self::Silent => (Side::Network, "it stays on offer: they can ask for it again"),
             Self::Read { .. } => (Side::Ours, "see whether the file is still there and readable"),
             Self::Changed { .. } => (Side::Ours, "offer it again as it is now"),

@@ -6,7 +6,7 @@
 
 mod files;
 pub(crate) mod later;
-mod record;
+mod records;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::api::{Event, PeerId, PeerView};
-use super::effect::{Open, Outcome, OutcomeRecord, Record};
+use super::effect::{Open, Outcome, Record};
 use super::input::{Bounce, SaveId, SaveResult, Tick, UnixMillis};
 use super::links::Links;
 use super::roster::Roster;
@@ -24,7 +24,7 @@ use crate::wire::command::message;
 use crate::wire::{Options, PacketNo, Verdict};
 pub(crate) use files::{FileNews, Seat};
 use later::{Later, Shelf};
-pub(crate) use record::sent_record;
+pub(crate) use records::sent_record;
 
 /// Names a message to one recipient: the message's number, and which recipient.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -98,12 +98,6 @@ pub(crate) struct Sending {
     pub(crate) later: Option<Later>,
     /// It may have left this host in an earlier run.
     pub(crate) may_have_left: bool,
-}
-
-/// A span in milliseconds, to the microsecond.
-fn milliseconds(span: Duration) -> f64 {
-    let micros = u32::try_from(span.as_micros()).unwrap_or(u32::MAX);
-    f64::from(micros) / 1_000.0
 }
 
 /// A large send is dealt out this often.
@@ -501,51 +495,6 @@ impl Outbox {
             self.file_news.push(FileNews::Failed(no));
         }
         self.tell(turn, roster, no, &sending, outcome, hint);
-    }
-
-    /// Writes down and tells faces what became of one that goes on.
-    fn note(&mut self, turn: &mut Turn<'_>, roster: &Roster, no: SendNo, outcome: Outcome) {
-        let Some(sending) = self.sends.remove(&no) else { return };
-        self.tell(turn, roster, no, &sending, outcome, None);
-        self.sends.insert(no, sending);
-    }
-
-    fn tell(
-        &mut self,
-        turn: &mut Turn<'_>,
-        roster: &Roster,
-        no: SendNo,
-        sending: &Sending,
-        outcome: Outcome,
-        hint: Option<Bounce>,
-    ) {
-        let confirmed = outcome == Outcome::Confirmed;
-        let rtt = sending.first.filter(|_| confirmed);
-        let queued = sending.later.filter(|later| later.told);
-        let waited = turn.now.wall.0.saturating_sub(sending.written.0);
-        let record = OutcomeRecord {
-            at: turn.now.wall,
-            number: no.number,
-            peer: roster.view(&sending.view.id).unwrap_or_else(|| (*sending.view).clone()),
-            outcome,
-            tries: sending.tries,
-            rtt_ms: rtt.map(|first| milliseconds(turn.now.tick - first)),
-            hint,
-            waited_ms: queued.filter(|_| confirmed).map(|_| u64::try_from(waited).unwrap_or(0)),
-            expires: queued.filter(|_| outcome == Outcome::Queued).map(|later| later.expires),
-        };
-        let event = record.event();
-        if !turn.base.keeps || !sending.stored {
-            turn.emit(event, None);
-            return;
-        }
-        let id = turn.save(Record::Outcome(record));
-        turn.emit(event.clone(), Some(id));
-        if outcome == Outcome::Queued {
-            self.noting.insert(id, no);
-        } else {
-            self.closing.insert(id, event);
-        }
     }
 }
 

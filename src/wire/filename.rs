@@ -66,7 +66,7 @@ mod tests {
             ("report.pdf", "report.pdf"),
             ("报告 (1).txt", "报告 (1).txt"),
             ("co:lon", "co:lon"),
-            ("what? <a|b>*\"c\"", "what_ _a_b____c_"),
+            ("what? <a|b>*\"c\"", "what_ _a_b___c_"),
             ("dots...", "dots___"),
             ("blank ", "blank_"),
             ("con", "con_"),

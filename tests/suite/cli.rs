@@ -1,5 +1,6 @@
 //! The real binary: help, exit codes, output. Each test has a home and a LAN of its own.
 
+mod both;
 mod config;
 mod decode;
 mod files;
@@ -62,6 +63,7 @@ fn the_help_of_send_explains_who_is_meant() {
 
     Usage: feige send [OPTIONS] <WHO> <TEXT>...
            feige send [OPTIONS] <WHO>... -- <TEXT>...
+           feige send [OPTIONS] <WHO>... --file <PATH>... [-- <TEXT>...]
 
     Arguments:
       <WHO>...   WHO and TEXT, or every WHO before --
@@ -71,8 +73,14 @@ fn the_help_of_send_explains_who_is_meant() {
           --timeout <TIME>  How long to wait for the receipts [default: 30s]
           --no-receipt      Ask for no receipt, and do not wait
           --yes             Write to everybody a pattern matches, also where that are several
+          --file <PATH>...  Offer files and folders; every word before it is a WHO, a text stands behind
+                            --
+          --detach          End at once and let the node that runs serve the files
+          --limit <RATE>    At most so many bytes a second for each transfer: 500K, 10M
+          --digest          Tell the SHA-256 of each file that was fetched, as sha256sum does
           --later           Keep the message for those who are away, and send it when they appear
-          --expire <TIME>   How long a kept message waits for its recipient; 7 days if nothing is said
+          --expire <TIME>   How long a kept message waits for its recipient (7 days if nothing is said),
+                            and files stay on offer (a day at most)
       -h, --help            Print help (see more with '--help')
 
     Global options:
@@ -82,11 +90,11 @@ fn the_help_of_send_explains_who_is_meant() {
           --color <WHEN>    Colours on standard output: auto, always, never
           --port <PORT>     UDP and TCP port
           --bind <ADDR>     Use only the link that owns this address (repeatable)
-          --group <NAME>    Group that others see
           --profile <NAME>  Settings, messages and identity of their own under this name [env:
                             FEIGE_PROFILE]
           --nick <NAME>     Nickname that others see
           --user <NAME>     Log-on name that others see
+          --group <NAME>    Group that others see
           --host <NAME>     Computer name that others see
           --alone           Never join a running node
           --no-store        Keep nothing on disk; then no receipts are sent
@@ -95,6 +103,7 @@ fn the_help_of_send_explains_who_is_meant() {
       feige send alice 'lunch at noon?'
       feige send alice bob 10.0.0.7 -- the build is green
       df -h | feige send @ops -
+      feige send alice bob --file report.pdf photos/ -- 'as promised'
       feige send --later --expire 8h bob 'call me when you are back'
       feige send --timeout 5s 张三 在吗
     ");

@@ -44,6 +44,9 @@ pub(crate) enum Broken {
     /// The receiver took nothing for [`SILENCE`].
     #[error("the receiver took nothing for {} s", SILENCE.as_secs())]
     Silent,
+    /// Everything was sent, but the receiver did not close its side within [`SILENCE`].
+    #[error("everything was sent, but the receiver never closed the connection")]
+    Unclosed,
     /// The file cannot be read.
     #[error("cannot read {name}: {source}")]
     Read {
@@ -225,7 +228,7 @@ impl<'a> Pump<'a> {
                 Ok(0) => return Ok(()),
                 // Whatever it says, it is no part of the protocol.
                 Ok(_) if self.clock.now().tick - start < SILENCE => self.check()?,
-                Ok(_) | Err(rustix::io::Errno::AGAIN) => return Err(Broken::Silent),
+                Ok(_) | Err(rustix::io::Errno::AGAIN) => return Err(Broken::Unclosed),
                 Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(self.broken(error.into())),
             }

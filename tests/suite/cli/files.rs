@@ -284,6 +284,6 @@ fn what_cannot_be_offered_is_said_before_anything_is_sent() {
     let alone = anna.run(&["send", to, "--detach", "--file", "a.txt"]).code(2);
     assert!(alone.err.contains("feige node"), "{alone:?}");
     let rate = anna.run(&["send", to, "--limit", "fast", "--file", "a.txt"]).code(2);
-    assert!(rate.err.contains("500K"), "{rate:?}");
+    assert!(rate.err.contains("10M"), "{rate:?}");
     anna.run(&["send", to, "--digest", "hello"]).code(2);
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::cli::error::{CliError, Exit};
+use crate::cli::size::size;
 use crate::io::{ChooseError, Chosen};
 use crate::node::Wishes;
 
@@ -18,7 +19,7 @@ pub(super) struct Files {
     detach: bool,
 
     /// At most so many bytes a second for each transfer: 500K, 10M
-    #[arg(long, value_name = "RATE", requires = "paths", value_parser = rate)]
+    #[arg(long, value_name = "RATE", requires = "paths", value_parser = size)]
     limit: Option<u64>,
 
     /// Tell the SHA-256 of each file that was fetched, as sha256sum does
@@ -61,42 +62,5 @@ fn unoffered(error: &ChooseError) -> CliError {
         error.hint("a text stands behind --: feige send WHO --file PATH -- TEXT")
     } else {
         error
-    }
-}
-
-/// Bytes a second: `500K`, `10M`, `1G`, in steps of 1,024.
-pub(in crate::cli) fn rate(text: &str) -> Result<u64, String> {
-    let wrong = || "a rate is a number of bytes a second, as in 500K, 10M or 1G".to_owned();
-    let plain = text.trim_end_matches(['B', 'b']).trim_end_matches(['i', 'I']);
-    let (digits, unit) = match plain.char_indices().next_back() {
-        Some((at, unit)) if !unit.is_ascii_digit() => (&plain[..at], unit),
-        _ => (plain, 'b'),
-    };
-    let shift = match unit.to_ascii_uppercase() {
-        'B' => 0,
-        'K' => 10,
-        'M' => 20,
-        'G' => 30,
-        _ => return Err(wrong()),
-    };
-    let number: u64 = digits.parse().map_err(|_| wrong())?;
-    let rate = number.checked_mul(1 << shift).filter(|&rate| rate > 0);
-    rate.ok_or_else(wrong)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rates_are_read_as_people_write_them() {
-        for (text, bytes) in
-            [("1", 1), ("500K", 512_000), ("10M", 10 << 20), ("10MiB", 10 << 20), ("1g", 1 << 30)]
-        {
-            assert_eq!(rate(text), Ok(bytes), "{text}");
-        }
-        for text in ["", "K", "0", "-1", "1T", "1.5M", "99999999999G", "ten"] {
-            assert!(rate(text).is_err(), "{text}");
-        }
     }
 }

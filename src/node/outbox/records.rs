@@ -1,0 +1,102 @@
+//! What is written down of messages of ours, and told to faces.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Outbox, SendNo, Sending};
+use crate::node::api::{Delivery, Direction};
+use crate::node::effect::{MessageRecord, Outcome, OutcomeRecord, Record};
+use crate::node::input::Bounce;
+use crate::node::roster::Roster;
+use crate::node::turn::Turn;
+use crate::wire::command::message;
+use crate::wire::{Options, PacketNo, Recipients, Verdict};
+
+impl Outbox {
+    /// Writes down and tells faces what became of one that goes on.
+    pub(super) fn note(
+        &mut self,
+        turn: &mut Turn<'_>,
+        roster: &Roster,
+        no: SendNo,
+        outcome: Outcome,
+    ) {
+        let Some(sending) = self.sends.remove(&no) else { return };
+        self.tell(turn, roster, no, &sending, outcome, None);
+        self.sends.insert(no, sending);
+    }
+
+    /// Writes down and tells faces what became of one.
+    pub(super) fn tell(
+        &mut self,
+        turn: &mut Turn<'_>,
+        roster: &Roster,
+        no: SendNo,
+        sending: &Sending,
+        outcome: Outcome,
+        hint: Option<Bounce>,
+    ) {
+        let confirmed = outcome == Outcome::Confirmed;
+        let rtt = sending.first.filter(|_| confirmed);
+        let queued = sending.later.filter(|later| later.told);
+        let waited = turn.now.wall.0.saturating_sub(sending.written.0);
+        let record = OutcomeRecord {
+            at: turn.now.wall,
+            number: no.number,
+            peer: roster.view(&sending.view.id).unwrap_or_else(|| (*sending.view).clone()),
+            outcome,
+            tries: sending.tries,
+            rtt_ms: rtt.map(|first| milliseconds(turn.now.tick - first)),
+            hint,
+            waited_ms: queued.filter(|_| confirmed).map(|_| u64::try_from(waited).unwrap_or(0)),
+            expires: queued.filter(|_| outcome == Outcome::Queued).map(|later| later.expires),
+        };
+        let event = record.event();
+        if !turn.base.keeps || !sending.stored {
+            turn.emit(event, None);
+            return;
+        }
+        let id = turn.save(Record::Outcome(record));
+        turn.emit(event.clone(), Some(id));
+        if outcome == Outcome::Queued {
+            self.noting.insert(id, no);
+        } else {
+            self.closing.insert(id, event);
+        }
+    }
+}
+
+/// A span in milliseconds, to the microsecond.
+fn milliseconds(span: Duration) -> f64 {
+    let micros = u32::try_from(span.as_micros()).unwrap_or(u32::MAX);
+    f64::from(micros) / 1_000.0
+}
+
+/// The record of a message of ours.
+pub(crate) fn sent_record(
+    turn: &Turn<'_>,
+    number: PacketNo,
+    options: Options,
+    text: &str,
+    charset: Verdict,
+    raw: Arc<[u8]>,
+) -> MessageRecord {
+    let broadcast = options.contains(message::BROADCAST);
+    MessageRecord {
+        direction: Direction::Out,
+        delivery: if broadcast { Delivery::Broadcast } else { Delivery::Direct },
+        at: turn.now.wall,
+        peer: None,
+        addr: None,
+        epoch: 0,
+        number,
+        options,
+        text: text.to_owned(),
+        charset,
+        cut: false,
+        files: 0,
+        raw,
+        recipients: Recipients::default(),
+        open: None,
+    }
+}
