@@ -63,6 +63,9 @@ impl Serving {
         if choices.len() > FILES_MAX {
             return Err(Refusal::TooManyFiles { files: choices.len(), limit: FILES_MAX });
         }
+        if choices.is_empty() {
+            return Ok([].into());
+        }
         let first = turn.base.rng.gen_range(IDS);
         let files = (first..).zip(choices);
         Ok(files.map(|(id, choice)| OfferedFile { id, choice: choice.clone() }).collect())

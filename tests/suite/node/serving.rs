@@ -9,8 +9,6 @@ use feige::wire::attach::FileEntry;
 use feige::wire::{Body, Charset, Command, RawPacket};
 use proptest::prelude::*;
 
-use crate::wire::vectors;
-
 use super::desk::{Desk, Outcome, addr, config, feiq, iptux, link, ms, official, plain, receipt};
 
 fn file(name: &str, size: u64) -> FileChoice {
