@@ -11,6 +11,7 @@ use feige::node::{
     Charset, Delivery, Direction, MessageRecord, Options, PacketNo, PeerId, PeerView, Recipients,
     Record, SaveId, Sure, UnixMillis, Verdict,
 };
+use feige::store::history::Query;
 use feige::store::{Opened, Paths, Reader, Store, Writer};
 use tempfile::TempDir;
 
@@ -165,4 +166,108 @@ fn open(bencher: Bencher<'_, '_>, messages: u64) {
             .with_inputs(home)
             .bench_local_refs(|(_folder, paths)| Store::open(paths, NOW).unwrap());
     }
+}
+
+/// Words of an office, to make texts of: Chinese, Latin and both, 4 to 60 characters.
+const PARTS: [&str; 32] = [
+    "明天上午",
+    "九点半",
+    "在三楼会议室",
+    "开会",
+    "请大家",
+    "带上进度表",
+    "收到请回复",
+    "谢谢",
+    "服务器",
+    "今晚重启",
+    "数据库",
+    "备份完成",
+    "接口文档",
+    "已经更新",
+    "测试环境",
+    "部署失败",
+    "日志在",
+    "/var/log/app.log",
+    "build #1234 passed",
+    "please review",
+    "deploy",
+    "OK",
+    "pull request",
+    "the server is down",
+    "see wiki",
+    "版本 2.3.1",
+    "客户反馈",
+    "周报",
+    "午饭",
+    "报销单",
+    "打印机坏了",
+    "快递到了",
+];
+
+/// Text `n`, always the same: some words appear in every tenth, some in one of a thousand.
+fn text(n: u64) -> String {
+    let mut dice = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d;
+    let mut roll = |sides: u64| {
+        dice ^= dice << 13;
+        dice ^= dice >> 7;
+        dice ^= dice << 17;
+        dice % sides
+    };
+    let mut text = String::new();
+    for _ in 0..=roll(6) {
+        text.push_str(PARTS[usize::try_from(roll(32)).unwrap()]);
+        text.push_str(["，", " ", "", "。"][usize::try_from(roll(4)).unwrap()]);
+    }
+    if roll(1_000) == 0 {
+        text.push_str("量子计算的新进展");
+    }
+    text
+}
+
+/// 100,000 messages of 200 peers, all in the index of texts.
+fn hundred_thousand() -> (TempDir, Paths) {
+    let (folder, paths) = home();
+    let Opened { store, numbers, .. } = Store::open(&paths, NOW).unwrap();
+    let writer = Writer::spawn(store, |_| {}).unwrap();
+    let records = (0..100_000).map(|n| match message(n % 200, 1_795_000_000 + n) {
+        Record::Message(record) => {
+            let at = UnixMillis(NOW.0 + i64::try_from(n).unwrap() * 1_000);
+            (SaveId(n), Record::Message(MessageRecord { at, text: text(n), ..record }))
+        }
+        other => (SaveId(n), other),
+    });
+    writer.save(records.collect());
+    let mut store = writer.close().unwrap();
+    while store.index() {}
+    store.close(numbers.last);
+    (folder, paths)
+}
+
+/// The newest 50 messages with some words, of 100,000; each time with a connection of its own, as
+/// `feige history` does it.
+#[divan::bench(
+    args = ["进展", "周报", "报", "OK", "e", "量子计算的新进展", "在三楼会议室开会", "server is down", "没有的词", "没有"],
+    sample_count = 50,
+    sample_size = 1
+)]
+fn search_100000(bencher: Bencher<'_, '_>, words: &str) {
+    static STORE: std::sync::LazyLock<(TempDir, Paths)> =
+        std::sync::LazyLock::new(hundred_thousand);
+    let query = Query { words: vec![words.to_owned()], limit: Some(50), ..Query::default() };
+    bencher.bench_local(|| {
+        let reader = Reader::open(&STORE.1).unwrap();
+        let found = reader.find(black_box(&query)).unwrap();
+        found.into_iter().map(|id| reader.entry(id).unwrap()).collect::<Vec<_>>()
+    });
+}
+
+/// Filling the index of texts, 512 messages at a time.
+#[divan::bench(sample_count = 50, sample_size = 1)]
+fn index_512(bencher: Bencher<'_, '_>) {
+    let (_folder, paths) = home();
+    let mut store = Store::open(&paths, NOW).unwrap().store;
+    for round in 0..60 {
+        store.commit(&batch(512, 1_000, round));
+    }
+    bencher.counter(ItemsCount::new(512u64)).bench_local(|| store.index());
 }

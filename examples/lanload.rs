@@ -6,6 +6,7 @@
 //! lanload burst    --to 10.99.0.1 --count 10000     checked messages, as fast as they leave
 //! lanload discover --to 10.99.0.255 --want 1000     bare loop: one entry, count the answers
 //! lanload ack                                       bare loop: confirm each message, no more
+//! lanload sync     --folder DIR                     what the disk there needs to sync 4 KiB
 //! ```
 //!
 //! Each prints one JSON object when it ends; `ready` goes to standard error when its sockets are
@@ -15,11 +16,13 @@
 //! it can contradict it. Run it in a network of your own; it floods.
 
 #![expect(clippy::disallowed_methods, reason = "a load generator reads the clock")]
-#![expect(clippy::disallowed_types, reason = "it has sockets of its own, and nothing else")]
+#![expect(clippy::disallowed_types, reason = "it has sockets and a file of its own")]
 
 use std::collections::{BTreeSet, HashSet};
-use std::io::{self, ErrorKind};
+use std::fs::File;
+use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::thread;
@@ -41,6 +44,8 @@ enum Load {
     Discover(Discover),
     /// Reference: confirm every checked message.
     Ack(Ack),
+    /// Reference: sync 4 KiB again and again.
+    Sync(Sync),
 }
 
 /// Which hosts to be.
@@ -129,6 +134,16 @@ struct Ack {
     idle_seconds: u64,
 }
 
+#[derive(Args)]
+struct Sync {
+    /// A folder on the disk.
+    #[arg(long)]
+    folder: PathBuf,
+    /// How often.
+    #[arg(long, default_value_t = 500)]
+    count: u32,
+}
+
 fn main() -> ExitCode {
     let done = match Load::parse() {
         Load::Hosts(hosts) => hosts.run(),
@@ -136,6 +151,7 @@ fn main() -> ExitCode {
         Load::Burst(burst) => burst.run(),
         Load::Discover(discover) => discover.run(),
         Load::Ack(ack) => ack.run(),
+        Load::Sync(sync) => sync.run(),
     };
     match done {
         Ok(object) => {
@@ -372,6 +388,36 @@ impl Ack {
             }
         }
         Ok(format!(r#"{{"receipts":{receipts}}}"#))
+    }
+}
+
+impl Sync {
+    /// Overwrites pages of a file that has its size already, as a log in use is.
+    fn run(&self) -> io::Result<String> {
+        const PAGE: usize = 4096;
+        const PAGES: u64 = 1024;
+        let path = self.folder.join(format!("lanload-{}", std::process::id()));
+        let mut file = File::options().write(true).create_new(true).open(&path)?;
+        // The name is not needed any more; the file goes with its last descriptor.
+        std::fs::remove_file(&path)?;
+        for _ in 0..PAGES {
+            file.write_all(&[1; PAGE])?;
+        }
+        file.sync_all()?;
+        let mut spans = Vec::new();
+        for round in 0..u64::from(self.count) {
+            file.seek(SeekFrom::Start(round % PAGES * PAGE as u64))?;
+            file.write_all(&[2; PAGE])?;
+            let start = Instant::now();
+            file.sync_data()?;
+            spans.push(start.elapsed());
+        }
+        spans.sort_unstable();
+        let ms = |share: usize| {
+            let span = spans.get(spans.len() * share / 100).copied().unwrap_or_default();
+            span.as_secs_f64() * 1e3
+        };
+        Ok(format!(r#"{{"syncs":{},"p50_ms":{:.3},"p90_ms":{:.3}}}"#, spans.len(), ms(50), ms(90)))
     }
 }
 

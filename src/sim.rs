@@ -439,6 +439,10 @@ impl Lan {
             Effect::Reply(id, reply) => {
                 running.replies.insert(id, reply);
             }
+            Effect::Recall(request, seq) => {
+                let found = running.disk.recall(seq);
+                self.feed(at, Input::Recalled { request, seq, found });
+            }
         }
     }
 

@@ -20,7 +20,7 @@ use crate::io::control::{self, Hello, Joined, Succeeded};
 use crate::io::{
     self, Chosen, Gone, Handle, Place, Running, Stamped, Start, StartError, Subscription,
 };
-use crate::node::{PacketNo, PeerView, Policy, Reply, Request, Status};
+use crate::node::{PacketNo, PeerId, PeerView, Policy, Reply, Request, Status};
 use crate::store::Paths;
 
 /// A node to ask and to listen to.
@@ -77,7 +77,10 @@ impl Client {
     /// Joins the node of this profile if one runs, else becomes one.
     pub(super) async fn open(globals: &Globals, wish: Wish<'_>) -> Result<Self, CliError> {
         let (start, style) = start(globals, wish)?;
-        let seat = if globals.alone {
+        if wish.role == Role::Sole {
+            refuse_a_second(&start).await?;
+        }
+        let seat = if globals.alone || wish.role == Role::Sole {
             Seat::Owner(io::start(start.clone()).await?)
         } else {
             enter(&start, wish.role).await?
@@ -227,6 +230,20 @@ impl Client {
         &mut self,
         wait: Option<Duration>,
     ) -> Result<Vec<PeerView>, CliError> {
+        self.roll_call_for(wait, &[]).await
+    }
+
+    /// As [`Client::roll_call`], but only until all of these are here, if there are some.
+    pub(super) async fn roll_call_for(
+        &mut self,
+        wait: Option<Duration>,
+        expected: &[PeerId],
+    ) -> Result<Vec<PeerView>, CliError> {
+        const STEP: Duration = Duration::from_millis(20);
+        let all_here = |peers: &[PeerView]| {
+            !expected.is_empty()
+                && expected.iter().all(|id| peers.iter().any(|peer| peer.id == *id))
+        };
         let Reply::RollCall { wait_ms } = self.request(Request::RollCall).await? else {
             return Err(gone(Gone::Vanished));
         };
@@ -237,9 +254,17 @@ impl Client {
         let mut waited = Duration::ZERO;
         let mut until = Duration::from_millis(wait_ms);
         loop {
-            sleep(until.saturating_sub(waited)).await;
-            waited = until;
+            let left = until.saturating_sub(waited);
+            let step = if expected.is_empty() { left } else { left.min(STEP) };
+            sleep(step).await;
+            waited += step;
             let peers = self.peers().await?;
+            if all_here(&peers) {
+                return Ok(peers);
+            }
+            if waited < until {
+                continue;
+            }
             // Those who answer spread their answers by the number of peers they see.
             until = window(peers.len());
             if until <= waited {
@@ -389,6 +414,20 @@ fn window(peers: usize) -> Duration {
     let waits = Policy::default().roll_call_waits;
     let wait = waits.iter().find(|(below, _)| peers < *below).or(waits.last());
     wait.map_or(Duration::ZERO, |&(_, wait)| wait)
+}
+
+/// A second long-running node of this profile ends at once, and says who runs the first.
+async fn refuse_a_second(start: &Start) -> Result<(), CliError> {
+    let joined = control::join(&start.paths, false).await.map_err(StartError::Join)?;
+    let Some(Joined { hello, .. }) = joined else { return Ok(()) };
+    let message = format!(
+        "a node of this profile runs already: process {} has port {}",
+        hello.pid, hello.port
+    );
+    Err(CliError::new(Exit::CannotListen, message).hint(
+        "`feige listen` shows what it hears, `feige node stop` ends it; another --profile runs \
+         beside it",
+    ))
 }
 
 async fn enter(start: &Start, role: Role) -> Result<Seat, CliError> {

@@ -140,9 +140,14 @@ fn known_as(peer: &PeerView) -> String {
 impl From<Refusal> for CliError {
     fn from(refusal: Refusal) -> Self {
         let exit = match refusal {
-            Refusal::UnknownPeer { .. } | Refusal::Nobody | Refusal::NoOffer => Exit::Nobody,
+            Refusal::UnknownPeer { .. }
+            | Refusal::Nobody
+            | Refusal::NoOffer
+            | Refusal::UnknownAlias { .. }
+            | Refusal::NotBlocked { .. } => Exit::Nobody,
             Refusal::NoLink => Exit::CannotListen,
             Refusal::Busy | Refusal::NothingWaits | Refusal::NoList { .. } => Exit::Partly,
+            Refusal::NotKept { .. } | Refusal::StaysClosed { .. } => Exit::Store,
             _ => Exit::Usage,
         };
         let error = match &refusal {
@@ -157,6 +162,13 @@ impl From<Refusal> for CliError {
             Refusal::NoOffer | Refusal::NothingWaits | Refusal::NoList { .. } => {
                 Self::new(exit, &refusal)
             }
+            Refusal::NotKept { .. }
+            | Refusal::BadAlias { .. }
+            | Refusal::UnknownAlias { .. }
+            | Refusal::NotBlocked { .. }
+            | Refusal::BookFull
+            | Refusal::NoMessage { .. }
+            | Refusal::StaysClosed { .. } => Self::new(exit, format_args!("not done: {refusal}")),
             _ => Self::new(exit, format_args!("not sent: {refusal}")),
         };
         match refusal {
@@ -168,6 +180,9 @@ impl From<Refusal> for CliError {
                 error.hint("end the `feige listen --passive` that runs, or use --profile")
             }
             Refusal::Busy => error.hint("wait for the receipts of what was sent before"),
+            Refusal::NoMessage { .. } => {
+                error.hint("the ID of a message is its seq; `feige listen --json` shows it")
+            }
             Refusal::UnknownPeer { .. } => error.hint("`feige peers` lists who is here"),
             Refusal::NoOffer | Refusal::NothingWaits => {
                 error.hint("`feige files` lists what is on offer")
@@ -232,6 +247,8 @@ impl From<NoPick> for CliError {
         match &no {
             NoPick::Nobody { .. } => Self::new(Exit::Nobody, &no),
             NoPick::Unreadable { .. } => Self::usage(&no),
+            NoPick::Blocked { nick, .. } => Self::new(Exit::Nobody, &no)
+                .hint(format_args!("`feige block --remove {nick}` hears it again")),
             NoPick::Several { candidates, pattern, .. } => {
                 let columns = candidates
                     .iter()

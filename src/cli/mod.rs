@@ -3,16 +3,21 @@
 //! What is promised to scripts (names of commands and options, JSON lines, exit codes) is described
 //! in `docs/json.md` and in the help texts, which come from the types of this module.
 
+mod absence;
 mod bars;
+mod book;
 mod client;
 mod command;
 pub mod error;
 mod logging;
+mod open;
 pub mod output;
 pub mod pick;
+mod seen;
 mod signals;
 mod size;
 mod text;
+mod who;
 mod wish;
 
 use std::future::Future;
@@ -25,6 +30,7 @@ use clap::{ArgAction, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use self::client::Client;
 use self::error::{CliError, Exit};
+use self::output::complain;
 use self::signals::Signals;
 use self::wish::Wish;
 use crate::store::{Paths, process_env};
@@ -150,6 +156,11 @@ enum Command {
     Refuse(command::refuse::Args),
     Send(command::send::Args),
     Withdraw(command::withdraw::Args),
+    History(command::history::Args),
+    Away(command::away::Args),
+    Back(command::back::Args),
+    Alias(command::alias::Args),
+    Block(command::block::Args),
     Outbox(command::outbox::Args),
     Node(command::node::Args),
     Decode(command::decode::Args),
@@ -209,6 +220,8 @@ impl Cli {
             Command::Decode(args) => command::decode::run(globals, args),
             Command::Demo(args) => in_runtime(args.run(globals)),
             Command::Config(args) => args.run(globals),
+            Command::Alias(args) => args.run(globals),
+            Command::Block(args) => args.run(globals),
             Command::Completions(args) => command::completions::run(globals, args),
             Command::Man(args) => command::man::run(globals, args),
             Command::Node(command::node::Args { ask: Some(ask), .. }) => {
@@ -236,6 +249,14 @@ impl Cli {
                     args.run(client).await
                 })
             }
+            Command::History(args) => match args.opens() {
+                Some((seq, wish)) => attend(globals, wish, async |client| {
+                    command::history::Args::open(seq, client).await
+                }),
+                None => args.run(globals),
+            },
+            Command::Away(args) => in_runtime(args.run(globals)),
+            Command::Back(args) => in_runtime(args.run(globals)),
             Command::Outbox(args) => match &args.change {
                 None => in_runtime(command::outbox::Args::list(globals)),
                 Some(change) => {
@@ -270,6 +291,12 @@ fn attend(
         logging::start(&paths, globals.verbose)
     };
     let _log = wish.logs(globals.verbose).then(log).transpose()?;
+    if rustix::process::geteuid().is_root() && !globals.quiet {
+        complain(
+            "running as root, which is never needed: better a user of its own, whose its files \
+             then are",
+        );
+    }
     in_runtime(async {
         let mut signals = Signals::new()?;
         let mut client = Client::open(globals, wish).await?;

@@ -1,15 +1,15 @@
 //! WHO on the command line becomes peers, or a clear no.
 //!
-//! The steps, first one that finds somebody: `@all`; `@group`; an address; the exact nickname, then
-//! `user@host`, computer name, log-on name; the unique beginning of one of these without regard to
-//! case; a glob. Pure: who is there comes in as an argument.
+//! The steps, first one that finds somebody: `@all`; `@group`; an own name; an address; the exact
+//! nickname, then `user@host`, computer name, log-on name; the unique beginning of one of these
+//! without regard to case; a glob. Pure: who is there comes in as an argument.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use globset::Glob;
 
-use crate::node::{PeerView, Target};
+use crate::node::{Alias, PeerId, PeerView, Target};
 
 /// How one WHO was understood.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,6 +47,13 @@ pub enum NoPick {
         /// It is a pattern, for which several may well be meant.
         pattern: bool,
     },
+    /// We are deaf to the one who is called so.
+    Blocked {
+        /// As it was written.
+        who: String,
+        /// Its nickname.
+        nick: String,
+    },
     /// It cannot be read.
     Unreadable {
         /// As it was written.
@@ -65,12 +72,50 @@ pub struct Rules {
     pub every_match: bool,
 }
 
+/// The user's address book: own names, and whom we are deaf to.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Book {
+    /// Own names.
+    pub aliases: Vec<Alias>,
+    /// Peers we are deaf to.
+    pub blocks: Vec<PeerView>,
+}
+
+impl Book {
+    /// Whom an own name stands for.
+    pub fn target(&self, name: &str) -> Option<&Target> {
+        self.aliases.iter().find(|alias| alias.name == name).map(|alias| &alias.target)
+    }
+
+    /// Own names of a peer.
+    pub fn names<'b>(&'b self, peer: &PeerView) -> impl Iterator<Item = &'b str> {
+        let at = SocketAddr::new(peer.addr, peer.port);
+        let id = peer.id.clone();
+        let stands_for = move |alias: &&Alias| match &alias.target {
+            Target::Peer(other) => *other == id,
+            Target::Gone(other) => other.id == id,
+            Target::Addr(addr) => *addr == at,
+        };
+        self.aliases.iter().filter(stands_for).map(|alias| alias.name.as_str())
+    }
+
+    /// Whether we are deaf to a peer.
+    pub fn blocks(&self, id: &PeerId) -> bool {
+        self.blocks.iter().any(|peer| peer.id == *id)
+    }
+}
+
 /// Everybody that `whos` mean, each once, in the order written. All or nothing: one WHO that is
 /// nobody or ambiguous makes the whole an error.
-pub fn pick(whos: &[String], peers: &[PeerView], rules: Rules) -> Result<Vec<Target>, NoPick> {
+pub fn pick(
+    whos: &[String],
+    peers: &[PeerView],
+    book: &Book,
+    rules: Rules,
+) -> Result<Vec<Target>, NoPick> {
     let mut targets: Vec<Target> = Vec::new();
     for who in whos {
-        for target in pick_one(who, peers, rules)? {
+        for target in pick_one(who, peers, book, rules)? {
             if !targets.contains(&target) {
                 targets.push(target);
             }
@@ -80,7 +125,10 @@ pub fn pick(whos: &[String], peers: &[PeerView], rules: Rules) -> Result<Vec<Tar
 }
 
 /// Whether `peer`, who is one of `peers`, is meant by `who`: for filters, where several may match.
-pub fn admits(who: &str, peer: &PeerView, peers: &[PeerView]) -> bool {
+pub fn admits(who: &str, peer: &PeerView, peers: &[PeerView], book: &Book) -> bool {
+    if book.target(who).is_some() {
+        return book.names(peer).any(|name| name == who);
+    }
     if let Some(address) = Address::read(who) {
         return peer.addrs.iter().any(|&at| address.is(at))
             || address.is(SocketAddr::new(peer.addr, peer.port));
@@ -89,18 +137,62 @@ pub fn admits(who: &str, peer: &PeerView, peers: &[PeerView]) -> bool {
     (step != Step::Prefix || found.len() == 1) && found.iter().any(|found| found.id == peer.id)
 }
 
+/// Everybody of `peers` that `who` means: for looking back, where namesakes, groups and patterns mean
+/// all of them. A beginning must be unique.
+pub fn everybody_called(who: &str, peers: &[PeerView], book: &Book) -> Result<Vec<PeerId>, NoPick> {
+    if book.target(who).is_some() {
+        let is_named = |peer: &&PeerView| book.names(peer).any(|name| name == who);
+        return found(who, peers, peers.iter().filter(is_named).collect());
+    }
+    if let Some(address) = Address::read(who) {
+        let is_there = |peer: &&PeerView| {
+            address.is(SocketAddr::new(peer.addr, peer.port))
+                || peer.addrs.iter().any(|&at| address.is(at))
+        };
+        return found(who, peers, peers.iter().filter(is_there).collect());
+    }
+    match candidates(who, peers)? {
+        (Step::Prefix, several) if several.len() > 1 => Err(NoPick::Several {
+            who: who.to_owned(),
+            candidates: several.into_iter().cloned().collect(),
+            pattern: false,
+        }),
+        (_, all) => found(who, peers, all),
+    }
+}
+
+fn found(who: &str, peers: &[PeerView], found: Vec<&PeerView>) -> Result<Vec<PeerId>, NoPick> {
+    if found.is_empty() {
+        return Err(NoPick::Nobody { who: who.to_owned(), here: peers.len() });
+    }
+    Ok(found.into_iter().map(|peer| peer.id.clone()).collect())
+}
+
 /// Whether `who` is an address, which need not be known.
 pub fn is_address(who: &str) -> bool {
     Address::read(who).is_some()
 }
 
-fn pick_one(who: &str, peers: &[PeerView], rules: Rules) -> Result<Vec<Target>, NoPick> {
+/// Whether `who` means one peer or address by name, and neither a group nor whatever fits a pattern.
+pub fn is_one(who: &str) -> bool {
+    !who.starts_with('@') && !who.contains(PATTERN)
+}
+
+fn pick_one(
+    who: &str,
+    peers: &[PeerView],
+    book: &Book,
+    rules: Rules,
+) -> Result<Vec<Target>, NoPick> {
+    if let Some(target) = book.target(who).filter(|_| !who.starts_with('@')) {
+        return Ok(vec![target.clone()]);
+    }
     if let Some(address) = Address::read(who) {
         return Ok(vec![address.target(peers, rules.port)]);
     }
     let (step, found) = candidates(who, peers)?;
     match (step, found.as_slice()) {
-        (_, []) => Err(NoPick::Nobody { who: who.to_owned(), here: peers.len() }),
+        (_, []) => Err(nobody(who, peers, book)),
         (Step::All | Step::Group, all) => Ok(targets(all)),
         (Step::Glob, all) if rules.every_match => Ok(targets(all)),
         (_, [one]) => Ok(targets(&[one])),
@@ -111,6 +203,20 @@ fn pick_one(who: &str, peers: &[PeerView], rules: Rules) -> Result<Vec<Target>, 
         }),
     }
 }
+
+/// Why nobody is meant.
+fn nobody(who: &str, peers: &[PeerView], book: &Book) -> NoPick {
+    let who = who.to_owned();
+    match candidates(&who, &book.blocks) {
+        Ok((Step::Exact | Step::Prefix, blocked)) if !blocked.is_empty() => {
+            NoPick::Blocked { nick: blocked[0].nick.clone(), who }
+        }
+        _ => NoPick::Nobody { who, here: peers.len() },
+    }
+}
+
+/// Signs of a pattern.
+const PATTERN: [char; 4] = ['*', '?', '[', '{'];
 
 fn targets(peers: &[&PeerView]) -> Vec<Target> {
     peers.iter().map(|peer| Target::Peer(peer.id.clone())).collect()
@@ -142,7 +248,7 @@ fn candidates<'p>(who: &str, peers: &'p [PeerView]) -> Result<(Step, Vec<&'p Pee
             return Ok((Step::Prefix, found));
         }
     }
-    if !who.contains(['*', '?', '[', '{']) {
+    if !who.contains(PATTERN) {
         return Ok((Step::Prefix, Vec::new()));
     }
     let glob = Glob::new(who)
@@ -152,8 +258,9 @@ fn candidates<'p>(who: &str, peers: &'p [PeerView]) -> Result<(Step, Vec<&'p Pee
 }
 
 /// The names of a peer, in the order in which they are tried.
-const NAMES: [fn(&PeerView) -> String; 4] = [
+const NAMES: [fn(&PeerView) -> String; 5] = [
     |peer| peer.nick.clone(),
+    |peer| peer.untitled_nick().to_owned(),
     |peer| format!("{}@{}", peer.user, peer.host),
     |peer| peer.host.clone(),
     |peer| peer.user.clone(),
@@ -218,6 +325,10 @@ impl fmt::Display for NoPick {
             Self::Several { who, candidates, .. } => {
                 write!(f, "{who} may mean {} peers; nothing was sent", candidates.len())
             }
+            Self::Blocked { who, nick } => {
+                let is = if who == nick { String::new() } else { format!(" is {nick}, who") };
+                write!(f, "{who}{is} is blocked; nothing was sent")
+            }
             Self::Unreadable { who, why } => write!(f, "cannot read {who}: {why}"),
         }
     }
@@ -229,7 +340,6 @@ mod tests {
 
     use super::*;
     use crate::cli::error::{CliError, Exit};
-    use crate::node::PeerId;
 
     const RULES: Rules = Rules { port: 2425, every_match: false };
 
@@ -264,8 +374,40 @@ mod tests {
         ]
     }
 
+    fn book() -> Book {
+        let alias = |name: &str, target| Alias { name: name.to_owned(), target };
+        Book {
+            aliases: vec![
+                alias("boss", Target::Peer(PeerId("lisi@PC-2".into()))),
+                alias("alice", Target::Addr("10.0.0.9:3000".parse().expect("an address"))),
+                alias("10.0.0.5", Target::Peer(PeerId("al@dev-1".into()))),
+            ],
+            blocks: vec![peer("mallory", "mal", "pc-6", "", "10.0.0.66")],
+        }
+    }
+
+    #[test]
+    fn own_names_come_before_addresses_and_names() {
+        assert_eq!(one("boss"), "lisi@PC-2");
+        assert_eq!(one("alice"), "10.0.0.9:3000");
+        assert_eq!(one("10.0.0.5"), "al@dev-1");
+        assert!(picked("BOSS").is_err(), "case counts");
+        assert!(picked("bos").is_err(), "as a whole");
+    }
+
+    #[test]
+    fn somebody_blocked_is_said_to_be_blocked() {
+        let error = CliError::from(picked("mallory").expect_err("blocked"));
+        assert_eq!(error.exit(), Exit::Nobody);
+        insta::assert_snapshot!(error.to_string(), @r"
+        feige: mallory is blocked; nothing was sent
+          `feige block --remove mallory` hears it again
+        ");
+        assert!(matches!(picked("mal-nobody"), Err(NoPick::Nobody { .. })));
+    }
+
     fn picked(who: &str) -> Result<Vec<String>, NoPick> {
-        let targets = pick(&[who.to_owned()], &office(), RULES)?;
+        let targets = pick(&[who.to_owned()], &office(), &book(), RULES)?;
         Ok(targets
             .into_iter()
             .map(|target| match target {
@@ -348,14 +490,14 @@ mod tests {
         assert_eq!(one("*-9"), "bob@pc-9");
         assert!(matches!(picked("dev-*"), Err(NoPick::Several { pattern: true, .. })));
         let rules = Rules { every_match: true, ..RULES };
-        assert_eq!(pick(&["dev-*".to_owned()], &office(), rules).expect("both").len(), 2);
+        assert_eq!(pick(&["dev-*".to_owned()], &office(), &book(), rules).expect("both").len(), 2);
         assert!(matches!(picked("[a"), Err(NoPick::Unreadable { .. })));
     }
 
     #[test]
     fn yes_does_not_choose_between_namesakes() {
         let rules = Rules { every_match: true, ..RULES };
-        assert!(pick(&["bob".to_owned()], &office(), rules).is_err());
+        assert!(pick(&["bob".to_owned()], &office(), &book(), rules).is_err());
     }
 
     #[test]
@@ -368,24 +510,41 @@ mod tests {
     #[test]
     fn somebody_meant_twice_is_picked_once() {
         let whos = ["张三".to_owned(), "@研发部".to_owned(), "10.0.0.1".to_owned()];
-        assert_eq!(pick(&whos, &office(), RULES).expect("both").len(), 2);
+        assert_eq!(pick(&whos, &office(), &book(), RULES).expect("both").len(), 2);
     }
 
     #[test]
     fn one_bad_who_makes_the_whole_an_error() {
         let whos = ["张三".to_owned(), "carol".to_owned()];
-        assert!(pick(&whos, &office(), RULES).is_err());
+        assert!(pick(&whos, &office(), &book(), RULES).is_err());
     }
 
     #[test]
     fn a_filter_admits_namesakes_but_no_ambiguous_beginning() {
         let office = office();
-        let admitted = |who: &str| office.iter().filter(|p| admits(who, p, &office)).count();
+        let book = book();
+        let admitted = |who: &str| office.iter().filter(|p| admits(who, p, &office, &book)).count();
         assert_eq!(admitted("bob"), 2);
         assert_eq!(admitted("dev-*"), 2);
         assert_eq!(admitted("AL"), 0);
         assert_eq!(admitted("ALI"), 1);
-        assert_eq!(admitted("10.0.0.5"), 1);
+        assert_eq!(admitted("10.0.0.4"), 1);
+        assert_eq!(admitted("boss"), 1);
         assert_eq!(admitted("@研发部"), 2);
+    }
+
+    #[test]
+    fn looking_back_everybody_of_a_name_is_meant() {
+        let office = office();
+        let called =
+            |who: &str| everybody_called(who, &office, &Book::default()).map(|ids| ids.len());
+        assert_eq!(called("bob"), Ok(2), "namesakes");
+        assert_eq!(called("dev-*"), Ok(2));
+        assert_eq!(called("@研发部"), Ok(2));
+        assert_eq!(called("10.0.0.5"), Ok(1));
+        assert_eq!(called("李"), Ok(1));
+        assert!(matches!(called("AL"), Err(NoPick::Several { .. })));
+        assert!(matches!(called("carol"), Err(NoPick::Nobody { .. })));
+        assert!(matches!(called("10.0.0.99"), Err(NoPick::Nobody { .. })));
     }
 }

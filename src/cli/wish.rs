@@ -35,6 +35,8 @@ pub(super) enum Role {
     Brief,
     /// Until the user ends it; worth handing the port over to.
     Lasting,
+    /// As long, and it is the node: it joins none.
+    Sole,
 }
 
 impl Wish<'_> {

@@ -46,6 +46,8 @@ pub(crate) struct Disk {
     memory: Memory,
     /// What is to be said of files that earlier runs offered.
     changed: Vec<String>,
+    /// What the user should know of the store.
+    notes: Vec<String>,
     paths: Paths,
 }
 
@@ -55,11 +57,10 @@ impl Disk {
         start.config.keeps = start.store;
         let (done, results) = mpsc::unbounded_channel();
         let (mut writer, mut told, mut memory) = (None, Told::default(), Memory::default());
+        let mut notes = Vec::new();
         if start.store {
             let opened = Store::open(&start.paths, now)?;
-            for note in opened.store.notes() {
-                tracing::warn!("{note}");
-            }
+            notes.extend_from_slice(opened.store.notes());
             start.config.identity.mac = opened.mac;
             start.config.numbers = opened.numbers;
             told = Told(Some(Arc::new(AtomicU64::new(opened.last_seq))));
@@ -71,7 +72,7 @@ impl Disk {
         }
         let changed = serve::check(&mut memory.grants);
         let (gate, batch, paths) = (Gate::default(), Vec::new(), start.paths.clone());
-        Ok(Self { gate, batch, writer, results, told, memory, changed, paths })
+        Ok(Self { gate, batch, writer, results, told, memory, changed, notes, paths })
     }
 
     /// Which files are offered no more because they changed since an earlier run: what to say of
@@ -84,6 +85,11 @@ impl Disk {
     pub(crate) fn instruct(&mut self, mut node: Node, now: Now) -> Node {
         node.remember(now, std::mem::take(&mut self.memory));
         node
+    }
+
+    /// What the user should know of the store, once.
+    pub(crate) fn take_notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
     }
 
     /// The store's file, if messages are kept.

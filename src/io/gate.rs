@@ -72,7 +72,7 @@ impl Gate {
                 events: held.events.into_iter().map(|(at, event)| (at, *seq, event)).collect(),
             },
             SaveResult::Repeat => Released { transmits: held.transmits, events: Vec::new() },
-            SaveResult::Failed(_) => Released::default(),
+            SaveResult::Failed(_) | SaveResult::Refused(_) => Released::default(),
         }
     }
 

@@ -18,6 +18,7 @@ use super::fetch::Fetches;
 use super::handle::{Ask, Gone, Handle, Listeners, Stamped, Subscription};
 use super::links::{Selection, Watch};
 use super::owner::Owner;
+use super::recall::{Found, Recalls};
 use super::serve::Servers;
 use super::sockets::Sockets;
 use super::tcp::{Acceptor, Caller};
@@ -49,6 +50,7 @@ pub(super) struct Task {
     pub(super) allow_takeover: bool,
     pub(super) hello: Hello,
     pub(super) asks: mpsc::Receiver<Ask>,
+    recalls: Recalls,
     replies: HashMap<RequestId, oneshot::Sender<Result<Reply, Gone>>>,
     last_request: u64,
     pub(super) listeners: Listeners,
@@ -78,6 +80,7 @@ enum Woken {
     Results(Results),
     Ask(Ask),
     Fetch(FetchId, FetchNews),
+    Recalled(Found),
     Links,
     Caller(Caller),
     Served(StreamId, ServeNews),
@@ -118,6 +121,7 @@ impl Task {
             allow_takeover: start.allow_takeover,
             hello: hello.clone(),
             asks,
+            recalls: Recalls::new(start.paths.clone()),
             replies: HashMap::new(),
             last_request: 0,
             listeners: Listeners::default(),
@@ -137,6 +141,10 @@ impl Task {
         self.tell_links(now);
         self.disk.submit();
         self.feed_bounces();
+        for note in self.disk.take_notes() {
+            tracing::warn!("{note}");
+            self.notice(now, NoticeCode::StoreNote, note);
+        }
         let granted = self.sockets.receive_buffer();
         tracing::info!(asked = RECEIVE_BUFFER, granted, "receive buffer, bytes");
         if granted < SMALL_BUFFER {
@@ -163,6 +171,7 @@ impl Task {
                 Woken::Results(results) => self.settle(results),
                 Woken::Ask(ask) => self.ask(ask),
                 Woken::Fetch(id, news) => self.handle(self.clock.now(), Input::Fetch(id, news)),
+                Woken::Recalled(found) => self.handle(self.clock.now(), found.into()),
                 Woken::Links => self.relink(),
                 Woken::Caller(caller) => self.called(caller),
                 Woken::Served(stream, news) => {
@@ -190,6 +199,7 @@ impl Task {
             results = self.disk.results() => Woken::Results(results),
             Some(ask) = self.asks.recv() => Woken::Ask(ask),
             (id, news) = self.fetches.news() => Woken::Fetch(id, news),
+            found = self.recalls.next() => Woken::Recalled(found),
             () = self.watch.changed() => Woken::Links,
             caller = next_caller(&mut self.acceptor) => Woken::Caller(caller),
             (stream, news) = self.servers.news() => Woken::Served(stream, news),
@@ -275,6 +285,7 @@ impl Task {
                 Effect::Unlist(number) => self.servers.release(number),
                 Effect::Fetch(id, fetch) => self.fetches.start(id, *fetch),
                 Effect::StopFetch(id) => self.fetches.stop(id),
+                Effect::Recall(request, seq) => self.recalls.look_up(request, seq),
             }
         }
     }

@@ -4,61 +4,29 @@
 //! describes every field. Adding a field is allowed, changing or removing one is not.
 
 mod choice;
+mod envelopes;
 pub mod files;
 mod outbox;
+mod peer;
+mod people;
 mod wishes;
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
 use self::files::{FilesOf, Get, OfferId, OfferView, Pick, Progress, Transferred};
+pub use people::Alias;
+
 use super::effect::Outcome;
 use super::input::{Bounce, Link, UnixMillis};
 use crate::wire::{Charset, PacketNo, Recipient, Sure};
 pub use choice::FileChoice;
+pub use envelopes::Told;
 pub use outbox::{Waiting, WaitingState};
+pub(crate) use peer::without_title;
+pub use peer::{PeerId, PeerView};
 pub use wishes::Wishes;
-
-/// A peer's identity, above its addresses: `user@host`, with `#` and the 12 hex digits of its
-/// version field where it has one, and with `!` and its address where two people share all that.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct PeerId(pub Arc<str>);
-
-/// A peer as faces see it: the same object in every event.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct PeerView {
-    /// Identity.
-    pub id: PeerId,
-    /// Nickname; the log-on name if it announced none.
-    pub nick: String,
-    /// Log-on name.
-    pub user: String,
-    /// Computer name.
-    pub host: String,
-    /// Group; empty if none.
-    pub group: String,
-    /// The address it was last heard from.
-    pub addr: IpAddr,
-    /// Its port there.
-    pub port: u16,
-    /// Every address it is known at, the one above first.
-    pub addrs: Vec<SocketAddr>,
-    /// Family of clients: `feige`, `ipmsg`, `feiq`, `iptux`.
-    pub dialect: String,
-    /// Charset of its texts, if it is known.
-    pub charset: Option<Charset>,
-    /// How sure that is.
-    pub charset_sure: Option<Sure>,
-    /// Version it announced, in the words of its dialect.
-    pub version: Option<String>,
-    /// Whether it says that its user is away.
-    pub absent: bool,
-    /// Fingerprint of its key.
-    pub fingerprint: Option<String>,
-}
 
 /// What a face asks of the node.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -130,6 +98,45 @@ pub enum Request {
     /// Which files does a peer share with everybody? Answered by [`Reply::Offers`] with one offer
     /// when its list has come, or by [`Refusal::NoList`].
     FilesOf(FilesOf),
+    /// Open a sealed message: its text is shown, and its sender is told once that is on disk.
+    /// Answered by [`Reply::Opened`], also if it is open already; then nobody is told.
+    Open {
+        /// Place of the message in the event stream; in a run without a store the message's
+        /// number.
+        seq: u64,
+    },
+    /// We are away: said in our entries, and in one automatic reply a minute to each peer that
+    /// writes to us. Kept over restarts. Answered by [`Reply::Done`].
+    Away {
+        /// What is replied; may have several lines.
+        text: String,
+    },
+    /// We are back. Answered by [`Reply::Done`].
+    Back,
+    /// Own names and blocks. Answered by [`Reply::Book`].
+    Book,
+    /// An own name for somebody; another one of the same name is replaced. Answered by
+    /// [`Reply::Done`] when it is on disk.
+    SetAlias {
+        /// The name, and whom it stands for.
+        alias: Alias,
+    },
+    /// An own name is given up. Answered by [`Reply::Done`] when that is on disk.
+    RemoveAlias {
+        /// The name.
+        name: String,
+    },
+    /// Be deaf to a peer: nothing of it is shown, stored, confirmed or answered, only counted.
+    /// Answered by [`Reply::Done`] when it is on disk.
+    Block {
+        /// The peer; the identity counts, the rest is for lists.
+        peer: Box<PeerView>,
+    },
+    /// Hear a peer again. Answered by [`Reply::Done`] when it is on disk.
+    Unblock {
+        /// The peer.
+        peer: PeerId,
+    },
     /// How is the node? Answered by [`Reply::Status`].
     Status,
     /// End the node with a goodbye. Answered by [`Reply::Done`] (by the shell).
@@ -181,6 +188,24 @@ pub enum Reply {
     Fetching {
         /// Each item as it stands at the beginning.
         transfers: Vec<Progress>,
+    },
+    /// To [`Request::Open`]: the message with its text.
+    Opened {
+        /// What it was asked for by.
+        seq: u64,
+        /// When it was received.
+        at: UnixMillis,
+        /// The message.
+        message: Box<MessageEvent>,
+        /// Its sender is being told; [`Event::Told`] says how that ended.
+        tells: bool,
+    },
+    /// To [`Request::Book`].
+    Book {
+        /// Own names, in order.
+        aliases: Vec<Alias>,
+        /// Peers we are deaf to, as they were when they were blocked.
+        blocks: Vec<PeerView>,
     },
     /// To [`Request::Outbox`], in the order of writing.
     Outbox {
@@ -264,12 +289,51 @@ pub enum Refusal {
         /// What is wrong with it.
         why: String,
     },
+    /// It could not be kept, so it was not done.
+    #[error("it cannot be kept: {reason}")]
+    NotKept {
+        /// Why, for people.
+        reason: String,
+    },
+    /// No name for an alias.
+    #[error("{name:?} cannot be an alias: 1 to 64 bytes, no control characters, no @ in front")]
+    BadAlias {
+        /// As it was given.
+        name: String,
+    },
+    /// There is no such alias.
+    #[error("no alias is called {name}")]
+    UnknownAlias {
+        /// As it was given.
+        name: String,
+    },
+    /// This peer is not blocked.
+    #[error("this peer is not blocked")]
+    NotBlocked {
+        /// The peer.
+        peer: PeerId,
+    },
+    /// There is no room for more.
+    #[error("there is room for 4,096 aliases and 4,096 blocks, and no more")]
+    BookFull,
     /// Sent later means kept until then, and this node keeps nothing.
     #[error("this node keeps nothing on disk, so nothing can be sent later")]
     KeepsNothing,
     /// Too many messages wait for receipts.
     #[error("too many messages are waiting for receipts")]
     Busy,
+    /// There is no message at this place of the event stream.
+    #[error("there is no message {seq}")]
+    NoMessage {
+        /// The place asked for.
+        seq: u64,
+    },
+    /// The store cannot be read or written, so the message stays closed.
+    #[error("the message stays closed: {reason}")]
+    StaysClosed {
+        /// What the store says.
+        reason: String,
+    },
 }
 
 /// Something happened.
@@ -348,6 +412,26 @@ pub enum Event {
     Progress(Box<Progress>),
     /// A transfer ended. Stored.
     Transferred(Box<Transferred>),
+    /// A recipient opened a sealed message of ours, or threw it away. Stored.
+    Read {
+        /// Our number of the message.
+        number: PacketNo,
+        /// The recipient.
+        peer: PeerView,
+        /// It was thrown away unread.
+        discarded: bool,
+    },
+    /// The sender of a sealed message was told that we opened it.
+    Told {
+        /// The sender's number of the message.
+        number: PacketNo,
+        /// The sender.
+        peer: PeerView,
+        /// Whether it knows now.
+        told: Told,
+        /// Read notices sent.
+        tries: u32,
+    },
     /// Something the user should know.
     Notice {
         /// What it is about; stable, for programs.
@@ -374,6 +458,8 @@ pub enum DownReason {
     Replaced,
     /// Forgotten to make room.
     Forgotten,
+    /// The user blocked it.
+    Blocked,
 }
 
 /// What a notice is about.
@@ -387,6 +473,11 @@ pub enum NoticeCode {
     StoreFailed,
     /// The store takes messages again.
     StoreRecovered,
+    /// How the store works here, where that is not as usual.
+    StoreNote,
+    /// A stranger's message was not kept and gets no receipt: strangers filled their share of the
+    /// day, or the disk has little room.
+    Quota,
     /// Messages were dropped without a receipt because an address sent too many.
     Flood,
     /// The kernel granted a small receive buffer.
@@ -403,6 +494,8 @@ pub enum NoticeCode {
     OfferChanged,
     /// Our packet numbers start low again.
     NumbersWrapped,
+    /// Own names or blocks changed.
+    Book,
 }
 
 /// Received or sent.
@@ -437,7 +530,7 @@ pub struct MessageEvent {
     pub delivery: Delivery,
     /// The sender's packet number.
     pub number: PacketNo,
-    /// The text.
+    /// The text; empty while the message is closed.
     pub text: String,
     /// Its charset on the wire.
     pub charset: Charset,
@@ -445,8 +538,10 @@ pub struct MessageEvent {
     pub charset_sure: Sure,
     /// Sealed: the sender wants to know when it is opened.
     pub sealed: bool,
-    /// Locked by the sender.
+    /// Locked by the sender; treated as sealed.
     pub locked: bool,
+    /// A sealed message to us that nobody opened yet ([`Request::Open`]).
+    pub closed: bool,
     /// Written by a machine (an absence text).
     pub automatic: bool,
     /// The text was longer than we keep.
@@ -483,6 +578,8 @@ pub struct Status {
     pub port: u16,
     /// Only listening.
     pub passive: bool,
+    /// What is replied while we are away; none: we are here.
+    pub away: Option<String>,
     /// Whether messages are kept, and therefore acknowledged.
     pub keeps: bool,
     /// When the node started.
@@ -491,6 +588,9 @@ pub struct Status {
     pub links: Vec<Link>,
     /// Peers known now.
     pub peers: usize,
+    /// Why the store takes no messages just now; none while it does.
+    #[serde(default)]
+    pub store_trouble: Option<String>,
     /// Messages that wait for receipts, counted by recipient.
     pub waiting: usize,
     /// Counters since the start.
@@ -510,6 +610,9 @@ pub struct Counters {
     pub own: u64,
     /// Of these: dropped by a cap.
     pub dropped: u64,
+    /// Of these: from a blocked peer.
+    #[serde(default)]
+    pub blocked: u64,
     /// Messages received, each once.
     pub messages: u64,
     /// Repeats of messages.

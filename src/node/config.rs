@@ -166,8 +166,22 @@ pub struct Policy {
     pub fetches_at_once: usize,
     /// How long a peer has for its list of shared files.
     pub list_wait: Duration,
+    /// How long the store may not know who was heard.
+    pub roster_lag: Duration,
     /// Packet numbers reserved on disk at a time.
     pub numbers_block: u32,
+    /// A peer that writes to us while we are away gets at most one automatic reply in this time.
+    pub auto_reply_once_per: Duration,
+    /// Sealed messages of ours whose read notices are waited for.
+    pub sealed_max: usize,
+    /// Envelopes a run without a store holds.
+    pub envelopes_held_max: usize,
+    /// Read notices of ours that wait for their answer.
+    pub read_notices_max: usize,
+    /// Between two of the same read notice.
+    pub read_notice_gap: Duration,
+    /// How often a read notice is sent again.
+    pub read_notice_repeats: u32,
 }
 
 impl Policy {
@@ -218,7 +232,14 @@ impl Default for Policy {
             offers_max: 512,
             fetches_at_once: 8,
             list_wait: ms(3_000),
+            roster_lag: ms(5_000),
             numbers_block: 65_536,
+            auto_reply_once_per: ms(60_000),
+            sealed_max: 4_096,
+            envelopes_held_max: 64,
+            read_notices_max: 4_096,
+            read_notice_gap: ms(750),
+            read_notice_repeats: 12,
         }
     }
 }

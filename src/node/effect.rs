@@ -6,7 +6,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::api::files::OfferId;
-use super::api::{Delivery, Direction, Event, FileChoice, MessageEvent, PeerView, Reply};
+use super::api::{
+    Alias, Delivery, Direction, Event, FileChoice, MessageEvent, PeerId, PeerView, Reply,
+};
 use super::fetch::{Fetch, FetchId};
 use super::input::{Bounce, LinkId, RequestId, SaveId, StreamId, UnixMillis};
 use super::offers::OfferRecord;
@@ -45,6 +47,9 @@ pub enum Effect {
     Fetch(FetchId, Box<Fetch>),
     /// End this transfer; what came stays as a part. It tells its end as always.
     StopFetch(FetchId),
+    /// Look up a stored message for a request, and answer with `Input::Recalled`. In a run without
+    /// a store the node makes no such effects.
+    Recall(RequestId, u64),
 }
 
 /// A file or folder to send on a connection.
@@ -108,6 +113,53 @@ pub enum Record {
     /// Asked for before the first of them is used. A number below the one before means that the
     /// numbers wrapped and start low again.
     Numbers(PacketNo),
+    /// A sealed message that was received is open from now on. Kept once: a repeat if it was open.
+    Opened(OpenedRecord),
+    /// A recipient opened a sealed message of ours, or threw it away. Kept once.
+    Read(ReadRecord),
+    /// What is replied while we are away; none: we are here.
+    Away(Option<String>),
+    /// The user's address book changed.
+    Book(BookRecord),
+    /// Who was heard, and when.
+    Roster(RosterRecord),
+}
+
+/// A change of the user's address book.
+#[derive(Clone, PartialEq, Debug)]
+pub enum BookRecord {
+    /// An own name stands for somebody from now on.
+    Named(Alias),
+    /// An own name is given up.
+    Unnamed {
+        /// The name.
+        name: String,
+    },
+    /// We are deaf to this peer.
+    Blocked(Box<PeerView>),
+    /// We hear this peer again.
+    Unblocked {
+        /// The peer.
+        peer: PeerId,
+    },
+}
+
+/// News of peers for the store's list of those ever seen. No event, and nobody waits for it.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct RosterRecord {
+    /// Peers as they are or were.
+    pub seen: Vec<SeenPeer>,
+    /// Identities that never were: names of somebody else, read wrongly.
+    pub ghosts: Vec<PeerId>,
+}
+
+/// A peer and when it was heard last.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct SeenPeer {
+    /// The peer.
+    pub peer: PeerView,
+    /// When it was heard last.
+    pub at: UnixMillis,
 }
 
 /// An event that is kept as it is told.
@@ -172,25 +224,73 @@ pub enum Open {
 }
 
 impl MessageRecord {
-    /// What listeners hear of it: now, and again when it is read back from the store.
+    /// Whether its text is hidden until it is opened: sealed or locked by its sender (wire
+    /// reference, 6.3).
+    pub fn is_envelope(&self) -> bool {
+        let hidden = message::SECRET | message::PASSWORD;
+        self.direction == Direction::In && self.options.intersects(hidden)
+    }
+
+    /// What listeners hear of it: now, and again when it is read back from the store. An envelope
+    /// is closed and shows no text.
     pub fn event(&self) -> Event {
-        Event::Message(Box::new(MessageEvent {
+        Event::Message(Box::new(self.shown(self.is_envelope())))
+    }
+
+    /// All of it, for those who may read it: of an envelope, the open one.
+    pub fn opened(&self) -> MessageEvent {
+        self.shown(false)
+    }
+
+    fn shown(&self, closed: bool) -> MessageEvent {
+        MessageEvent {
             peer: self.peer.clone(),
             direction: self.direction,
             delivery: self.delivery,
             number: self.number,
-            text: self.text.clone(),
+            text: if closed { String::new() } else { self.text.clone() },
             charset: self.charset.charset,
             charset_sure: self.charset.sure,
             sealed: self.options.contains(message::SECRET),
             locked: self.options.contains(message::PASSWORD),
+            closed,
             automatic: self.options.contains(message::AUTO_RETURN),
             cut: self.cut,
             files: self.files,
             several: self.options.contains(message::MULTICAST),
             recipients: self.recipients.names.clone(),
             recipients_cut: self.recipients.cut,
-        }))
+        }
+    }
+}
+
+/// The opening of a sealed message that was received.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OpenedRecord {
+    /// When.
+    pub at: UnixMillis,
+    /// Place of the message in the event stream.
+    pub message: u64,
+}
+
+/// The end of a sealed message of ours with one recipient.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ReadRecord {
+    /// When we heard of it.
+    pub at: UnixMillis,
+    /// Our number of the message.
+    pub number: PacketNo,
+    /// The recipient.
+    pub peer: PeerView,
+    /// It was thrown away unread.
+    pub discarded: bool,
+}
+
+impl ReadRecord {
+    /// What listeners hear of it: now, and again when it is read back from the store.
+    pub fn event(&self) -> Event {
+        let (number, peer) = (self.number, self.peer.clone());
+        Event::Read { number, peer, discarded: self.discarded }
     }
 }
 

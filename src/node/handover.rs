@@ -10,13 +10,17 @@ use serde::{Deserialize, Serialize};
 use super::Parts;
 use super::api::files::OfferId;
 use super::api::{Counters, PeerId, PeerView};
+use super::effect::SeenPeer;
+use super::envelopes::ReadNotice;
 use super::inbox::Key;
 use super::input::{LinkId, Tick, UnixMillis};
 use super::offers::{FetchNote, OfferRecord};
 use super::outbox::later::Later;
 use super::outbox::{SendNo, Sending};
 use super::peer::{Charsets, Mac, Peer, Place};
+use super::sealed::Unopened;
 use super::serving::grant::GrantRecord;
+use super::timers::Timer;
 use super::turn::{Base, Turn};
 use crate::wire::{Dialect, Options, PacketNo, dialect};
 
@@ -33,6 +37,9 @@ pub struct Handover {
     /// Messages received, oldest first.
     received: Vec<ReceivedNote>,
     epochs: Vec<EpochNote>,
+    /// Peers on their way to the store.
+    #[serde(default)]
+    unwritten: Vec<SeenPeer>,
     /// Answers to entries that wait for the shared timer.
     answers: Vec<(PeerId, LinkId, SocketAddr)>,
     /// Files of ours on offer.
@@ -47,6 +54,12 @@ pub struct Handover {
     /// What was being fetched.
     #[serde(default)]
     fetches: Vec<FetchNote>,
+    /// Sealed messages of ours that nobody opened yet, oldest first.
+    sealed: Vec<SealedNote>,
+    /// Read notices of ours that wait for their answer.
+    read_notices: Vec<ReadNoticeNote>,
+    /// What is replied while we are away.
+    away: Option<String>,
 }
 
 impl Handover {
@@ -89,11 +102,15 @@ impl Handover {
             sends: parts.outbox.iter().map(|(no, send)| SendNote::of(no, send, now)).collect(),
             received: received.into_iter().map(|(_, note)| note).collect(),
             epochs: epochs.collect(),
+            unwritten: base.remembered.seen().cloned().collect(),
             answers: answers.collect(),
             grants: parts.serving.records().collect(),
             offers: parts.offers.records(),
             last_offer: base.last_offer,
             fetches: parts.offers.fetch_notes(),
+            sealed: parts.outbox.sealed.iter().cloned().map(SealedNote::from).collect(),
+            read_notices: parts.envelopes.notices().map(ReadNoticeNote::of).collect(),
+            away: base.own.away.clone(),
         }
     }
 
@@ -114,6 +131,11 @@ impl Handover {
                 presence.owe_answer(turn, roster, no, (link, addr));
             }
         }
+        for SeenPeer { peer, at } in self.unwritten {
+            if turn.base.remembered.note(&peer, at) {
+                turn.arm(Timer::Remember, turn.base.policy.roster_lag);
+            }
+        }
         for EpochNote { peer, epoch, highest } in self.epochs {
             parts.inbox.epochs.restore(peer, epoch, highest, now);
         }
@@ -125,6 +147,16 @@ impl Handover {
             let (no, sending) = send.into_sending(now);
             parts.outbox.restore(turn, no, sending);
         }
+        for SealedNote { number, peer, sent_to } in self.sealed {
+            let peer = Box::new(peer);
+            let unopened = Unopened { number, peer, sent_to };
+            parts.outbox.sealed.add(turn.base.policy.sealed_max, unopened);
+        }
+        for note in self.read_notices {
+            let (number, notice) = note.into_notice();
+            parts.envelopes.restore(turn, number, notice);
+        }
+        turn.base.own.away = self.away;
     }
 }
 
@@ -195,6 +227,25 @@ struct ReceivedNote {
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
+struct SealedNote {
+    number: PacketNo,
+    peer: PeerView,
+    sent_to: Vec<SocketAddr>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct ReadNoticeNote {
+    number: PacketNo,
+    peer: PeerView,
+    of: PacketNo,
+    addr: Option<SocketAddr>,
+    bytes: Arc<[u8]>,
+    tries: u32,
+    turns: u32,
+    sent_to: Vec<SocketAddr>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct EpochNote {
     peer: PeerId,
     epoch: u32,
@@ -256,6 +307,8 @@ impl PeerNote {
             charsets: self.charsets,
             places: self.places.into_iter().map(place).collect(),
             heard: before(now, self.heard_ago),
+            // Of what the other process did not write down yet nothing is lost.
+            noted: Tick::default(),
             entered: self.entered,
             written: self.written,
             greeted: self.greeted_ago.map(|ago| before(now, ago)),
@@ -314,6 +367,26 @@ impl SendNote {
             may_have_left: self.may_have_left,
         };
         (no, sending)
+    }
+}
+
+impl From<Unopened> for SealedNote {
+    fn from(unopened: Unopened) -> Self {
+        let Unopened { number, peer, sent_to } = unopened;
+        Self { number, peer: *peer, sent_to }
+    }
+}
+
+impl ReadNoticeNote {
+    fn of((number, notice): (PacketNo, &ReadNotice)) -> Self {
+        let ReadNotice { peer, of, addr, bytes, tries, turns, sent_to } = notice.clone();
+        Self { number, peer: *peer, of, addr, bytes, tries, turns, sent_to }
+    }
+
+    fn into_notice(self) -> (PacketNo, ReadNotice) {
+        let Self { number, peer, of, addr, bytes, tries, turns, sent_to } = self;
+        let peer = Box::new(peer);
+        (number, ReadNotice { peer, of, addr, bytes, tries, turns, sent_to })
     }
 }
 

@@ -52,6 +52,15 @@ enum State {
     Unreadable,
 }
 
+/// A message that did not come before.
+#[derive(Debug)]
+pub(crate) enum Taken {
+    /// It is on its way to the disk.
+    Saving(SaveId),
+    /// It is kept nowhere.
+    Passing(Box<MessageRecord>),
+}
+
 impl Inbox {
     /// What tells a message from others.
     pub(crate) fn key(&mut self, turn: &Turn<'_>, peer: &Peer, seen: &Sighting<'_>) -> Key {
@@ -65,15 +74,7 @@ impl Inbox {
         self.seen.contains_key(key)
     }
 
-    /// The record a message is being kept by; none if it is on disk already, or nothing is kept.
-    pub(crate) fn saving(&self, key: &Key) -> Option<SaveId> {
-        match self.seen.get(key)?.state {
-            State::Saving(id) => Some(id),
-            State::Kept | State::Unreadable => None,
-        }
-    }
-
-    /// Takes a message in.
+    /// Takes a message in. What it was, if it is new and can be read.
     pub(crate) fn take(
         &mut self,
         turn: &mut Turn<'_>,
@@ -82,8 +83,9 @@ impl Inbox {
         (seen, body): (&Sighting<'_>, &Message),
         key: Key,
         allowance: &mut Allowance,
-    ) {
+    ) -> Option<Taken> {
         let packet = seen.packet;
+        let mut taken = None;
         let state = match self.seen.get(&key) {
             Some(known) => {
                 turn.base.counters.repeats += 1;
@@ -99,10 +101,15 @@ impl Inbox {
                 State::Unreadable
             }
             None => {
-                let state = keep(turn, seen, &key, peer.view(), body);
-                if let State::Saving(id) = state {
-                    self.saving.insert(id, key.clone());
-                }
+                let new = keep(turn, seen, &key, peer.view(), body);
+                let state = match new {
+                    Taken::Saving(id) => {
+                        self.saving.insert(id, key.clone());
+                        State::Saving(id)
+                    }
+                    Taken::Passing(_) => State::Kept,
+                };
+                taken = Some(new);
                 self.remember(turn, key, state);
                 state
             }
@@ -110,6 +117,7 @@ impl Inbox {
         if state != State::Unreadable {
             confirm(turn, links, seen, state, allowance);
         }
+        taken
     }
 
     /// A record came back from the store. Whether it was a message received.
@@ -118,7 +126,7 @@ impl Inbox {
         match result {
             SaveResult::Kept { .. } => turn.base.counters.messages += 1,
             SaveResult::Repeat => turn.base.counters.repeats += 1,
-            SaveResult::Failed(_) => {
+            SaveResult::Failed(_) | SaveResult::Refused(_) => {
                 // Its sender gets no receipt and tries again: then it is new.
                 self.seen.remove(&key);
                 return true;
@@ -166,7 +174,7 @@ fn keep(
     key: &Key,
     peer: PeerView,
     body: &Message,
-) -> State {
+) -> Taken {
     let packet = seen.packet;
     let broadcast = packet.options.contains(message::BROADCAST);
     let delivery = if broadcast { Delivery::Broadcast } else { Delivery::Direct };
@@ -196,11 +204,11 @@ fn keep(
     if !turn.base.keeps {
         turn.base.counters.messages += 1;
         turn.emit(event, None);
-        return State::Kept;
+        return Taken::Passing(Box::new(record));
     }
     let id = turn.save(Record::Message(record));
     turn.emit(event, Some(id));
-    State::Saving(id)
+    Taken::Saving(id)
 }
 
 /// Sends the receipt if one is asked for: never for what went to everybody or was written by a

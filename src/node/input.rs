@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::api::Request;
 use super::api::files::TransferProblem;
+use super::effect::MessageRecord;
 use super::fetch::{FetchId, FetchNews};
 
 /// A monotonic instant: microseconds since an origin the shell chose. For timers.
@@ -143,8 +144,10 @@ pub enum SaveResult {
     },
     /// The store has this message already; it was kept once and stays so.
     Repeat,
-    /// Not kept; the reason, for people.
+    /// Not kept: the store cannot write now; the reason, for people.
     Failed(String),
+    /// Not kept: a cap on what strangers may make us keep; the reason, for people. The store works.
+    Refused(String),
 }
 
 /// Everything that can happen to a node.
@@ -191,10 +194,35 @@ pub enum Input<'a> {
     Saved(SaveId, SaveResult),
     /// A transfer to us tells something.
     Fetch(FetchId, FetchNews),
+    /// A stored message was looked up, for [`Effect::Recall`](super::Effect::Recall).
+    Recalled {
+        /// The request it is for.
+        request: RequestId,
+        /// Its place in the event stream.
+        seq: u64,
+        /// What was found.
+        found: Recalled,
+    },
     /// A deadline passed.
     Wake,
     /// The program ends: say goodbye.
     Leave,
+}
+
+/// A stored message that was looked up.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Recalled {
+    /// It is there.
+    Message {
+        /// The message; without its bytes.
+        message: Box<MessageRecord>,
+        /// An envelope that was opened before.
+        opened: bool,
+    },
+    /// There is none at this place.
+    Missing,
+    /// The store cannot be read; the reason, for people.
+    Failed(String),
 }
 
 /// Why a datagram came back.

@@ -103,6 +103,7 @@ impl Parts {
         options.set(message::SEND_CHECK, letter.check);
         options.set(message::MULTICAST, recipients.len() > 1);
         let files = Serving::lay_out(turn, &letter.wishes.choices)?;
+        options |= seal(&letter.wishes);
         let Issued { number, gate } = turn.message_number();
         let written = Vec::new();
         let mut sheets = Sheets { number, options, text: &letter.text, files: &files, written };
@@ -429,6 +430,15 @@ fn later(turn: &Turn<'_>, wishes: &Wishes) -> Result<Option<Later>, Refusal> {
 /// Whether two forms give the same bytes: substitutes belong to one dialect.
 fn same(a: TextForm, b: TextForm) -> bool {
     std::mem::discriminant(&a) == std::mem::discriminant(&b) && a.charset() == b.charset()
+}
+
+/// The option bits of a message that is to be opened before it is read. The official client locks
+/// only what it seals (wire reference, 6.1).
+fn seal(wishes: &Wishes) -> Options {
+    let mut options = Options::empty();
+    options.set(message::SECRET | message::READ_CHECK, wishes.sealed || wishes.locked);
+    options.set(message::PASSWORD, wishes.locked);
+    options
 }
 
 /// Whether a message with this text may be sent at all; one that offers files needs none.

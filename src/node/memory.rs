@@ -1,8 +1,8 @@
 //! What the store tells a starting node of the runs before it.
 
 use super::api::files::OfferId;
-use super::api::{PeerId, PeerView};
-use super::effect::Open;
+use super::api::{Alias, PeerId, PeerView};
+use super::effect::{BookRecord, Open};
 use super::input::UnixMillis;
 use super::offers::OfferRecord;
 use super::serving::grant::GrantRecord;
@@ -23,9 +23,36 @@ pub struct Memory {
     pub offers: Vec<OfferRecord>,
     /// The highest number an offer ever had, to us or by us.
     pub last_offer: OfferId,
+    /// The user's own names for peers.
+    pub aliases: Vec<Alias>,
+    /// Peers we are deaf to, as they were when they were blocked.
+    pub blocks: Vec<PeerView>,
+    /// Sealed messages of ours that nobody opened yet, oldest first: their read notices may still
+    /// come.
+    pub sealed: Vec<SealedMemory>,
+    /// What is replied while we are away; none: we are here.
+    pub away: Option<String>,
     /// Messages of ours whose end is not known, in the order of writing. What was to be kept goes
     /// on waiting; the others end, because the node that sent them did.
     pub open: Vec<OpenMemory>,
+}
+
+impl Memory {
+    /// Takes in a change that came after what is here.
+    pub fn apply(&mut self, change: &BookRecord) {
+        match change {
+            BookRecord::Named(alias) => {
+                self.aliases.retain(|other| other.name != alias.name);
+                self.aliases.push(alias.clone());
+            }
+            BookRecord::Unnamed { name } => self.aliases.retain(|other| other.name != *name),
+            BookRecord::Blocked(view) => {
+                self.blocks.retain(|other| other.id != view.id);
+                self.blocks.push((**view).clone());
+            }
+            BookRecord::Unblocked { peer } => self.blocks.retain(|other| other.id != *peer),
+        }
+    }
 }
 
 /// A message of ours to one recipient that has not ended.
@@ -56,4 +83,13 @@ pub struct EpochMemory {
     pub epoch: u32,
     /// The highest number of a message in it.
     pub highest: PacketNo,
+}
+
+/// A sealed message of ours that its recipient has not opened yet.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SealedMemory {
+    /// Its number.
+    pub number: PacketNo,
+    /// The recipient; its read notice counts only from one of these addresses.
+    pub peer: PeerView,
 }

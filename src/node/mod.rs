@@ -7,15 +7,21 @@
 //! ```text
 //! presence -> roster           who is there, and what we tell about ourselves
 //! letters  -> outbox           messages of ours
+//! outbox   -> sealed           what of them is to be opened by its reader
 //! inbox                        messages of others
 //! offers                       files of others
+//! envelopes                    what of them is to be opened by us
+//! absence                      what is said and replied while we are away
 //! trust                        how much of a stranger's wish is granted
 //! turn                         one call: its time, its effects, what all parts share
 //! ```
 
+mod absence;
 pub mod api;
+mod book;
 pub mod config;
 pub mod effect;
+mod envelopes;
 mod epochs;
 pub mod fetch;
 mod handover;
@@ -32,8 +38,11 @@ mod own;
 mod peer;
 mod presence;
 mod reach;
+mod remembered;
+mod reread;
 mod rollcall;
 mod roster;
+mod sealed;
 mod serving;
 mod timers;
 mod trust;
@@ -57,24 +66,30 @@ pub use api::files::{
     TransferOutcome, TransferProblem, Transferred,
 };
 pub use api::{
-    Counters, Delivery, Direction, DownReason, Event, FileChoice, MessageEvent, NoticeCode, PeerId,
-    PeerView, Refusal, Reply, Request, ShellStatus, Status, Target, Waiting, WaitingState, Wishes,
+    Alias, Counters, Delivery, Direction, DownReason, Event, FileChoice, MessageEvent, NoticeCode,
+    PeerId, PeerView, Refusal, Reply, Request, ShellStatus, Status, Target, Told, Waiting,
+    WaitingState, Wishes,
 };
 pub use config::{Config, Identity, Network, NumberStart, Policy};
 pub use effect::{
-    Effect, MessageRecord, Open, Outcome, OutcomeRecord, Record, Serve, ToldRecord, Transmit,
+    BookRecord, Effect, MessageRecord, Open, OpenedRecord, Outcome, OutcomeRecord, ReadRecord,
+    Record, RosterRecord, SeenPeer, Serve, ToldRecord, Transmit,
 };
 pub use fetch::{Fetch, FetchEnd, FetchId, FetchNews, FileAsk};
 pub use handover::Handover;
 pub use input::{
-    Bounce, Input, Ipv4Net, Link, LinkId, Now, RequestId, SaveId, SaveResult, ServeNews, StreamId,
-    Tick, UnixMillis,
+    Bounce, Input, Ipv4Net, Link, LinkId, Now, Recalled, RequestId, SaveId, SaveResult, ServeNews,
+    StreamId, Tick, UnixMillis,
 };
-pub use memory::{EpochMemory, Memory, OpenMemory};
+pub use memory::{EpochMemory, Memory, OpenMemory, SealedMemory};
 pub use offers::{AcceptRule, AcceptWho, OfferRecord};
+pub use reread::reread;
 pub use serving::grant::{GrantRecord, OfferedFile};
 
-use inbox::Inbox;
+use absence::Absence;
+use book::Book;
+use envelopes::Envelopes;
+use inbox::{Inbox, Taken};
 use letters::Letter;
 use links::Links;
 use numbers::Numbers;
@@ -83,8 +98,10 @@ use outbox::{Due, Outbox};
 use own::{Own, canonical};
 use peer::{Sighting, mac_of};
 use presence::Presence;
+use remembered::Remembered;
 use rollcall::Cause;
 use roster::Roster;
+use sealed::Unopened;
 use serving::Serving;
 use timers::{Timer, Timers};
 use trust::{Admission, Allowance, Trust};
@@ -112,6 +129,9 @@ pub(crate) struct Parts {
     inbox: Inbox,
     serving: Serving,
     offers: Offers,
+    envelopes: Envelopes,
+    absence: Absence,
+    book: Book,
     trust: Trust,
     /// Links were up once, and we announced ourselves there, or another process did for us.
     started: bool,
@@ -151,6 +171,9 @@ impl Node {
                 inbox: Inbox::default(),
                 serving: Serving::default(),
                 offers: Offers::new(config.accept.clone()),
+                envelopes: Envelopes::default(),
+                absence: Absence::default(),
+                book: Book::default(),
                 trust: Trust::default(),
                 started: false,
                 resumed: false,
@@ -166,7 +189,9 @@ impl Node {
                 counters: Counters::default(),
                 next_save: 0,
                 last_offer: OfferId(0),
-                store_fails: false,
+                store_fails: None,
+                told_quota: None,
+                remembered: Remembered::default(),
             },
             last: Now::default(),
             since: None,
@@ -177,10 +202,20 @@ impl Node {
     /// [`Node::resume`] too.
     pub fn remember(&mut self, now: Now, memory: Memory) {
         self.last = now;
-        let Memory { epochs, grants, offers, last_offer, open } = memory;
+        let Memory { epochs, grants, offers, last_offer, aliases, blocks, sealed, away, open } =
+            memory;
         self.parts.inbox.epochs.remember(epochs);
         self.base.last_offer = self.base.last_offer.max(last_offer);
         self.parts.offers.remember(&mut self.base, offers);
+        self.parts.book.remember(aliases, blocks);
+        for SealedMemory { number, peer } in sealed {
+            let sent_to = peer.addrs.clone();
+            let unopened = Unopened { number, peer: Box::new(peer), sent_to };
+            self.parts.outbox.sealed.add(self.base.policy.sealed_max, unopened);
+        }
+        if away.is_some() {
+            self.base.own.away = away;
+        }
         let mut turn = Turn::new(now, &mut self.base);
         self.parts.serving.restore(&mut turn, grants, true);
         let Parts { outbox, serving, .. } = &mut self.parts;
@@ -218,6 +253,9 @@ impl Node {
             Input::Served(stream, news) => parts.serving.news(&mut turn, stream, news),
             Input::Saved(id, result) => parts.saved(&mut turn, id, &result),
             Input::Fetch(id, news) => parts.fetch_news(&mut turn, id, news),
+            Input::Recalled { request, seq, found } => {
+                parts.recalled(&mut turn, request, seq, found);
+            }
             Input::Wake => parts.wake(&mut turn),
             Input::Leave => parts.leave(&mut turn),
         }
@@ -260,7 +298,12 @@ impl Parts {
             return;
         }
         let packet = Packet::read(&raw, &self.roster.hint(from, &raw, turn.base.own.office));
-        self.packet(turn, &Sighting::new(link, from, &raw, &packet, bytes));
+        let seen = Sighting::new(link, from, &raw, &packet, bytes);
+        if self.book.is_deaf_to(&self.roster, &seen) {
+            turn.base.counters.blocked += 1;
+            return;
+        }
+        self.packet(turn, &seen);
     }
 
     /// The routing table (wire reference, 4). What is not in it is ignored without an answer.
@@ -282,13 +325,14 @@ impl Parts {
                 roster.hear(turn.now.tick, seen);
                 self.serving.released(turn, seen.from, number);
             }
-            (Command::GETINFO, _) => {
-                let text = format!("feige {}", turn.base.own.version());
-                self.inform(turn, seen, Command::SENDINFO, &text, &mut allowance);
+            (Command::READMSG | Command::DELMSG, &Body::Reference(number)) => {
+                self.read_notice(turn, seen, number, &mut allowance);
             }
-            (Command::GETABSENCEINFO, _) => {
-                let (answer, text) = (Command::SENDABSENCEINFO, "Not Absence mode");
-                self.inform(turn, seen, answer, text, &mut allowance);
+            (Command::ANSREADMSG, &Body::Reference(number)) => {
+                self.notice_answered(turn, seen, number);
+            }
+            (Command::GETINFO | Command::GETABSENCEINFO, _) => {
+                self.inform(turn, seen, &mut allowance);
             }
             (Command::OKGETLIST, _) => presence.list_offered(turn, seen.from),
             (Command::ANSLIST, Body::Hosts(list)) => {
@@ -335,7 +379,7 @@ impl Parts {
         body: &crate::wire::body::Message,
         allowance: &mut Allowance,
     ) {
-        let Self { roster, presence, links, inbox, .. } = self;
+        let Self { roster, presence, links, inbox, envelopes, absence, .. } = self;
         let options = seen.packet.options;
         if options.contains(message::IPTUX_SHARED) {
             return self.shared_listed(turn, seen, body);
@@ -349,15 +393,33 @@ impl Parts {
             roster.learn_text(met.peer, body.charset);
         }
         let Some(peer) = roster.get(met.peer) else { return };
-        inbox.take(turn, links, peer, (seen, body), key.clone(), allowance);
-        let saving = inbox.saving(&key);
+        // The receipt fits in any case; the automatic reply has all that a datagram may cause.
+        let room = allowance.room();
+        let taken = inbox.take(turn, links, peer, (seen, body), key, allowance);
+        let mut offers_after = None;
+        if let Some(taken) = taken {
+            let after = match taken {
+                Taken::Saving(id) => Some(id),
+                Taken::Passing(message) => {
+                    if message.is_envelope() {
+                        envelopes.hold(turn, *message);
+                    }
+                    None
+                }
+            };
+            offers_after = Some(after);
+            let link = links.route(seen.link);
+            if let Some(size) = absence.answer(turn, (peer, link), seen, after, room) {
+                allowance.spend(size);
+            }
+        }
         inbox.epochs.trim(&turn.base.policy, roster);
         let silent = message::NO_ADD_LIST | message::BROADCAST | message::AUTO_RETURN;
         if !options.intersects(silent) {
             presence.greet(turn, roster, links, seen, allowance);
         }
-        if !again && !options.contains(message::ENCRYPT) {
-            self.offered(turn, seen, body, saving);
+        if let Some(after) = offers_after {
+            self.offered(turn, seen, body, after);
         }
     }
 
@@ -365,32 +427,6 @@ impl Parts {
         self.roster.hear(turn.now.tick, seen);
         if self.outbox.settle(turn, &self.roster, seen.from, number) {
             self.roster.note_hears(seen.from);
-        }
-    }
-
-    /// Answers a question about ourselves, within the caps and never one that was written by a
-    /// machine or to everybody.
-    fn inform(
-        &mut self,
-        turn: &mut Turn<'_>,
-        seen: &Sighting<'_>,
-        answer: Command,
-        text: &str,
-        allowance: &mut Allowance,
-    ) {
-        self.roster.hear(turn.now.tick, seen);
-        let silent = message::BROADCAST | message::AUTO_RETURN;
-        if !turn.speaks() || seen.packet.options.intersects(silent) {
-            return;
-        }
-        let number = turn.number();
-        let bytes = turn.base.own.ascii(number, answer, text);
-        if allowance.allows(bytes.len())
-            && self.trust.answers_info(turn.now.tick, &turn.base.policy, seen.from.ip())
-        {
-            turn.transmit(self.links.route(seen.link), seen.from, bytes, None);
-        } else {
-            turn.base.counters.dropped += 1;
         }
     }
 
@@ -459,6 +495,22 @@ impl Parts {
             Request::Get(get) => return self.get(turn, id, &get),
             Request::Refuse { picks } => return self.refuse(turn, id, &picks),
             Request::FilesOf(of) => return self.files_of(turn, id, &of),
+            Request::Open { seq } => return self.open(turn, id, seq),
+            Request::Away { text } => return self.absent(turn, id, Some(text)),
+            Request::Back => return self.absent(turn, id, None),
+            Request::Book => self.book.view(),
+            Request::SetAlias { alias } => {
+                return self.change_book(turn, id, BookRecord::Named(alias));
+            }
+            Request::RemoveAlias { name } => {
+                return self.change_book(turn, id, BookRecord::Unnamed { name });
+            }
+            Request::Block { peer } => {
+                return self.change_book(turn, id, BookRecord::Blocked(peer));
+            }
+            Request::Unblock { peer } => {
+                return self.change_book(turn, id, BookRecord::Unblocked { peer });
+            }
             Request::Status => Reply::Status(Box::new(self.status(turn, since))),
             Request::Stop => Reply::Done,
         };
@@ -476,10 +528,12 @@ impl Parts {
             identity: own.identity.mac.clone(),
             port: own.port,
             passive: turn.base.voice == Voice::Passive,
+            away: own.away.clone(),
             keeps: turn.base.keeps,
             since,
             links: self.links.iter().cloned().collect(),
             peers: self.roster.len(),
+            store_trouble: turn.base.store_fails.clone(),
             waiting: self.outbox.len(),
             counters: turn.base.counters,
             shell: None,
@@ -507,9 +561,17 @@ impl Parts {
 
     fn saved(&mut self, turn: &mut Turn<'_>, id: SaveId, result: &SaveResult) {
         turn.note_store(result);
-        let kept = !matches!(result, SaveResult::Failed(_));
+        let kept = !matches!(result, SaveResult::Failed(_) | SaveResult::Refused(_));
         self.offers.saved(turn, id, result);
-        if self.inbox.saved(turn, id, result) || self.outbox.saved(turn, &self.roster, id, result) {
+        let Self { inbox, outbox, envelopes, absence, roster, links, .. } = self;
+        absence.reply_to(turn, id, result);
+        if inbox.saved(turn, id, result)
+            || outbox.saved(turn, roster, id, result)
+            || outbox.sealed.saved(turn.base.policy.sealed_max, id, result)
+            || envelopes.saved(turn, (roster, links), id, result)
+            || self.book_saved(turn, id, result)
+            || self.absence_saved(turn, id, result)
+        {
             return;
         }
         turn.base.numbers.saved(id, kept);
@@ -525,8 +587,9 @@ impl Parts {
     }
 
     fn due(&mut self, turn: &mut Turn<'_>, timer: Timer) {
-        let Self { roster, presence, links, outbox, .. } = self;
+        let Self { roster, presence, links, outbox, envelopes, .. } = self;
         match timer {
+            Timer::ReadNotice(number) => envelopes.due(turn, (roster, links), number),
             Timer::Answers => presence.answer(turn, roster, links),
             Timer::EntryAgain => presence.announce(turn, roster, links, Command::BR_ENTRY, None),
             Timer::Round => presence.round_due(turn, roster, links),
@@ -535,6 +598,7 @@ impl Parts {
             Timer::RollCall => presence.close_roll(turn, roster, links),
             Timer::Seeds => presence.seeds_due(turn),
             Timer::SharedList(addr) => self.no_list(turn, addr),
+            Timer::Remember => remembered::write_down(turn, roster, false),
             Timer::Probe(addr) => presence.probe_due(turn, roster, links, addr),
             Timer::Offers => self.serving.sweep(turn),
             Timer::FirstTries => outbox.send_next(turn, roster, links),
@@ -560,6 +624,7 @@ impl Parts {
         outbox.close(turn, roster);
         self.serving.leave(turn);
         offers.leave(turn);
+        remembered::write_down(turn, roster, true);
         if self.started {
             presence.announce(turn, roster, links, Command::BR_EXIT, None);
         }

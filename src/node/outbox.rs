@@ -18,6 +18,7 @@ use super::effect::{Open, Outcome, Record};
 use super::input::{Bounce, SaveId, SaveResult, Tick, UnixMillis};
 use super::links::Links;
 use super::roster::Roster;
+use super::sealed::{Sealed, Unopened};
 use super::timers::Timer;
 use super::turn::Turn;
 use crate::wire::command::message;
@@ -37,6 +38,8 @@ pub(crate) struct SendNo {
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     sends: BTreeMap<SendNo, Sending>,
+    /// What was sent sealed, and may be opened any time.
+    pub(crate) sealed: Sealed,
     /// Where each number was sent to; a receipt counts only from there.
     sent_to: BTreeMap<(SocketAddr, PacketNo), SendNo>,
     /// First datagrams of large sends, in their turn.
@@ -228,11 +231,15 @@ impl Outbox {
         from: SocketAddr,
         number: PacketNo,
     ) -> bool {
-        // Ours are below 2^31, and official clients print references signed.
-        let number = PacketNo(number.0 & 0xffff_ffff);
-        let Some(&no) = self.sent_to.get(&(from, number)) else { return false };
+        let Some(&no) = self.sent_to.get(&(from, number.as_ours())) else { return false };
         self.finish(turn, roster, no, Outcome::Confirmed);
         true
+    }
+
+    /// Whether a sealed message with this number went to `from` and waits for its receipt.
+    pub(crate) fn has_sealed(&self, from: SocketAddr, number: PacketNo) -> bool {
+        let sending = self.sent_to.get(&(from, number)).and_then(|no| self.sends.get(no));
+        sending.is_some_and(|sending| sending.options.contains(message::SECRET))
     }
 
     /// Ends every recipient of `number` that is still open.
@@ -296,7 +303,7 @@ impl Outbox {
         id: SaveId,
         result: &SaveResult,
     ) -> bool {
-        let failed = matches!(result, SaveResult::Failed(_));
+        let failed = matches!(result, SaveResult::Failed(_) | SaveResult::Refused(_));
         if let Some(event) = self.closing.remove(&id) {
             if failed {
                 turn.emit(event, None);
@@ -479,6 +486,11 @@ impl Outbox {
         }
         if let Some(addr) = sending.addr {
             leave_meeting(&mut self.meetings, addr, no);
+        }
+        if sending.options.contains(message::SECRET) {
+            let (peer, sent_to) = (sending.view.clone(), sending.went_to.clone());
+            let unopened = Unopened { number: no.number, peer, sent_to };
+            self.sealed.add(turn.base.policy.sealed_max, unopened);
         }
         self.shelf.take(&sending.view.id, no);
         Some(sending)

@@ -1,5 +1,6 @@
 //! Who we are on the wire: the packets that speak of ourselves, as bytes.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -25,6 +26,8 @@ pub(crate) struct Own {
     version: [u32; 3],
     version_field: String,
     mac: Option<Mac>,
+    /// What is said of our absence; none: we are here.
+    pub(crate) away: Option<String>,
 }
 
 /// How a presence packet of ours is written (wire reference, 4.3 and the rule at its end).
@@ -48,6 +51,7 @@ impl Own {
             version: config.version,
             version_field: own_version_field(&config.identity.mac),
             mac: Mac::read(config.identity.mac.as_bytes()),
+            away: None,
         }
     }
 
@@ -73,7 +77,8 @@ impl Own {
 
     /// An entry, answer, absence or exit packet.
     pub(crate) fn presence(&self, number: PacketNo, command: Command, sheet: Sheet) -> Arc<[u8]> {
-        let options = entry::FILE_ATTACH | entry::CAP_UTF8;
+        let mut options = entry::FILE_ATTACH | entry::CAP_UTF8;
+        options.set(entry::ABSENCE, self.away.is_some());
         let (office, options, form) = match sheet {
             Sheet::Plain => (self.office, options, Form::Plain),
             Sheet::Full => (self.office, options, Form::Full),
@@ -81,7 +86,7 @@ impl Own {
         };
         Announcement {
             head: self.head(number),
-            nick: &self.identity.nick,
+            nick: &self.shown_nick(),
             group: &self.identity.group,
             office,
             version: self.version,
@@ -90,11 +95,30 @@ impl Own {
         .into()
     }
 
+    /// Our nickname as others see it: with a word in brackets while we are away (wire reference,
+    /// 4.3; vector `br-absence-499`).
+    fn shown_nick(&self) -> Cow<'_, str> {
+        match &self.away {
+            Some(text) => format!("{}[{}]", self.identity.nick, title(text)).into(),
+            None => Cow::Borrowed(&self.identity.nick),
+        }
+    }
+
     /// A receipt for `of`.
     pub(crate) fn receipt(&self, number: PacketNo, of: PacketNo) -> Arc<[u8]> {
+        self.reference(number, Command::RECVMSG, Options::empty(), of)
+    }
+
+    /// A packet that speaks of another one: receipt, read notice, answer to a read notice.
+    pub(crate) fn reference(
+        &self,
+        number: PacketNo,
+        command: Command,
+        options: Options,
+        of: PacketNo,
+    ) -> Arc<[u8]> {
         let names = self.office.own();
-        body::emit_reference(&self.head(number), names, Command::RECVMSG, Options::empty(), of)
-            .into()
+        body::emit_reference(&self.head(number), names, command, options, of).into()
     }
 
     /// The end of our interest in what the message `of` offered.
@@ -131,6 +155,17 @@ impl Own {
         body::emit_ascii(&self.head(number), names, command, Options::empty(), text).into()
     }
 
+    /// A text that is no message.
+    pub(crate) fn text(
+        &self,
+        number: PacketNo,
+        command: Command,
+        text: &str,
+        form: TextForm,
+    ) -> Arc<[u8]> {
+        body::emit_text(&self.head(number), command, Options::empty(), text, form).into()
+    }
+
     /// A message.
     pub(crate) fn message(
         &self,
@@ -162,6 +197,18 @@ impl Own {
             host: &self.identity.host,
         }
     }
+}
+
+/// The word that stands behind the nickname for an absence text: the text itself where it is one
+/// short line.
+fn title(text: &str) -> &str {
+    const CHARS_MAX: usize = 20;
+    let text = text.trim();
+    let odd = |c: char| c.is_control() || matches!(c, '[' | ']');
+    if text.is_empty() || text.contains(odd) || text.chars().count() > CHARS_MAX {
+        return "away";
+    }
+    text
 }
 
 /// An address as it is compared and kept: IPv4 inside IPv6 unwrapped, the flow label dropped.

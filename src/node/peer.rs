@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::api::{PeerId, PeerView};
+use super::api::{PeerId, PeerView, without_title};
 use super::input::{LinkId, Tick};
 use crate::wire::dialect::TextForm;
 use crate::wire::entry::Presence;
@@ -116,6 +116,8 @@ pub(crate) struct Peer {
     pub(crate) places: Vec<Place>,
     /// When it was heard last.
     pub(crate) heard: Tick,
+    /// What the store knows of when it was heard.
+    pub(crate) noted: Tick,
     /// It told its names in an entry; else they are from a message's header.
     pub(crate) entered: bool,
     /// We wrote to it.
@@ -171,6 +173,7 @@ impl Peer {
             charsets: Charsets::default(),
             places: vec![Place::new(seen, now)],
             heard: now,
+            noted: now,
             entered: false,
             written: false,
             greeted: None,
@@ -203,9 +206,10 @@ impl Peer {
         self.mac == mac_of(raw.version) && may(&self.user, raw.user) && may(&self.host, raw.host)
     }
 
-    /// Whether `nick` may be this peer's nickname.
+    /// Whether `nick`, without what absence adds to it, may be this peer's nickname.
     pub(crate) fn is_called(&self, nick: &str) -> bool {
-        !self.entered || *self.nick == *nick || fits_with_gaps(&self.nick, nick)
+        let own = without_title(&self.nick, self.is_absent());
+        !self.entered || own == nick || fits_with_gaps(own, nick)
     }
 
     /// Takes in what an entry says of its sender. Whether a face would see the difference.
@@ -240,7 +244,7 @@ impl Peer {
 
     /// Whether it says that its user is away.
     pub(crate) fn is_absent(&self) -> bool {
-        self.dialect.habits.tells_absence && self.options.contains(command::entry::ABSENCE)
+        tells_absence(self.dialect, self.options)
     }
 
     /// Whether it asked to be told by unicast too (`DIALUPOPT`), or our broadcasts end before it.
@@ -357,6 +361,11 @@ pub(crate) fn charset_of(form: TextForm) -> Verdict {
     Verdict { charset: form.charset(), sure }
 }
 
+/// Whether an entry of this dialect with these options says that its user is away.
+pub(crate) fn tells_absence(dialect: &Dialect, options: Options) -> bool {
+    dialect.habits.tells_absence && options.contains(command::entry::ABSENCE)
+}
+
 /// Packets in which a client tells its names.
 pub(crate) fn shows_itself(command: Command) -> bool {
     matches!(command, Command::BR_ENTRY | Command::ANSENTRY | Command::BR_ABSENCE)
@@ -392,7 +401,7 @@ fn is_damage(character: char) -> bool {
 
 /// Whether the two are alike but for characters that were lost or read in another charset: their
 /// ASCII letters are the same, and so are the places of the gaps between them.
-fn same_skeleton(a: &str, b: &str) -> bool {
+pub(crate) fn same_skeleton(a: &str, b: &str) -> bool {
     fn skeleton(name: &str) -> impl Iterator<Item = Option<char>> {
         let mut in_gap = false;
         name.chars().filter_map(move |character| {

@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::api::{DownReason, Event, PeerId, PeerView};
+use super::api::{DownReason, Event, PeerId, PeerView, without_title};
 use super::config::Policy;
 use super::input::Tick;
-use super::peer::{Charsets, Peer, PeerNo, Place, Sighting};
+use super::peer::{Charsets, Peer, PeerNo, Place, Sighting, tells_absence};
 use super::turn::Turn;
 use crate::wire::entry::Presence;
 use crate::wire::{Hint, Office, RawPacket, Verdict, command};
@@ -108,6 +108,7 @@ impl Roster {
         presence: &Presence,
     ) -> Met {
         let nick = if presence.nick.is_empty() { &seen.packet.user } else { &presence.nick };
+        let nick = without_title(nick, tells_absence(seen.packet.dialect, seen.packet.options));
         let (met, news) = self.locate(turn, seen, Some(nick));
         let Some(peer) = self.peers.get_mut(&met.peer) else { return met };
         let changed = peer.take(seen, presence);
@@ -189,6 +190,16 @@ impl Roster {
         }
     }
 
+    /// Passes every peer with what the store knows of when it was heard; where `write` says that it
+    /// is written down, that is now.
+    pub(crate) fn note_down(&mut self, now: Tick, mut write: impl FnMut(&Peer, Tick) -> bool) {
+        for peer in self.peers.values_mut() {
+            if write(peer, peer.noted) {
+                peer.noted = now;
+            }
+        }
+    }
+
     /// Puts a peer back that another process knew.
     pub(crate) fn restore(&mut self, mut peer: Peer, policy: &Policy) {
         peer.places.retain(|place| !self.by_addr.contains_key(&place.addr));
@@ -222,7 +233,12 @@ impl Roster {
             }
             // The names may only be read better now; the charset they showed is still right.
             charsets = self.get(no).filter(|peer| peer.is(seen)).map_or(charsets, |p| p.charsets);
+            let ghost = self.get(no).filter(|peer| peer.is(seen) && peer.places.len() == 1);
+            let ghost = ghost.map(|peer| peer.id.clone());
             self.vacate(turn, seen.from, DownReason::Replaced);
+            if let Some(ghost) = ghost {
+                turn.base.remembered.drop_ghost(&ghost);
+            }
         }
         let key = seen.key();
         if let Some(no) = self.namesake(&key, nick) {
@@ -290,7 +306,8 @@ impl Roster {
         no
     }
 
-    fn remove(&mut self, turn: &mut Turn<'_>, no: PeerNo, reason: DownReason) {
+    /// Forgets a peer, and says why.
+    pub(crate) fn remove(&mut self, turn: &mut Turn<'_>, no: PeerNo, reason: DownReason) {
         let Some(peer) = self.peers.remove(&no) else { return };
         for place in &peer.places {
             self.by_addr.remove(&place.addr);

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use super::input::Tick;
 use super::outbox::SendNo;
+use crate::wire::PacketNo;
 
 /// What can be due.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -23,6 +24,8 @@ pub(crate) enum Timer {
     RollCall,
     /// A seed had its time to send its host list.
     Seeds,
+    /// Who was heard goes to the store.
+    Remember,
     /// A peer that is being asked at this address had its time.
     Probe(SocketAddr),
     /// The next first datagrams of a large send leave.
@@ -33,6 +36,8 @@ pub(crate) enum Timer {
     SharedList(SocketAddr),
     /// A message to one recipient: next try, or the end of its time.
     Send(SendNo),
+    /// A read notice of ours was not answered in time.
+    ReadNotice(PacketNo),
     /// Those for whom messages are kept are looked for.
     Seek,
 }

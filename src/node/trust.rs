@@ -148,6 +148,11 @@ impl Allowance {
         self.0 = self.0.saturating_sub(size + Self::HEADER);
     }
 
+    /// The size of the largest datagram that still fits, bytes.
+    pub(crate) fn room(self) -> usize {
+        self.0.saturating_sub(Self::HEADER)
+    }
+
     /// Counts a datagram of `size` bytes if it fits.
     #[must_use]
     pub(crate) fn allows(&mut self, size: usize) -> bool {

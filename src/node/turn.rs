@@ -12,9 +12,10 @@ use super::api::files::OfferId;
 use super::api::{Counters, Event, NoticeCode, Reply};
 use super::config::Policy;
 use super::effect::{Effect, Record, Serve, Transmit};
-use super::input::{LinkId, Now, RequestId, SaveId, SaveResult, StreamId};
+use super::input::{LinkId, Now, RequestId, SaveId, SaveResult, StreamId, Tick};
 use super::numbers::{Issued, Numbers};
 use super::own::Own;
+use super::remembered::Remembered;
 use super::timers::{Timer, Timers};
 use crate::wire::PacketNo;
 
@@ -35,8 +36,15 @@ pub(crate) struct Base {
     /// they are told of those of earlier runs.
     pub(crate) last_offer: OfferId,
     /// The store refused a record, and has taken none since.
-    pub(crate) store_fails: bool,
+    pub(crate) store_fails: Option<String>,
+    /// When the user was told last that strangers filled their share.
+    pub(crate) told_quota: Option<Tick>,
+    /// Peers on their way to the store.
+    pub(crate) remembered: Remembered,
 }
+
+/// The user is not told more often that strangers filled their share.
+const QUOTA_SILENCE: Duration = Duration::from_secs(3600);
 
 /// Whether anything may be sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -88,6 +96,13 @@ impl<'a> Turn<'a> {
 
     /// Tells everybody who listens; with `after`, once that record is kept.
     pub(crate) fn emit(&mut self, event: Event, after: Option<SaveId>) {
+        if let Event::PeerUp { peer } | Event::PeerChanged { peer } | Event::PeerDown { peer, .. } =
+            &event
+            && self.base.keeps
+            && self.base.remembered.note(peer, self.now.wall)
+        {
+            self.arm(Timer::Remember, self.base.policy.roster_lag);
+        }
         self.effects.push(Effect::Emit { event, after });
     }
 
@@ -121,6 +136,11 @@ impl<'a> Turn<'a> {
         self.effects.push(Effect::Unlist(number));
     }
 
+    /// Looks a stored message up for a request. Only for a node that keeps.
+    pub(crate) fn recall(&mut self, request: RequestId, seq: u64) {
+        self.effects.push(Effect::Recall(request, seq));
+    }
+
     /// Keeps a record. Only for a node that keeps.
     pub(crate) fn save(&mut self, record: Record) -> SaveId {
         let id = SaveId(self.base.next_save);
@@ -132,13 +152,21 @@ impl<'a> Turn<'a> {
     /// Notes how the store does, and tells the user when that changes.
     pub(crate) fn note_store(&mut self, result: &SaveResult) {
         match result {
-            SaveResult::Failed(reason) if !self.base.store_fails => {
-                self.base.store_fails = true;
+            SaveResult::Failed(reason) if self.base.store_fails.is_none() => {
+                self.base.store_fails = Some(reason.clone());
                 let text = format!("the store takes no messages, receipts are withheld: {reason}");
                 self.notice(NoticeCode::StoreFailed, text);
             }
-            SaveResult::Kept { .. } if self.base.store_fails => {
-                self.base.store_fails = false;
+            SaveResult::Refused(reason)
+                if self.base.told_quota.is_none_or(|at| self.now.tick - at >= QUOTA_SILENCE) =>
+            {
+                self.base.told_quota = Some(self.now.tick);
+                let text =
+                    format!("a stranger's message was not kept and gets no receipt: {reason}");
+                self.notice(NoticeCode::Quota, text);
+            }
+            SaveResult::Kept { .. } if self.base.store_fails.is_some() => {
+                self.base.store_fails = None;
                 let text = "the store takes messages again".to_owned();
                 self.notice(NoticeCode::StoreRecovered, text);
             }

@@ -6,8 +6,10 @@ use std::time::Duration;
 use super::Committed;
 use crate::node::{
     Direction, EpochMemory, Event, Memory, MessageRecord, NumberStart, OpenMemory, Outcome,
-    PacketNo, PeerId, PeerView, Record, SaveId, SaveResult, Transmit, UnixMillis,
+    PacketNo, PeerId, PeerView, Recalled, Record, SaveId, SaveResult, SealedMemory, Transmit,
+    UnixMillis,
 };
+use crate::wire::command::message::SECRET;
 
 /// What survives a restart of a simulated node.
 #[derive(Debug, Default)]
@@ -20,6 +22,11 @@ pub struct Disk {
     received: BTreeSet<(PeerId, u32, PacketNo)>,
     last_number: PacketNo,
     seq: u64,
+    /// The places of messages in the event stream, and in the records.
+    messages: BTreeMap<u64, usize>,
+    opened: BTreeSet<u64>,
+    read: BTreeSet<(PeerId, PacketNo)>,
+    away: Option<String>,
     waiting: BTreeMap<SaveId, Waiting>,
 }
 
@@ -45,6 +52,38 @@ impl Disk {
         })
     }
 
+    /// The places of the sealed messages that nobody opened yet.
+    pub fn closed(&self) -> Vec<u64> {
+        let closed = self.messages.iter().filter(|(seq, at)| {
+            let record = self.records.get(**at);
+            matches!(record, Some(Record::Message(message)) if message.is_envelope())
+                && !self.opened.contains(seq)
+        });
+        closed.map(|(&seq, _)| seq).collect()
+    }
+
+    /// A message as a node that wants to open it gets it.
+    pub(super) fn recall(&self, seq: u64) -> Recalled {
+        match self.messages.get(&seq).and_then(|&at| self.records.get(at)) {
+            Some(Record::Message(message)) => Recalled::Message {
+                message: Box::new(message.clone()),
+                opened: self.opened.contains(&seq),
+            },
+            _ => Recalled::Missing,
+        }
+    }
+
+    /// Our sealed messages that nobody opened.
+    fn sealed(&self) -> Vec<SealedMemory> {
+        let sent = self.messages().filter(|message| {
+            message.direction == Direction::Out && message.options.contains(SECRET)
+        });
+        sent.filter_map(|message| Some((message.number, message.peer.clone()?)))
+            .filter(|(number, peer)| !self.read.contains(&(peer.id.clone(), *number)))
+            .map(|(number, peer)| SealedMemory { number, peer })
+            .collect()
+    }
+
     /// Where the numbers of the next run go on.
     pub(super) fn numbers(&self, wall: UnixMillis) -> NumberStart {
         let seconds = u64::try_from(wall.0 / 1_000).unwrap_or(0);
@@ -63,7 +102,14 @@ impl Disk {
             .into_iter()
             .map(|(peer, (epoch, highest))| EpochMemory { peer, epoch, highest })
             .collect();
-        Memory { epochs, open: self.open(), ..Memory::default() }
+        let (sealed, away, open) = (self.sealed(), self.away.clone(), self.open());
+        let mut memory = Memory { epochs, sealed, away, open, ..Memory::default() };
+        for record in &self.records {
+            if let Record::Book(change) = record {
+                memory.apply(change);
+            }
+        }
+        memory
     }
 
     /// Messages of ours without an outcome.
@@ -143,10 +189,20 @@ impl Disk {
                 }
             }
             Record::Numbers(upto) => self.last_number = *upto,
+            Record::Opened(opened) if !self.opened.insert(opened.message) => {
+                return Some((SaveResult::Repeat, transmits, Vec::new()));
+            }
+            Record::Read(read) if !self.read.insert((read.peer.id.clone(), read.number)) => {
+                return Some((SaveResult::Repeat, transmits, Vec::new()));
+            }
+            Record::Away(away) => self.away.clone_from(away),
             _ => {}
         }
-        let is_event = !matches!(record, Record::Numbers(_));
+        let is_event = matches!(record, Record::Message(_) | Record::Outcome(_) | Record::Read(_));
         self.seq += u64::from(is_event);
+        if matches!(record, Record::Message(_)) {
+            self.messages.insert(self.seq, self.records.len());
+        }
         self.records.push(record);
         Some((SaveResult::Kept { seq: is_event.then_some(self.seq) }, transmits, events))
     }

@@ -2,6 +2,7 @@
 //! system is not up to it.
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ pub(super) fn for_writing(
     path: &Path,
     now: UnixMillis,
 ) -> Result<(Connection, Vec<String>), StoreError> {
-    create_private_folder(folder_of(path))?;
+    create_private_folder(folder_of(path)).map_err(|error| plainly(error, path))?;
     check_folder(path)?;
     if !path.exists() {
         create(path, now)?;
@@ -42,6 +43,19 @@ pub(super) fn for_writing(
         make_private(&file)?;
     }
     connect(path).map_err(StoreError::database("open", path))
+}
+
+/// A folder that cannot be made because of its disk, in the words for that.
+fn plainly(error: StoreError, path: &Path) -> StoreError {
+    let path = path.to_owned();
+    match &error {
+        StoreError::File { source, .. } => match source.kind() {
+            ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly { path },
+            ErrorKind::StorageFull => StoreError::Full { path },
+            _ => error,
+        },
+        _ => error,
+    }
 }
 
 /// Finds out before `SQLite` does, whose words for it are less clear.
@@ -88,28 +102,43 @@ fn create(path: &Path, now: UnixMillis) -> Result<(), StoreError> {
     match new.persist_noclobber(path) {
         Ok(_) => sync_folder(folder).map_err(failed()),
         // Another process was faster; its store is as good.
-        Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if error.error.kind() == ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(failed()(error.error)),
     }
 }
 
 /// Opens the file with a write-ahead log; where that cannot have its shared memory (network homes),
-/// for this process alone, and says so.
+/// with a journal that needs none, and says so.
 fn connect(path: &Path) -> rusqlite::Result<(Connection, Vec<String>)> {
-    let first = match open(path, false) {
-        Ok((db, mode)) if mode == "wal" => return Ok((db, Vec::new())),
+    let first = match open(path, LOG) {
+        Ok((db, mode)) if mode == LOG => return Ok((db, Vec::new())),
         Ok(_) => None,
         Err(error) if may_lack_shared_memory(&error) => Some(error),
         Err(error) => return Err(error),
     };
     // If that fails too it was something else, and the first error says it better.
-    let (db, mode) = open(path, true).map_err(|second| first.unwrap_or(second))?;
+    let opened = leave_log(path).and_then(|()| open(path, JOURNAL));
+    let (db, mode) = opened.map_err(|second| first.unwrap_or(second))?;
     let note = format!(
-        "{} is on a file system without shared memory (a network home?): this process holds it \
-         alone, other commands read it only through the running node (journal: {mode})",
+        "{} is on a file system without shared memory (a network home?): each commit takes several \
+         syncs there instead of one, so receipts leave later (journal: {mode})",
         path.display()
     );
     Ok((db, vec![note]))
+}
+
+/// One sync for each commit, and others read meanwhile; needs shared memory.
+const LOG: &str = "wal";
+/// Three syncs, and others read between the commits; needs nothing but locks.
+const JOURNAL: &str = "truncate";
+
+/// Turns a file with a log into one with a journal. Alone: then the log's index lives in our own
+/// memory.
+fn leave_log(path: &Path) -> rusqlite::Result<()> {
+    let db = Connection::open_with_flags(path, FLAGS)?;
+    db.busy_timeout(BUSY_WAIT)?;
+    lock_for_itself(&db)?;
+    db.pragma_update_and_check(None, "journal_mode", JOURNAL, |_| Ok(()))
 }
 
 fn may_lack_shared_memory(error: &rusqlite::Error) -> bool {
@@ -127,13 +156,10 @@ fn lock_for_itself(db: &Connection) -> rusqlite::Result<()> {
     db.pragma_update_and_check(None, "locking_mode", "exclusive", |_| Ok(()))
 }
 
-fn open(path: &Path, alone: bool) -> rusqlite::Result<(Connection, String)> {
+fn open(path: &Path, journal: &str) -> rusqlite::Result<(Connection, String)> {
     let db = Connection::open_with_flags(path, FLAGS)?;
     db.busy_timeout(BUSY_WAIT)?;
-    if alone {
-        lock_for_itself(&db)?;
-    }
-    let mode = db.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
+    let mode = db.pragma_update_and_check(None, "journal_mode", journal, |row| row.get(0))?;
     // A receipt promises that the message survives a power failure too.
     db.pragma_update(None, "synchronous", "full")?;
     db.pragma_update(None, "foreign_keys", true)?;

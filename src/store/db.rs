@@ -10,9 +10,10 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::error::{in_words, is_the_records_own};
 use super::numbers::Numbers;
+use super::quota::Quota;
 use super::rows::{self, Peers, Rows};
-use super::{Paths, StoreError, connect, schema};
-use crate::node::{NumberStart, PacketNo, Record, SaveId, SaveResult, UnixMillis};
+use super::{Paths, StoreError, connect, history, schema};
+use crate::node::{Direction, NumberStart, PacketNo, Record, SaveId, SaveResult, UnixMillis};
 
 /// The open store.
 #[derive(Debug)]
@@ -26,6 +27,7 @@ pub struct Store {
     /// `last` of this run, for [`Store::close`].
     start: u64,
     notes: Vec<String>,
+    quota: Quota,
     /// Bytes of records since the last checkpoint.
     unchecked: usize,
 }
@@ -69,6 +71,7 @@ impl Store {
         let mac = connect::identity(&db, now, &path)?;
         let unix_seconds = u64::try_from(now.0 / 1000).unwrap_or(0);
         let (start, numbers) = rows::read_numbers(&db).map_err(failed())?.start(unix_seconds);
+        let quota = Quota::read(&db).map_err(failed())?;
         let last_seq = rows::last_seq(&db).map_err(failed())?.cast_unsigned();
         let store = Self {
             db,
@@ -78,6 +81,7 @@ impl Store {
             numbers_due: true,
             start,
             notes,
+            quota,
             unchecked: 0,
         };
         let numbers = NumberStart { last: PacketNo(start), reserved: PacketNo(numbers.reserved) };
@@ -92,7 +96,10 @@ impl Store {
         if batch.is_empty() {
             return Vec::new();
         }
-        let before = self.numbers;
+        if batch.iter().any(|(_, record)| is_received(record)) {
+            self.quota.look(&self.path);
+        }
+        let before = (self.numbers, self.quota);
         let committed = match self.commit_together(batch) {
             Err(error) if is_the_records_own(&error) => {
                 self.after_rollback(before);
@@ -113,10 +120,11 @@ impl Store {
         if self.numbers_due {
             rows::write_block(&all, self.numbers)?;
         }
-        let mut rows = Rows::new(&all, &mut self.peers, &mut self.numbers)?;
+        let mut rows = Rows::new(&all, &mut self.peers, &mut self.numbers, &mut self.quota)?;
         let results =
             batch.iter().map(|(_, record)| rows.keep(record)).collect::<Result<_, _>>()?;
         drop(rows);
+        self.quota.note(&all)?;
         all.commit()?;
         self.numbers_due = false;
         Ok(results)
@@ -131,16 +139,16 @@ impl Store {
         if self.numbers_due {
             rows::write_block(&all, self.numbers)?;
         }
-        let mut rows = Rows::new(&all, &mut self.peers, &mut self.numbers)?;
+        let mut rows = Rows::new(&all, &mut self.peers, &mut self.numbers, &mut self.quota)?;
         let mut results = Vec::with_capacity(batch.len());
         for (_, record) in batch {
-            let (next_seq, numbers) = rows.mark();
+            let mark = rows.mark();
             all.execute_batch("SAVEPOINT one")?;
             results.push(match rows.keep(record) {
                 Ok(result) => result,
                 Err(error) if is_the_records_own(&error) && !all.is_autocommit() => {
                     all.execute_batch("ROLLBACK TO one")?;
-                    rows.roll_back(next_seq, numbers);
+                    rows.roll_back(mark);
                     failure(&path, &error)
                 }
                 Err(error) => return Err(error),
@@ -162,17 +170,17 @@ impl Store {
         }
     }
 
-    fn after_rollback(&mut self, numbers: Numbers) {
+    fn after_rollback(&mut self, (numbers, quota): (Numbers, Quota)) {
         self.peers.forget();
-        self.numbers = numbers;
+        (self.numbers, self.quota) = (numbers, quota);
     }
 
     fn failure(&self, error: &rusqlite::Error) -> SaveResult {
         failure(&self.path, error)
     }
 
-    /// What the user should know of how the store works here: that it had to be locked for this
-    /// process alone, for instance. Usually nothing.
+    /// What the user should know of how the store works here: that its file system makes it slow,
+    /// for instance. Usually nothing.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
@@ -201,11 +209,26 @@ impl Store {
         }
     }
 
+    /// Whether the index of texts lacks messages.
+    pub(super) fn is_behind(&self) -> bool {
+        // What cannot be read now is looked for again after the next message.
+        history::is_behind(&self.db).unwrap_or(false)
+    }
+
+    /// Puts some messages into the index of texts, as the writer does when it is idle; whether more
+    /// are left. If that fails they are found without it.
+    pub fn index(&mut self) -> bool {
+        history::index_some(&mut self.db).unwrap_or(false)
+    }
+
     /// An orderly end: gives the packet numbers above `last_number`, the last one used, back and
     /// puts everything into the one file. What was committed is safe also without it.
-    pub fn close(self, last_number: PacketNo) {
+    pub fn close(mut self, last_number: PacketNo) {
+        // A command that was here for one message leaves none behind; many can wait for the next.
+        self.index();
         // If this fails numbers are skipped and the log stays for the next start: no loss.
         let _ = self.give_back(last_number);
+        let _ = self.quota.write(&self.db);
         self.db.flush_prepared_statement_cache();
         let _ = self.db.close();
     }
@@ -223,15 +246,25 @@ impl Store {
     }
 }
 
+fn is_received(record: &Record) -> bool {
+    matches!(record, Record::Message(message) if message.direction == Direction::In)
+}
+
 /// What a record weighs in the log, roughly.
 fn weight(record: &Record) -> usize {
     match record {
         Record::Message(message) => 256 + message.raw.len() + message.text.len(),
-        Record::Outcome(_) | Record::Numbers(_) | Record::OfferOver(_) | Record::GrantEnded(_) => {
-            256
-        }
+        Record::Roster(roster) => 512 * (1 + roster.seen.len()),
+        Record::Away(away) => 64 + away.as_ref().map_or(0, String::len),
         Record::Offer(_) | Record::Told(_) => 1_024,
         Record::Grant(grant) => 1_024 + 512 * grant.files.len(),
+        Record::Outcome(_)
+        | Record::Numbers(_)
+        | Record::Book(_)
+        | Record::Opened(_)
+        | Record::Read(_)
+        | Record::OfferOver(_)
+        | Record::GrantEnded(_) => 256,
     }
 }
 
@@ -243,7 +276,7 @@ fn failure(path: &Path, error: &rusqlite::Error) -> SaveResult {
 mod tests {
     use super::*;
     use crate::node::{
-        Charset, Delivery, Direction, MessageRecord, Options, Recipients, Sure, Verdict,
+        Charset, Delivery, MessageRecord, Options, PeerId, PeerView, Recipients, Sure, Verdict,
     };
 
     fn store(home: &tempfile::TempDir) -> Store {
@@ -329,6 +362,77 @@ mod tests {
         }
         limit(&store, 1_000_000);
         assert_eq!(commit(&mut store, &[&large, "after"]), [kept(2), kept(3)]);
+    }
+
+    fn between(direction: Direction, who: &str, number: u64, text: &str) -> Record {
+        let Record::Message(message) = record(text) else { unreachable!() };
+        let peer = PeerView {
+            id: PeerId(who.into()),
+            nick: who.to_owned(),
+            user: String::new(),
+            host: String::new(),
+            group: String::new(),
+            addr: [10, 0, 0, 2].into(),
+            port: 2425,
+            addrs: Vec::new(),
+            dialect: "ipmsg".to_owned(),
+            charset: None,
+            charset_sure: None,
+            version: None,
+            absent: false,
+            fingerprint: None,
+        };
+        let (delivery, number) = (Delivery::Direct, PacketNo(number));
+        Record::Message(MessageRecord { direction, delivery, number, peer: Some(peer), ..message })
+    }
+
+    fn take(store: &mut Store, record: Record) -> SaveResult {
+        store.commit(&[(SaveId(1), record)]).remove(0).1
+    }
+
+    #[test]
+    fn strangers_have_their_share_of_a_day_and_others_have_no_bound() {
+        let home = tempfile::tempdir().unwrap();
+        let mut store = store(&home);
+        store.quota.caps.day_bytes = 1_000;
+        let text = "x".repeat(200);
+        let from = |who: &str, number| between(Direction::In, who, number, &text);
+        assert_eq!(take(&mut store, between(Direction::Out, "ann@pc", 1, "hi")), kept(1));
+        assert_eq!(take(&mut store, from("mal@pc", 1)), kept(2));
+        assert_eq!(take(&mut store, from("eve@pc", 1)), kept(3));
+        for _ in 0..2 {
+            let SaveResult::Refused(reason) = take(&mut store, from("mal@pc", 2)) else { panic!() };
+            assert!(reason.contains("a day"), "{reason}");
+        }
+        assert_eq!(take(&mut store, from("mal@pc", 1)), SaveResult::Repeat, "confirmed again");
+        assert_eq!(take(&mut store, from("ann@pc", 1)), kept(4), "we wrote to her");
+        assert_eq!(take(&mut store, between(Direction::Out, "eve@pc", 2, "hi")), kept(5));
+        assert_eq!(take(&mut store, from("eve@pc", 2)), kept(6), "now we wrote to her too");
+
+        // It is still so after a restart, and no more on another day.
+        store.close(PacketNo(0));
+        let mut store = self::store(&home);
+        store.quota.caps.day_bytes = 1_000;
+        assert!(matches!(take(&mut store, from("mal@pc", 2)), SaveResult::Refused(_)));
+        let Record::Message(message) = from("mal@pc", 2) else { unreachable!() };
+        let tomorrow = MessageRecord { at: UnixMillis(86_400_000), ..message };
+        assert_eq!(take(&mut store, Record::Message(tomorrow)), kept(7));
+    }
+
+    #[test]
+    fn strangers_leave_room_on_the_disk() {
+        let home = tempfile::tempdir().unwrap();
+        let mut store = store(&home);
+        store.quota.caps.free_bytes = u64::MAX;
+        let refused = take(&mut store, between(Direction::In, "mal@pc", 1, "x"));
+        assert!(
+            matches!(&refused, SaveResult::Refused(why) if why.contains("free")),
+            "{refused:?}"
+        );
+        assert_eq!(take(&mut store, between(Direction::Out, "mal@pc", 1, "x")), kept(1));
+        assert_eq!(take(&mut store, between(Direction::In, "mal@pc", 1, "x")), kept(2));
+        store.quota.caps.free_bytes = 0;
+        assert_eq!(take(&mut store, between(Direction::In, "eve@pc", 1, "x")), kept(3));
     }
 
     #[test]

@@ -124,6 +124,12 @@ pub enum StoreError {
         /// What the system said.
         source: rand::Error,
     },
+    /// A record could not be kept.
+    #[error("{reason}")]
+    NotKept {
+        /// Why, for people.
+        reason: String,
+    },
     /// The writer thread cannot be started.
     #[error("cannot start the thread that writes the store: {source}")]
     Thread {

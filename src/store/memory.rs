@@ -2,19 +2,24 @@
 
 use rusqlite::Connection;
 
-use super::{Store, StoreError, offered, outbox, served};
+use super::{Store, StoreError, offered, outbox, people, rows, served};
 use crate::node::{EpochMemory, Memory, PacketNo, PeerId};
 
 impl Store {
     /// Everything a node is to know before its first input.
     pub fn memory(&self) -> Result<Memory, StoreError> {
+        let db = self.db();
         let read = || -> rusqlite::Result<Memory> {
             Ok(Memory {
-                epochs: epochs(self.db())?,
-                offers: offered::all(self.db())?,
-                last_offer: offered::last(self.db())?,
-                open: outbox::read(self.db())?,
-                grants: served::read(self.db())?,
+                epochs: epochs(db)?,
+                aliases: people::aliases(db)?,
+                blocks: people::blocks(db)?,
+                sealed: rows::envelopes::sealed(db)?,
+                away: rows::envelopes::away(db)?,
+                offers: offered::all(db)?,
+                last_offer: offered::last(db)?,
+                grants: served::read(db)?,
+                open: outbox::read(db)?,
             })
         };
         read().map_err(StoreError::database("read", self.path()))

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 
 use super::connect::{BUSY_WAIT, CACHE_KIB, FLAGS};
 use super::{Paths, StoreError, rows, schema};
-use crate::node::{Event, UnixMillis};
+use crate::node::{Event, Recalled, UnixMillis};
 
 /// An event of the stream as it was when it happened.
 #[derive(Clone, PartialEq, Debug)]
@@ -46,8 +46,7 @@ impl Reader {
     ///
     /// [`StoreError::Missing`] if nothing was stored yet, [`StoreError::Older`],
     /// [`StoreError::Newer`] or [`StoreError::NotOurs`] if it cannot be understood,
-    /// [`StoreError::Database`] if it cannot be read (also where its owner had to lock it for
-    /// itself, see [`Store::notes`](super::Store::notes)).
+    /// [`StoreError::Database`] if it cannot be read.
     pub fn open(paths: &Paths) -> Result<Self, StoreError> {
         let path = paths.db.clone();
         if !path.exists() {
@@ -87,6 +86,20 @@ impl Reader {
                 .collect()
         };
         read().map_err(StoreError::database("read", &self.path))
+    }
+
+    /// The message at this place of the event stream, whole, and whether it is an envelope that was
+    /// opened.
+    pub fn message(&self, seq: u64) -> Result<Recalled, StoreError> {
+        self.read(|db| rows::envelopes::recall(db, seq))
+    }
+
+    /// Reads something.
+    pub(super) fn read<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        read(&self.db).map_err(StoreError::database("read", &self.path))
     }
 
     pub(super) fn db(&self) -> &Connection {

@@ -1,5 +1,7 @@
 //! Records to rows and back.
 
+pub(super) mod envelopes;
+
 use std::collections::HashMap;
 use std::str::FromStr;
 
@@ -10,12 +12,13 @@ use serde::de::DeserializeOwned;
 
 use super::numbers::Numbers;
 use super::offered;
-use super::outbox;
+use super::quota::Quota;
 use super::reader::StoredEvent;
 use super::served;
+use super::{outbox, people};
 use crate::node::{
-    Charset, MessageRecord, Options, Outcome, OutcomeRecord, PacketNo, PeerId, PeerView,
-    Recipients, Record, SaveResult, ToldRecord, UnixMillis, Verdict,
+    Charset, Direction, Event, MessageRecord, Options, Outcome, OutcomeRecord, PacketNo, PeerId,
+    PeerView, ReadRecord, Recipients, Record, SaveResult, ToldRecord, UnixMillis, Verdict,
 };
 
 /// Writes the records of one transaction.
@@ -23,6 +26,7 @@ pub(super) struct Rows<'c> {
     db: &'c Connection,
     peers: &'c mut Peers,
     numbers: &'c mut Numbers,
+    quota: &'c mut Quota,
     message: CachedStatement<'c>,
     datagram: CachedStatement<'c>,
     event: CachedStatement<'c>,
@@ -37,20 +41,17 @@ impl<'c> Rows<'c> {
         db: &'c Connection,
         peers: &'c mut Peers,
         numbers: &'c mut Numbers,
+        quota: &'c mut Quota,
     ) -> rusqlite::Result<Self> {
         Ok(Self {
-            message: db.prepare_cached(
-                "INSERT INTO message (id, direction, delivery, at, peer, appearance, addr, epoch,
-                     number, options, text, charset, sure, cut, files, recipients)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
-                 ON CONFLICT (number, peer, epoch) WHERE direction = 'in' DO NOTHING",
-            )?,
-            datagram: db.prepare_cached("INSERT INTO datagram (message, bytes) VALUES (?1, ?2)")?,
+            message: db.prepare_cached(INSERT_MESSAGE)?,
+            datagram: db.prepare_cached(INSERT_DATAGRAM)?,
             event: db.prepare_cached("INSERT INTO event (seq, at, kind) VALUES (?1, ?2, ?3)")?,
             next_seq: last_seq(db)? + 1,
             db,
             peers,
             numbers,
+            quota,
         })
     }
 
@@ -77,64 +78,71 @@ impl<'c> Rows<'c> {
                 *self.numbers = numbers;
                 Ok(SaveResult::Kept { seq: None })
             }
+            Record::Opened(opened) => self.keep_opening(opened),
+            Record::Read(read) => self.keep_reading(read),
+            Record::Away(away) => {
+                envelopes::set_away(self.db, away.as_deref())?;
+                Ok(SaveResult::Kept { seq: None })
+            }
+            Record::Book(change) => {
+                people::keep_book(self.db, change)?;
+                Ok(SaveResult::Kept { seq: None })
+            }
+            Record::Roster(roster) => {
+                people::keep_roster(self.db, roster)?;
+                Ok(SaveResult::Kept { seq: None })
+            }
         }
     }
 
     fn keep_message(&mut self, message: &MessageRecord) -> rusqlite::Result<SaveResult> {
-        let (peer, appearance) = match &message.peer {
-            Some(view) => {
-                self.peers.rows(self.db, view).map(|rows| (Some(rows.0), Some(rows.1)))?
-            }
-            None => (None, None),
+        let known = match &message.peer {
+            Some(view) => Some(self.peers.rows(self.db, view)?),
+            None => None,
         };
-        let kept = self.message.execute(params![
-            self.next_seq,
-            word(message.direction),
-            word(message.delivery),
-            message.at.0,
-            peer,
-            appearance,
-            message.addr.map(|addr| addr.to_string()),
-            message.epoch,
-            message.number.0.cast_signed(),
-            message.options.bits(),
-            message.text,
-            message.charset.charset.name(),
-            word(message.charset.sure),
-            message.cut,
-            i64::try_from(message.files).unwrap_or(i64::MAX),
-            recipients(message)?,
-        ])?;
+        let from_stranger =
+            message.direction == Direction::In && known.is_some_and(|known| !known.written);
+        if from_stranger && let Some(reason) = self.quota.refuses(message) {
+            // What is here already is confirmed again.
+            return if self.has(message, known.map(|known| known.peer))? {
+                Ok(SaveResult::Repeat)
+            } else {
+                Ok(SaveResult::Refused(reason))
+            };
+        }
+        let kept = insert_message(&mut self.message, self.next_seq, known, message)?;
         if kept == 0 {
             return Ok(SaveResult::Repeat);
         }
         self.datagram.execute((self.next_seq, &message.raw[..]))?;
+        if from_stranger {
+            self.quota.count(message);
+        }
+        if let Some(view) = message.peer.as_ref().filter(|_| message.direction == Direction::Out) {
+            self.peers.note_written(self.db, view)?;
+        }
         if let Some(open) = message.open {
             outbox::open(self.db, self.next_seq, open)?;
         }
         self.announce(message.at, "message")
     }
 
-    fn keep_outcome(&mut self, outcome: &OutcomeRecord) -> rusqlite::Result<SaveResult> {
-        let (peer, appearance) = self.peers.rows(self.db, &outcome.peer)?;
-        let number = outcome.number.0.cast_signed();
-        let mut message = self
-            .db
+    /// Whether a received message is here already.
+    fn has(&self, message: &MessageRecord, peer: Option<i64>) -> rusqlite::Result<bool> {
+        self.db
             .prepare_cached(
-                "SELECT max(id) FROM message WHERE direction = 'out' AND number = ?1 AND peer = ?2",
+                "SELECT 1 FROM message
+                 WHERE direction = 'in' AND number = ?1 AND peer = ?2 AND epoch = ?3",
             )?
-            .query_row((number, peer), |row| row.get::<_, Option<i64>>(0))?;
-        if message.is_none() {
-            // Written to an address, answered by the peer that turned out to be there.
-            let addr = std::net::SocketAddr::new(outcome.peer.addr, outcome.peer.port);
-            message = self
-                .db
-                .prepare_cached(
-                    "SELECT max(id) FROM message
-                     WHERE direction = 'out' AND number = ?1 AND addr = ?2",
-                )?
-                .query_row((number, addr.to_string()), |row| row.get(0))?;
-        }
+            .exists((message.number.0.cast_signed(), peer, message.epoch))
+    }
+
+    fn keep_outcome(&mut self, outcome: &OutcomeRecord) -> rusqlite::Result<SaveResult> {
+        let PeerRows { peer, appearance, .. } = self.peers.rows(self.db, &outcome.peer)?;
+        // Written to an address, and this is who was there.
+        self.peers.note_written(self.db, &outcome.peer)?;
+        let number = outcome.number.0.cast_signed();
+        let message = self.sent_message(outcome.number, peer, &outcome.peer)?;
         self.db
             .prepare_cached(
                 "INSERT INTO outcome (id, message, at, number, appearance, outcome, tries, rtt_ms,
@@ -171,6 +179,33 @@ impl<'c> Rows<'c> {
         self.announce(told.at, "told")
     }
 
+    /// The message of ours with this number to this peer.
+    fn sent_message(
+        &self,
+        number: PacketNo,
+        peer: i64,
+        view: &PeerView,
+    ) -> rusqlite::Result<Option<i64>> {
+        let number = number.0.cast_signed();
+        let message = self
+            .db
+            .prepare_cached(
+                "SELECT max(id) FROM message WHERE direction = 'out' AND number = ?1 AND peer = ?2",
+            )?
+            .query_row((number, peer), |row| row.get::<_, Option<i64>>(0))?;
+        if message.is_some() {
+            return Ok(message);
+        }
+        // Written to an address, answered by the peer that turned out to be there.
+        let addr = std::net::SocketAddr::new(view.addr, view.port);
+        self.db
+            .prepare_cached(
+                "SELECT max(id) FROM message
+                 WHERE direction = 'out' AND number = ?1 AND addr = ?2",
+            )?
+            .query_row((number, addr.to_string()), |row| row.get(0))
+    }
+
     fn announce(&mut self, at: UnixMillis, kind: &str) -> rusqlite::Result<SaveResult> {
         self.event.execute((self.next_seq, at.0, kind))?;
         let seq = self.next_seq.cast_unsigned();
@@ -179,16 +214,54 @@ impl<'c> Rows<'c> {
     }
 
     /// Forgets what was learnt since a savepoint that is being rolled back.
-    pub(super) fn roll_back(&mut self, next_seq: i64, numbers: Numbers) {
+    pub(super) fn roll_back(&mut self, (next_seq, numbers, quota): (i64, Numbers, Quota)) {
         self.next_seq = next_seq;
-        *self.numbers = numbers;
+        (*self.numbers, *self.quota) = (numbers, quota);
         self.peers.forget();
     }
 
     /// For [`Rows::roll_back`].
-    pub(super) fn mark(&self) -> (i64, Numbers) {
-        (self.next_seq, *self.numbers)
+    pub(super) fn mark(&self) -> (i64, Numbers, Quota) {
+        (self.next_seq, *self.numbers, *self.quota)
     }
+}
+
+/// A message's row, for [`insert_message`]; a repeat changes nothing.
+pub(super) const INSERT_MESSAGE: &str = "
+    INSERT INTO message (id, direction, delivery, at, peer, appearance, addr, epoch,
+        number, options, text, charset, sure, cut, files, recipients)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
+    ON CONFLICT (number, peer, epoch) WHERE direction = 'in' DO NOTHING";
+
+/// The bytes of a message.
+pub(super) const INSERT_DATAGRAM: &str = "INSERT INTO datagram (message, bytes) VALUES (?1, ?2)";
+
+/// Writes a message's row under `id`, with the rows of its peer and of how that looked. How many
+/// were written: none if it is a repeat.
+pub(super) fn insert_message(
+    insert: &mut CachedStatement<'_>,
+    id: i64,
+    peer: Option<PeerRows>,
+    message: &MessageRecord,
+) -> rusqlite::Result<usize> {
+    insert.execute(params![
+        id,
+        word(message.direction),
+        word(message.delivery),
+        message.at.0,
+        peer.map(|rows| rows.peer),
+        peer.map(|rows| rows.appearance),
+        message.addr.map(|addr| addr.to_string()),
+        message.epoch,
+        message.number.0.cast_signed(),
+        message.options.bits(),
+        message.text,
+        message.charset.charset.name(),
+        word(message.charset.sure),
+        message.cut,
+        i64::try_from(message.files).unwrap_or(i64::MAX),
+        recipients(message)?,
+    ])
 }
 
 /// The rows of peers written to or heard lately, so that a burst does not look them up each time.
@@ -200,7 +273,15 @@ pub(super) struct Peers {
 #[derive(Debug)]
 struct Known {
     view: PeerView,
-    rows: (i64, i64),
+    rows: PeerRows,
+}
+
+/// A peer's rows, and whether we ever wrote to it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PeerRows {
+    pub(super) peer: i64,
+    pub(super) appearance: i64,
+    written: bool,
 }
 
 /// At most this many are held; then all are forgotten and looked up again.
@@ -208,30 +289,42 @@ const PEERS_HELD: usize = 1_024;
 
 impl Peers {
     /// The rows of a peer and of how it looks, made if they are not there.
-    fn rows(&mut self, db: &Connection, view: &PeerView) -> rusqlite::Result<(i64, i64)> {
+    pub(super) fn rows(&mut self, db: &Connection, view: &PeerView) -> rusqlite::Result<PeerRows> {
         if let Some(known) = self.known.get(&view.id).filter(|known| known.view == *view) {
             return Ok(known.rows);
         }
-        let peer = row_of(
+        let (peer, written) = row_of(
             db,
-            "SELECT id FROM peer WHERE name = ?1",
-            "INSERT INTO peer (name) VALUES (?1) RETURNING id",
+            "SELECT id, written FROM peer WHERE name = ?1",
+            "INSERT INTO peer (name) VALUES (?1) RETURNING id, written",
             (&*view.id.0,),
+            |row| Ok((row.get(0)?, row.get(1)?)),
         )?;
-        let json = serde_json::to_string(view)
-            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+        let json = to_json(view)?;
         let appearance = row_of(
             db,
             "SELECT id FROM appearance WHERE peer = ?2 AND view = ?1",
             "INSERT INTO appearance (view, peer) VALUES (?1, ?2) RETURNING id",
             (json, peer),
+            |row| row.get(0),
         )?;
         if self.known.len() >= PEERS_HELD {
             self.forget();
         }
-        let rows = (peer, appearance);
+        let rows = PeerRows { peer, appearance, written };
         self.known.insert(view.id.clone(), Known { view: view.clone(), rows });
         Ok(rows)
+    }
+
+    /// We wrote to this peer: it is no stranger any more.
+    fn note_written(&mut self, db: &Connection, view: &PeerView) -> rusqlite::Result<()> {
+        let Some(known) = self.known.get_mut(&view.id).filter(|known| !known.rows.written) else {
+            return Ok(());
+        };
+        known.rows.written = true;
+        db.prepare_cached("UPDATE peer SET written = 1 WHERE id = ?1")?
+            .execute((known.rows.peer,))?;
+        Ok(())
     }
 
     /// Forgets all: a transaction was rolled back, and rows with it.
@@ -240,17 +333,16 @@ impl Peers {
     }
 }
 
-fn row_of<P: rusqlite::Params + Clone>(
+fn row_of<P: rusqlite::Params + Clone, T>(
     db: &Connection,
     select: &str,
     insert: &str,
     params: P,
-) -> rusqlite::Result<i64> {
-    let found =
-        db.prepare_cached(select)?.query_row(params.clone(), |row| row.get(0)).optional()?;
-    match found {
-        Some(id) => Ok(id),
-        None => db.prepare_cached(insert)?.query_row(params, |row| row.get(0)),
+    read: fn(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    match db.prepare_cached(select)?.query_row(params.clone(), read).optional()? {
+        Some(found) => Ok(found),
+        None => db.prepare_cached(insert)?.query_row(params, read),
     }
 }
 
@@ -289,16 +381,18 @@ pub(super) fn write_numbers(db: &Connection, numbers: Numbers) -> rusqlite::Resu
 /// Events after ?1, at most ?2, as [`read_event`] reads them. An event whose message was deleted is
 /// left out.
 pub(super) const EVENTS: &str = "
-    SELECT e.seq, e.at, e.kind, a.view, coalesce(m.number, o.number) AS number,
+    SELECT e.seq, e.at, e.kind, a.view, coalesce(m.number, o.number, r.number) AS number,
         m.direction, m.delivery, m.addr, m.epoch, m.options, m.text, m.charset, m.sure, m.cut,
         m.files, m.recipients, o.outcome, o.tries, o.rtt_ms, o.hint, o.waited_ms, o.expires,
-        t.event
+        r.discarded, w.at AS opened, t.event
     FROM event AS e
     LEFT JOIN message AS m ON e.kind = 'message' AND m.id = e.seq
     LEFT JOIN outcome AS o ON e.kind = 'outcome' AND o.id = e.seq
+    LEFT JOIN reading AS r ON e.kind = 'reading' AND r.id = e.seq
+    LEFT JOIN opening AS w ON w.message = m.id
     LEFT JOIN told AS t ON e.kind = 'told' AND t.id = e.seq
-    LEFT JOIN appearance AS a ON a.id = coalesce(m.appearance, o.appearance)
-    WHERE e.seq > ?1 AND coalesce(m.id, o.id, t.id) IS NOT NULL
+    LEFT JOIN appearance AS a ON a.id = coalesce(m.appearance, o.appearance, r.appearance)
+    WHERE e.seq > ?1 AND coalesce(m.id, o.id, r.id, t.id) IS NOT NULL
     ORDER BY e.seq LIMIT ?2";
 
 /// A row of [`EVENTS`].
@@ -306,16 +400,25 @@ pub(super) fn read_event(row: &Row<'_>) -> rusqlite::Result<StoredEvent> {
     let at = UnixMillis(row.get("at")?);
     let number = || row.get::<_, i64>("number").map(|number| PacketNo(number.cast_unsigned()));
     let event = match row.get_ref("kind")?.as_str()? {
-        "message" => read_message(row, at, number()?)?.event(),
         "told" => serde_json::from_str(row.get_ref("event")?.as_str()?)
             .map_err(|error| unreadable(row, "event", error))?,
+        "message" => match row.get::<_, Option<i64>>("opened")? {
+            Some(_) => Event::Message(Box::new(read_message(row, at, number()?)?.opened())),
+            None => read_message(row, at, number()?)?.event(),
+        },
+        "reading" => {
+            let peer = read_view(row)?;
+            let peer = peer.ok_or_else(|| unreadable(row, "view", "a reading without its peer"))?;
+            let discarded = row.get("discarded")?;
+            ReadRecord { at, number: number()?, peer, discarded }.event()
+        }
         _ => read_outcome(row, at, number()?)?.event(),
     };
     Ok(StoredEvent { seq: row.get::<_, i64>("seq")?.cast_unsigned(), at, event })
 }
 
 /// All of a message but its bytes.
-fn read_message(
+pub(super) fn read_message(
     row: &Row<'_>,
     at: UnixMillis,
     number: PacketNo,
@@ -367,10 +470,22 @@ fn read_outcome(
 }
 
 pub(super) fn read_view(row: &Row<'_>) -> rusqlite::Result<Option<PeerView>> {
-    row.get_ref("view")?
-        .as_str_or_null()?
-        .map(|json| serde_json::from_str(json).map_err(|error| unreadable(row, "view", error)))
-        .transpose()
+    match row.get_ref("view")? {
+        rusqlite::types::ValueRef::Null => Ok(None),
+        _ => read_json(row, "view").map(Some),
+    }
+}
+
+/// One of our types in a column of JSON.
+pub(super) fn read_json<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
+    serde_json::from_str(row.get_ref(column)?.as_str()?)
+        .map_err(|error| unreadable(row, column, error))
+}
+
+/// One of our types for a column of JSON.
+pub(super) fn to_json(value: &impl Serialize) -> rusqlite::Result<String> {
+    serde_json::to_string(value)
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
 }
 
 /// Who else got a message, as JSON; none where nobody is named.
@@ -378,9 +493,7 @@ fn recipients(message: &MessageRecord) -> rusqlite::Result<Option<String>> {
     if message.recipients == Recipients::default() {
         return Ok(None);
     }
-    serde_json::to_string(&message.recipients)
-        .map(Some)
-        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+    to_json(&message.recipients).map(Some)
 }
 
 fn read_recipients(row: &Row<'_>) -> rusqlite::Result<Recipients> {
@@ -391,14 +504,14 @@ fn read_recipients(row: &Row<'_>) -> rusqlite::Result<Recipients> {
 }
 
 /// A variant without fields by its name in machine output: `not_confirmed`.
-fn word(value: impl Serialize) -> String {
+pub(super) fn word(value: impl Serialize) -> String {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(word)) => word,
         _ => String::new(),
     }
 }
 
-fn read_word<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
+pub(super) fn read_word<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
     let word = row.get_ref(column)?.as_str()?;
     T::deserialize(serde::de::value::StrDeserializer::<serde::de::value::Error>::new(word))
         .map_err(|error| unreadable(row, column, error))

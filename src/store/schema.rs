@@ -123,6 +123,49 @@ const STEPS: &[&str] = &[
         offer TEXT NOT NULL
     ) STRICT;
     ",
+    // Own names, blocks, peers ever seen; whom we ever wrote to.
+    "
+    CREATE TABLE alias (
+        name   TEXT PRIMARY KEY NOT NULL,
+        target TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE block (
+        peer TEXT PRIMARY KEY NOT NULL,
+        view TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    -- By identity, so that nobody is here twice. Apart from peer, whose rows have messages.
+    CREATE TABLE seen (
+        peer TEXT PRIMARY KEY NOT NULL,
+        at   INTEGER NOT NULL,
+        view TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    ALTER TABLE peer ADD COLUMN written INTEGER NOT NULL DEFAULT 0;
+    UPDATE peer SET written = 1
+    WHERE id IN (SELECT peer FROM message WHERE direction = 'out');
+    ",
+    // Sealed messages: which of those we received were opened, which of ours were read.
+    "
+    CREATE TABLE opening (
+        message INTEGER PRIMARY KEY REFERENCES message (id) ON DELETE CASCADE,
+        at      INTEGER NOT NULL
+    ) STRICT;
+
+    CREATE TABLE reading (
+        id         INTEGER PRIMARY KEY,
+        message    INTEGER REFERENCES message (id) ON DELETE SET NULL,
+        at         INTEGER NOT NULL,
+        number     INTEGER NOT NULL,
+        appearance INTEGER NOT NULL REFERENCES appearance (id),
+        discarded  INTEGER NOT NULL
+    ) STRICT;
+    CREATE UNIQUE INDEX reading_message ON reading (message) WHERE message IS NOT NULL;
+    -- Sealed messages of ours (512 is SECRETOPT): few, and looked through at each start.
+    CREATE INDEX message_sealed ON message (id)
+        WHERE direction = 'out' AND options & 512 <> 0;
+    ",
     // The outbox: messages of ours without an outcome; who else got a message.
     "
     -- JSON; none where the sender's client says nothing.
@@ -138,6 +181,26 @@ const STEPS: &[&str] = &[
         -- Whether it was said to be queued.
         queued       INTEGER NOT NULL DEFAULT FALSE
     ) STRICT;
+    ",
+    // The history: by time, by words, unread ones.
+    "
+    CREATE INDEX message_at ON message (at, peer);
+
+    -- Pairs of neighbouring characters of the texts (see history/grams.rs), under the message's id.
+    -- Filled behind the messages, up to the one that meta calls indexed.
+    CREATE VIRTUAL TABLE grams USING fts5 (
+        text, content = '', contentless_delete = 1, tokenize = 'ascii'
+    );
+    CREATE TRIGGER message_unindexed AFTER DELETE ON message BEGIN
+        DELETE FROM grams WHERE rowid = old.id;
+    END;
+
+    -- Received messages that somebody has seen, above the one up to which (meta: shown) all were.
+    CREATE TABLE shown (
+        message INTEGER PRIMARY KEY REFERENCES message (id) ON DELETE CASCADE
+    ) STRICT;
+    INSERT INTO meta (key, value)
+    VALUES ('indexed', 0), ('shown', (SELECT coalesce(max(id), 0) FROM message));
     ",
 ];
 

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use super::{Store, StoreError};
 use crate::node::{Record, SaveId, SaveResult};
@@ -15,10 +16,13 @@ use crate::node::{Record, SaveId, SaveResult};
 #[derive(Debug)]
 pub struct Writer {
     /// None only while the writer is being closed.
-    batches: Option<Sender<Vec<(SaveId, Record)>>>,
+    batches: Option<Sender<Batch>>,
     thread: Option<JoinHandle<Store>>,
     waiting: Arc<AtomicUsize>,
 }
+
+/// Records that came together.
+type Batch = Vec<(SaveId, Record)>;
 
 /// Most records of one transaction; what waits beyond that goes into the next.
 const TOGETHER_MAX: usize = 8_192;
@@ -50,7 +54,7 @@ impl Writer {
 
     /// Hands records over; returns at once. Their results come by `done`. If the thread is gone
     /// (it panicked in `done`) they come never, and no receipt is sent.
-    pub fn save(&self, batch: Vec<(SaveId, Record)>) {
+    pub fn save(&self, batch: Batch) {
         if batch.is_empty() {
             return;
         }
@@ -86,12 +90,13 @@ impl Drop for Writer {
 
 fn write(
     mut store: Store,
-    queue: &Receiver<Vec<(SaveId, Record)>>,
+    queue: &Receiver<Batch>,
     waiting: &AtomicUsize,
     done: &impl Fn(Vec<(SaveId, SaveResult)>),
 ) -> Store {
     store.commit_numbers();
-    while let Ok(mut batch) = queue.recv() {
+    let mut index = Indexing::new(store.is_behind());
+    while let Some(mut batch) = index.next(queue, &mut store) {
         while batch.len() < TOGETHER_MAX {
             let Ok(more) = queue.try_recv() else { break };
             batch.extend(more);
@@ -101,6 +106,47 @@ fn write(
         let left = waiting.fetch_sub(results.len(), Ordering::Relaxed) - results.len();
         done(results);
         store.tidy(left == 0);
+        index.behind();
     }
     store
+}
+
+/// When the index of texts is filled: when nothing came for a moment, and after a second also in a
+/// short pause. Under a load without pauses it stays behind, and searches look through more.
+struct Indexing {
+    /// Since when it lacks messages.
+    behind: Option<Instant>,
+}
+
+/// So long nothing has come when the index is filled, and so long it may wait for that.
+const QUIET: Duration = Duration::from_millis(250);
+const BEHIND_MAX: Duration = Duration::from_secs(1);
+
+impl Indexing {
+    fn new(behind: bool) -> Self {
+        Self { behind: behind.then(now) }
+    }
+
+    fn behind(&mut self) {
+        self.behind.get_or_insert_with(now);
+    }
+
+    /// The next batch; none at the end. Meanwhile the index is filled.
+    fn next(&mut self, queue: &Receiver<Batch>, store: &mut Store) -> Option<Batch> {
+        while let Some(since) = self.behind {
+            let patience = BEHIND_MAX.saturating_sub(since.elapsed()).min(QUIET);
+            match queue.recv_timeout(patience) {
+                Ok(batch) => return Some(batch),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) if store.index() => {}
+                Err(RecvTimeoutError::Timeout) => self.behind = None,
+            }
+        }
+        queue.recv().ok()
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "only how long the writer waits depends on it")]
+fn now() -> Instant {
+    Instant::now()
 }

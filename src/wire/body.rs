@@ -180,8 +180,20 @@ fn list_index(bytes: &[u8]) -> Option<u32> {
 /// Writes a message to a peer that reads `form`. The line end on the wire is LF, and one NUL ends
 /// the packet. What the peer's charset lacks is written as `[U+1F680]`.
 pub fn emit_message(head: &Head<'_>, options: Options, text: &str, form: TextForm) -> Vec<u8> {
+    emit_text(head, Command::SENDMSG, options, text, form)
+}
+
+/// Writes a packet whose body is a text, in the way of [`emit_message`]: an absence text, for
+/// instance.
+pub fn emit_text(
+    head: &Head<'_>,
+    command: Command,
+    options: Options,
+    text: &str,
+    form: TextForm,
+) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len() + 128);
-    write_text(head, options, text, form, &mut out);
+    write_text(head, command, options, text, form, &mut out);
     out.push(0);
     out
 }
@@ -196,7 +208,8 @@ pub fn emit_offer(
     habits: &Habits,
 ) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len() + 128 + 64 * files.len());
-    write_text(head, options | message::FILE_ATTACH, text, form, &mut out);
+    let options = options | message::FILE_ATTACH;
+    write_text(head, Command::SENDMSG, options, text, form, &mut out);
     out.push(0);
     FileList::write(files, form.charset(), habits.list_joint, &mut out);
     if habits.list_nul {
@@ -205,14 +218,21 @@ pub fn emit_offer(
     out
 }
 
-fn write_text(head: &Head<'_>, options: Options, text: &str, form: TextForm, out: &mut Vec<u8>) {
+fn write_text(
+    head: &Head<'_>,
+    command: Command,
+    options: Options,
+    text: &str,
+    form: TextForm,
+    out: &mut Vec<u8>,
+) {
     let (charset, declared) = match form {
         TextForm::Utf8 => (Charset::UTF_8, message::UTF8 | message::CAP_UTF8),
         TextForm::Legacy(charset) | TextForm::Substituted(charset, _) => {
             (charset, Options::empty())
         }
     };
-    head.emit(CommandWord::new(Command::SENDMSG, options | declared), charset, out);
+    head.emit(CommandWord::new(command, options | declared), charset, out);
     let mut text = Cow::Borrowed(text);
     if text.contains(['\r', '\0']) {
         text = text.replace(['\r', '\0'], "").into();

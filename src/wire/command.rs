@@ -261,6 +261,12 @@ impl PacketNo {
     pub const fn matches(self, reference: Self) -> bool {
         self.0 & 0xffff_ffff == reference.0 & 0xffff_ffff
     }
+
+    /// The packet of ours that this reference means; ours are below 2^31.
+    #[must_use]
+    pub const fn as_ours(self) -> Self {
+        Self(self.0 & 0xffff_ffff)
+    }
 }
 
 impl fmt::Display for PacketNo {

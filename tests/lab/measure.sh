@@ -8,7 +8,9 @@
 #   entry on wire    from just before execve to the first packet, as the switch sees it
 #   peers            `feige --json peers` beside a warm node that knows two others, whole process
 # and of an idle node its wake-ups (context switches of all threads in 10 s) and its memory (PSS);
-# then burst and discovery, each beside the bare loop of lanload on the same network.
+# then burst and discovery, each beside the bare loop of lanload on the same network; then how many
+# messages a second are received and confirmed, each stored before, with so many in flight: the best
+# of 5, beside what is wanted and what the disk's own sync took just before and after.
 # Needs iproute2 tcpdump strace, and lanload (cargo build --release --example lanload).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -86,4 +88,26 @@ wait $bare
 (at h1 "$feige" node >/dev/null 2>&1) &
 sleep 2
 echo "burst, feige     $(at h2 "$load" burst --to 10.99.0.1 2>/dev/null)"
+
+number() { grep -o "\"$1\":[0-9.]*" | cut -d: -f2; } # FIELD: of a JSON object on standard input
+sync_ms() { "$load" sync --folder "$tmp" | number p50_ms; }
+for flight in 1 64 1000; do
+  before=$(sync_ms)
+  for ((i = 0; i < 5; i++)); do
+    count=$((flight == 1 ? 2000 : flight == 64 ? 50000 : 100000))
+    (at h2 "$load" burst --to 10.99.0.1 --window $flight --count $count 2>/dev/null)
+  done >"$tmp/rates"
+  after=$(sync_ms)
+  paste -d' ' <(number confirmed <"$tmp/rates") <(number all_ms <"$tmp/rates") <(number p50_us <"$tmp/rates") |
+    awk -v flight=$flight -v before="$before" -v after="$after" '
+      $1 / $2 * 1000 > best {best = $1 / $2 * 1000}
+      !quick || $3 / 1000 < quick {quick = $3 / 1000}
+      END {
+        sync = before > after ? before : after
+        want = sync <= 0.5 ? (flight == 64 ? 20000 : 60000) : flight / (sync / 1000 + flight * 8e-6) / 2
+        printf "%4d in flight   ", flight
+        if (flight == 1) printf "confirmed after %.2f ms (wanted: %.2f, two syncs)", quick, 2 * sync
+        else printf "%d a second (wanted: %d)", best, want
+        printf "; the disk syncs in %.2f to %.2f ms\n", before < after ? before : after, sync}'
+done
 echo "1,000 enter      $(at h2 "$load" entries --to 10.99.0.1 2>/dev/null)"

@@ -1,22 +1,36 @@
 //! The real binary: help, exit codes, output. Each test has a home and a LAN of its own.
 
+mod away;
+mod book;
 mod both;
 mod config;
+mod crash;
 mod decode;
 mod files;
+mod history;
 mod hostile;
 mod lan;
 mod ports;
+mod sealed;
 mod send;
+mod stream;
 
 use crate::support::home::Lan;
 
-const COMMANDS: [&[&str]; 18] = [
+const COMMANDS: [&[&str]; 26] = [
+    &["history"],
+    &["away"],
+    &["back"],
     &["listen"],
     &["peers"],
     &["broadcast"],
     &["send"],
     &["withdraw"],
+    &["files"],
+    &["get"],
+    &["refuse"],
+    &["alias"],
+    &["block"],
     &["outbox"],
     &["outbox", "cancel"],
     &["outbox", "retry"],
@@ -81,6 +95,8 @@ fn the_help_of_send_explains_who_is_meant() {
           --later           Keep the message for those who are away, and send it when they appear
           --expire <TIME>   How long a kept message waits for its recipient (7 days if nothing is said),
                             and files stay on offer (a day at most)
+          --sealed          Hide the text until the reader opens it, and hear of that
+          --lock            Seal, and have the reader's messenger ask for its password first
       -h, --help            Print help (see more with '--help')
 
     Global options:
@@ -92,6 +108,7 @@ fn the_help_of_send_explains_who_is_meant() {
           --bind <ADDR>     Use only the link that owns this address (repeatable)
           --profile <NAME>  Settings, messages and identity of their own under this name [env:
                             FEIGE_PROFILE]
+          --group <NAME>    Group that others see
           --nick <NAME>     Nickname that others see
           --user <NAME>     Log-on name that others see
           --group <NAME>    Group that others see

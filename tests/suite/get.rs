@@ -14,9 +14,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::support::filer::{Asked, Filer, put};
 use super::support::home::{Done, Lan, TestHome};
 use super::support::process::{Process, until};
-use super::support::sender::{Asked, Sender, put};
 use super::support::stranger::Stranger;
 
 /// A version field of each dialect.
@@ -63,8 +63,8 @@ impl Office {
         offer["offer"].as_u64().expect("a number")
     }
 
-    fn serve(&self, serve: impl FnMut(&Asked, &mut dyn Write) + Send + 'static) -> Sender {
-        Sender::new(self.peer.addr(), serve)
+    fn serve(&self, serve: impl FnMut(&Asked, &mut dyn Write) + Send + 'static) -> Filer {
+        Filer::new(self.peer.addr(), serve)
     }
 
     /// `feige get OFFER ARGS --json` into the folder `in`, to its end.

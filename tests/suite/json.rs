@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use feige::node::{
-    Bounce, Charset, Counters, Delivery, Direction, DownReason, Event, FileChoice, FilesOf, Get,
-    Ipv4Net, ItemKind, ItemState, ItemView, Link, LinkId, MessageEvent, NoticeCode, OfferId,
+    Alias, Bounce, Charset, Counters, Delivery, Direction, DownReason, Event, FileChoice, FilesOf,
+    Get, Ipv4Net, ItemKind, ItemState, ItemView, Link, LinkId, MessageEvent, NoticeCode, OfferId,
     OfferView, Outcome, PacketNo, PeerId, PeerView, Pick, Progress, Recipient, Refusal, Reply,
-    Request, ShellStatus, Side, Status, Sure, Target, TransferOutcome, TransferProblem,
+    Request, ShellStatus, Side, Status, Sure, Target, Told, TransferOutcome, TransferProblem,
     Transferred, UnixMillis, Waiting, WaitingState, Wishes,
 };
 use serde::Serialize;
@@ -78,12 +78,13 @@ impl Page {
             };
             let name = match name {
                 "items" => "item",
-                "peers" | "to" => "peer",
+                "peers" | "to" | "blocks" => "peer",
                 "links" => "link",
                 "v4" => "net",
                 "files" => "file",
                 "choices" => "choice",
                 "hosts" => "listed",
+                "aliases" => "alias",
                 "recipients" => "recipient",
                 "results" => "result",
                 other => other,
@@ -95,8 +96,10 @@ impl Page {
             for object in inner.iter().filter_map(Value::as_object) {
                 // In a request a peer is `{"peer": ID}` or `{"addr": ADDRESS}`, an item
                 // `{"offer": ...}`, `{"wire": ...}` or `{"from": ID}`.
-                let target = matches!(key.as_str(), "to" | "peer" | "picks") && object.len() == 1;
-                if !target {
+                let named = matches!(key.as_str(), "to" | "target" | "peer" | "picks");
+                if key == "message" {
+                    self.describes("event", name, object);
+                } else if !named || object.len() > 1 {
                     self.describes(kind, name, object);
                 }
             }
@@ -160,6 +163,8 @@ fn every_event_is_described() {
             Event::Offer(Box::new(offer())),
             Event::Progress(Box::new(progress())),
             Event::Transferred(Box::new(transferred())),
+            Event::Read { number: PacketNo(1), peer: peer(), discarded: false },
+            Event::Told { number: PacketNo(1), peer: peer(), told: Told::Confirmed, tries: 1 },
             Event::Queued {
                 number: PacketNo(1),
                 peer: peer(),
@@ -195,6 +200,8 @@ fn every_request_is_described() {
                     choices: vec![choice()],
                     limit: Some(10 << 20),
                     digest: true,
+                    sealed: true,
+                    locked: false,
                     utc_offset_s: Some(28_800),
                 },
             },
@@ -213,6 +220,14 @@ fn every_request_is_described() {
             Request::Refuse { picks: vec![Pick::From(PeerId(Arc::from("a@b")))] },
             Request::Withdraw { offer: OfferId(7) },
             Request::FilesOf(FilesOf { peer: Target::Peer(PeerId(Arc::from("a@b"))) }),
+            Request::Open { seq: 418 },
+            Request::Away { text: "at lunch".into() },
+            Request::Back,
+            Request::Book,
+            Request::SetAlias { alias: alias() },
+            Request::RemoveAlias { name: "boss".into() },
+            Request::Block { peer: Box::new(peer()) },
+            Request::Unblock { peer: PeerId(Arc::from("a@b")) },
             Request::Status,
             Request::Stop,
         ],
@@ -229,6 +244,13 @@ fn every_reply_is_described() {
             Reply::Sent { number: PacketNo(1), to: vec![peer()], links: vec!["eth0".into()] },
             Reply::Offers { offers: vec![offer()] },
             Reply::Fetching { transfers: vec![progress()] },
+            Reply::Opened {
+                seq: 418,
+                at: UnixMillis(0),
+                message: Box::new(message()),
+                tells: true,
+            },
+            Reply::Book { aliases: vec![alias()], blocks: vec![peer()] },
             Reply::Outbox {
                 waiting: vec![Waiting {
                     number: PacketNo(1),
@@ -264,8 +286,15 @@ fn every_refusal_is_described() {
             Refusal::Unofferable { name: "report.pdf".into(), why: "it is gone".into() },
             Refusal::NothingWaits,
             Refusal::NoList { peer: Box::new(peer()) },
+            Refusal::NotKept { reason: "the disk is full".into() },
+            Refusal::BadAlias { name: "@boss".into() },
+            Refusal::UnknownAlias { name: "boss".into() },
+            Refusal::NotBlocked { peer: PeerId(Arc::from("a@b")) },
+            Refusal::BookFull,
             Refusal::KeepsNothing,
             Refusal::Busy,
+            Refusal::NoMessage { seq: 418 },
+            Refusal::StaysClosed { reason: "the disk is full".into() },
         ],
     );
 }
@@ -284,6 +313,7 @@ fn every_word_is_described() {
     words::<WaitingState>("waiting_state");
     words::<Sure>("charset_sure");
     words::<NoticeCode>("code");
+    words::<Told>("told");
 }
 
 #[test]
@@ -332,6 +362,10 @@ fn choice() -> FileChoice {
     }
 }
 
+fn alias() -> Alias {
+    Alias { name: "boss".into(), target: Target::Peer(PeerId(Arc::from("a@b"))) }
+}
+
 fn message() -> MessageEvent {
     MessageEvent {
         peer: Some(peer()),
@@ -343,6 +377,7 @@ fn message() -> MessageEvent {
         charset_sure: Sure::Dialect,
         sealed: false,
         locked: false,
+        closed: false,
         automatic: false,
         cut: false,
         files: 0,
@@ -433,6 +468,7 @@ fn status() -> Status {
         identity: "0123456789AB".into(),
         port: 2425,
         passive: false,
+        away: Some("at lunch".into()),
         keeps: true,
         since: UnixMillis(0),
         links: vec![Link {
@@ -443,6 +479,7 @@ fn status() -> Status {
             multicast: true,
         }],
         peers: 1,
+        store_trouble: None,
         waiting: 0,
         counters: Counters::default(),
         shell: Some(ShellStatus::default()),

@@ -10,6 +10,7 @@ mod laws;
 mod node;
 mod picture;
 mod request;
+mod sealed;
 mod tree;
 mod wire;
 
@@ -29,3 +30,5 @@ mod json;
 mod lab;
 #[cfg(feature = "cli")]
 mod store;
+#[cfg(feature = "cli")]
+mod store_history;

@@ -1,6 +1,9 @@
 //! The engine, one rule a test: a node, hand-made datagrams, and a clock that is an argument.
 
+mod absence;
+mod book;
 mod desk;
+mod envelopes;
 mod inbox;
 mod later;
 mod outbox;

@@ -61,7 +61,8 @@ impl Args {
         let peers =
             if client.is_owner() { client.roll_call(None).await? } else { client.peers().await? };
         let rules = Rules { port: client.port(), every_match: false };
-        let mut picked = pick::pick(&[who.to_owned()], &peers, rules)?.into_iter();
+        let mut picked =
+            pick::pick(&[who.to_owned()], &peers, &client.book().await?, rules)?.into_iter();
         match (picked.next(), picked.next()) {
             (Some(only), None) => Ok(only),
             _ => Err(CliError::usage("one peer at a time: whose list?")),

@@ -11,11 +11,13 @@ use tokio::time::sleep;
 
 use crate::cli::client::Client;
 use crate::cli::error::{CliError, Exit};
+use crate::cli::open::{self, Untold};
 use crate::cli::output::Feed;
+use crate::cli::seen::{self, Seen};
 use crate::cli::wish::{Role, Wish};
 use crate::cli::{Globals, duration, pick};
 use crate::io::Stamped;
-use crate::node::{Direction, Event, MessageEvent, PeerId, PeerView, UnixMillis};
+use crate::node::{Direction, Event, MessageEvent, NoticeCode, PeerId, PeerView, UnixMillis};
 use crate::store::{Reader, StoreError};
 
 /// Print who comes and goes, and every message
@@ -62,6 +64,10 @@ pub(in crate::cli) struct Args {
     #[arg(long, value_name = "DIR", requires = "accept")]
     download: Option<std::path::PathBuf>,
 
+    /// Open sealed messages at once; their senders are told
+    #[arg(long, conflicts_with = "passive")]
+    open: bool,
+
     /// Hear only: announce nothing, answer nothing
     #[arg(long)]
     passive: bool,
@@ -82,13 +88,16 @@ impl Args {
         }
         let mut listen = Listen {
             args: self,
-            feed: Feed::new(client.style())?,
+            feed: client.feed().await?,
             present: HashSet::new(),
             left: self.count,
             accepting: Accepting::new(&self.accept, self.download.as_deref(), client.style())?,
+            untold: Untold::default(),
+            seen: (!globals.no_store).then(|| Seen::new(client.paths())),
         };
         if !globals.json {
             client.introduce("Ctrl-C ends");
+            seen::remind(client);
         }
         let end = async {
             match self.span {
@@ -102,6 +111,7 @@ impl Args {
         };
         done?;
         listen.feed.finish().await?;
+        listen.untold.wait(client).await?;
         Ok(Exit::Done)
     }
 }
@@ -114,6 +124,10 @@ struct Listen<'a> {
     /// Messages still to come before the end.
     left: Option<u64>,
     accepting: Accepting,
+    /// Senders that do not know yet that we opened their messages.
+    untold: Untold,
+    /// What was printed is read.
+    seen: Option<Seen>,
 }
 
 impl Listen<'_> {
@@ -129,7 +143,13 @@ impl Listen<'_> {
         let now = crate::io::wall_clock();
         for peer in client.peers().await? {
             let event = Stamped { seq: None, at: now, event: Event::PeerUp { peer } };
-            self.show(&event).await?;
+            self.show(client, &event).await?;
+        }
+        // Who comes later hears it too.
+        if let Some(reason) = client.status().await?.store_trouble {
+            let text = format!("the store takes no messages, receipts are withheld: {reason}");
+            let event = Event::Notice { code: NoticeCode::StoreFailed, text };
+            self.show(client, &Stamped { seq: None, at: now, event }).await?;
         }
         while self.left != Some(0) {
             let Some(event) = client.next_event().await? else { break };
@@ -140,8 +160,15 @@ impl Listen<'_> {
                 self.replay(client, before, seq - 1).await?;
             }
             last = last.max(event.seq.filter(|_| last.is_some()));
-            self.show(&event).await?;
+            if matches!(event.event, Event::Notice { code: NoticeCode::Book, .. }) {
+                self.feed.human().use_book(client.book().await?);
+            }
+            self.show(client, &event).await?;
             self.accept(client, &event.event).await;
+            // What was missed is in the store; more may not come for a long time.
+            if let (Event::Lagged { .. }, Some(before)) = (&event.event, last) {
+                last = Some(self.replay(client, before, u64::MAX).await?);
+            }
         }
         Ok(())
     }
@@ -152,7 +179,7 @@ impl Listen<'_> {
         let mut known: Vec<_> = self.feed.human().peers().cloned().collect();
         known.retain(|peer| peer.id != offer.peer.id);
         known.push(offer.peer.clone());
-        if let Some(request) = self.accepting.request(offer, &known)
+        if let Some(request) = self.accepting.request(offer, &known, self.feed.human().book())
             && let Err(error) = client.request(request).await
         {
             // A rule of the settings may have been quicker.
@@ -182,7 +209,7 @@ impl Listen<'_> {
                 }
                 last = stored.seq;
                 client.heard(last);
-                self.print(Some(stored.seq), stored.at, &stored.event).await?;
+                self.print(client, Some(stored.seq), stored.at, &stored.event).await?;
             }
             if !full {
                 break;
@@ -191,7 +218,7 @@ impl Listen<'_> {
         Ok(last)
     }
 
-    async fn show(&mut self, stamped: &Stamped) -> Result<(), CliError> {
+    async fn show(&mut self, client: &mut Client, stamped: &Stamped) -> Result<(), CliError> {
         let news = match &stamped.event {
             Event::PeerUp { peer } => self.present.insert(peer.id.clone()),
             Event::PeerDown { peer, .. } => {
@@ -200,25 +227,60 @@ impl Listen<'_> {
             }
             _ => true,
         };
-        if news { self.print(stamped.seq, stamped.at, &stamped.event).await } else { Ok(()) }
+        if !news {
+            return Ok(());
+        }
+        self.print(client, stamped.seq, stamped.at, &stamped.event).await
     }
 
     async fn print(
         &mut self,
+        client: &mut Client,
         seq: Option<u64>,
         at: UnixMillis,
         event: &Event,
     ) -> Result<(), CliError> {
+        self.untold.hear(event);
+        let opened = self.open(client, seq, event).await;
+        let event = opened.as_ref().unwrap_or(event);
         let wanted = self.wants(event);
         if wanted {
             self.feed.event(seq, at, event).await?;
         } else {
             self.feed.human().remember(event);
         }
+        if let (true, Some(seq), Some(seen)) = (wanted, seq, &self.seen)
+            && matches!(event, Event::Message(m) if m.direction == Direction::In && !m.closed)
+        {
+            seen.note(seq);
+        }
         if wanted && matches!(event, Event::Message(m) if m.direction == Direction::In) {
             self.left = self.left.map(|left| left.saturating_sub(1));
         }
         Ok(())
+    }
+
+    /// A sealed message as it is when it is open, if it is wanted and can be opened.
+    async fn open(
+        &mut self,
+        client: &mut Client,
+        seq: Option<u64>,
+        event: &Event,
+    ) -> Option<Event> {
+        let Event::Message(message) = event else { return None };
+        if !self.args.open || !message.closed || !self.wants_between(message) {
+            return None;
+        }
+        match open::open(client, seq.unwrap_or(message.number.0)).await {
+            Ok(opened) => {
+                self.untold.note(&opened);
+                Some(Event::Message(opened.message))
+            }
+            Err(error) => {
+                self.feed.style().say(&error.to_string());
+                None
+            }
+        }
     }
 
     fn wants(&mut self, event: &Event) -> bool {
@@ -231,7 +293,9 @@ impl Listen<'_> {
             Event::Receipt { peer, .. }
             | Event::Queued { peer, .. }
             | Event::Delivered { peer, .. }
-            | Event::Failed { peer, .. } => {
+            | Event::Failed { peer, .. }
+            | Event::Read { peer, .. }
+            | Event::Told { peer, .. } => {
                 self.args.matching.is_none() && self.args.from.is_none() && self.wants_peer(peer)
             }
             Event::Offer(offer) => self.wants_files(&offer.peer),
@@ -246,16 +310,21 @@ impl Listen<'_> {
     }
 
     fn wants_message(&mut self, message: &MessageEvent) -> bool {
-        let Args { from, group, matching, .. } = self.args;
+        let Args { from, matching, .. } = self.args;
         if message.direction == Direction::Out && (from.is_some() || matching.is_some()) {
             return false;
         }
         if matching.as_ref().is_some_and(|regex| !regex.is_match(&message.text)) {
             return false;
         }
+        self.wants_between(message)
+    }
+
+    /// Whether a message is wanted as far as its other side says.
+    fn wants_between(&mut self, message: &MessageEvent) -> bool {
         match &message.peer {
             Some(peer) => self.wants_peer(peer),
-            None => group.is_none(),
+            None => self.args.group.is_none(),
         }
     }
 
@@ -268,6 +337,6 @@ impl Listen<'_> {
         let mut known: Vec<_> =
             self.feed.human().peers().filter(|other| other.id != peer.id).cloned().collect();
         known.push(peer.clone());
-        pick::admits(from, peer, &known)
+        pick::admits(from, peer, &known, self.feed.human().book())
     }
 }

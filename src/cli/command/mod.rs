@@ -1,5 +1,9 @@
 //! One file for each subcommand: its arguments and what it does with them.
 
+pub(super) mod alias;
+pub(super) mod away;
+pub(super) mod back;
+pub(super) mod block;
 pub(super) mod broadcast;
 pub(super) mod completions;
 pub(super) mod config;
@@ -7,6 +11,7 @@ pub(super) mod decode;
 pub(super) mod demo;
 pub(super) mod files;
 pub(super) mod get;
+pub(super) mod history;
 pub(super) mod listen;
 pub(super) mod man;
 pub(super) mod node;

@@ -11,7 +11,7 @@ use crate::term;
 /// Run a node in the foreground: be seen, take messages, confirm them
 ///
 /// Every other command of this profile joins it while it runs. Messages are kept; `feige listen`
-/// prints them.
+/// prints them. Exit code 4 if a node of this profile runs already.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -50,7 +50,7 @@ Examples:
 impl Args {
     pub(in crate::cli) fn wish(&self) -> Wish<'_> {
         let group = self.own.group.as_deref();
-        Wish { role: Role::Lasting, listens: true, logs: true, group, ..Wish::default() }
+        Wish { role: Role::Sole, listens: true, logs: true, group, ..Wish::default() }
     }
 
     /// Runs until it is stopped.
@@ -116,16 +116,21 @@ fn words(status: &Status) -> String {
     if status.passive {
         rows.push(("mode", "only listens".to_owned()));
     }
+    if let Some(away) = &status.away {
+        rows.push(("away", term::safe(away).into_owned()));
+    }
     let counters = &status.counters;
     rows.push((
         "received",
         format!(
-            "{} datagrams: {} messages, {} repeats, {} malformed, {} dropped, {} our own",
+            "{} datagrams: {} messages, {} repeats, {} malformed, {} dropped, {} of blocked peers, {} our \
+             own",
             counters.received,
             counters.messages,
             counters.repeats,
             counters.malformed,
             counters.dropped,
+            counters.blocked,
             counters.own
         ),
     ));
@@ -138,6 +143,9 @@ fn words(status: &Status) -> String {
     let store = status.shell.as_ref().and_then(|shell| shell.store.as_deref());
     let store = store.filter(|_| status.keeps).unwrap_or("none: messages are not confirmed");
     rows.push(("store", term::safe(store).into_owned()));
+    if let Some(trouble) = &status.store_trouble {
+        rows.push(("trouble", format!("no receipts: {}", term::safe(trouble))));
+    }
     let lines: Vec<_> = rows.iter().map(|(name, value)| format!("{name:<9} {value}")).collect();
     lines.join("\n")
 }

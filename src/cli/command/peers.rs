@@ -1,15 +1,19 @@
-//! `feige peers`: who is there.
+//! `feige peers`: who is there, and with `--all` who was.
 
 use std::time::Duration;
 
+use std::net::SocketAddr;
+
 use comfy_table::{Table, presets};
+use serde::Serialize;
 
 use crate::cli::client::Client;
 use crate::cli::error::{CliError, Exit};
-use crate::cli::output::{Feed, Human};
+use crate::cli::output::{Feed, Human, day_and_time, rfc3339};
+use crate::cli::pick::Book;
 use crate::cli::wish::{Role, Wish};
-use crate::cli::{duration, pick};
-use crate::node::{Event, PeerView, Sure};
+use crate::cli::{duration, pick, who};
+use crate::node::{Event, PeerView, SeenPeer, Sure, UnixMillis};
 use crate::term;
 
 /// List who is here
@@ -21,6 +25,7 @@ use crate::term;
 Examples:
   feige peers
   feige peers --group ops -v
+  feige peers --all
   feige peers --wait 3s --json | jq -r .peer.addr
   feige peers --watch")]
 pub(in crate::cli) struct Args {
@@ -35,6 +40,28 @@ pub(in crate::cli) struct Args {
     /// Only peers in this group
     #[arg(long, value_name = "GROUP")]
     group: Option<String>,
+
+    /// Also those who were here, with the time they were heard last, and those who are blocked
+    #[arg(long, conflicts_with = "watch")]
+    all: bool,
+}
+
+/// A line of `--all --json`.
+#[derive(Serialize)]
+struct Line<'a> {
+    v: u8,
+    here: bool,
+    last_seen: String,
+    aliases: Vec<&'a str>,
+    blocked: bool,
+    peer: &'a PeerView,
+}
+
+/// Somebody who is here or was.
+struct Known {
+    peer: PeerView,
+    here: bool,
+    at: UnixMillis,
 }
 
 impl Args {
@@ -44,12 +71,15 @@ impl Args {
     }
 
     pub(in crate::cli) async fn run(&self, client: &mut Client) -> Result<Exit, CliError> {
-        let mut feed = Feed::new(client.style())?;
+        let mut feed = client.feed().await?;
         let mut peers = if client.is_owner() || self.wait.is_some() {
             client.roll_call(self.wait).await?
         } else {
             client.peers().await?
         };
+        if self.all {
+            return self.everybody(client, feed, peers).await;
+        }
         peers.retain(|peer| self.wants(peer));
         if feed.style().json {
             for peer in &peers {
@@ -61,7 +91,7 @@ impl Args {
                 feed.human().know(peer);
             }
             let verbose = feed.style().verbose > 0;
-            let table = table(&peers, feed.human(), verbose);
+            let table = table(&peers, feed.human(), verbose, &[]);
             feed.line(table).await?;
         }
         if self.watch {
@@ -71,6 +101,47 @@ impl Args {
         if peers.is_empty() && !self.watch {
             return Err(self.nobody());
         }
+        Ok(Exit::Done)
+    }
+
+    /// Those who are here, then those who were, the latest first.
+    async fn everybody(
+        &self,
+        client: &mut Client,
+        mut feed: Feed,
+        here: Vec<PeerView>,
+    ) -> Result<Exit, CliError> {
+        let book = client.book().await?;
+        let mut known = merged(here, who::seen(client.paths())?, &book);
+        known.retain(|known| self.wants(&known.peer));
+        if known.is_empty() {
+            return Err(self.nobody());
+        }
+        if feed.style().json {
+            for Known { peer, here, at } in &known {
+                let (aliases, blocked) = (book.names(peer).collect(), book.blocks(&peer.id));
+                let last_seen = rfc3339(*at);
+                let line = Line { v: 1, here: *here, last_seen, aliases, blocked, peer };
+                feed.json(&line).await?;
+            }
+        } else {
+            let seen: Vec<_> = known
+                .iter()
+                .map(|known| match (known.here, book.blocks(&known.peer.id)) {
+                    (_, true) => "blocked".to_owned(),
+                    (true, false) => "now".to_owned(),
+                    (false, false) => day_and_time(known.at),
+                })
+                .collect();
+            let peers: Vec<_> = known.into_iter().map(|known| known.peer).collect();
+            for peer in &peers {
+                feed.human().know(peer);
+            }
+            let verbose = feed.style().verbose > 0;
+            let table = table(&peers, feed.human(), verbose, &seen);
+            feed.line(table).await?;
+        }
+        feed.finish().await?;
         Ok(Exit::Done)
     }
 
@@ -109,17 +180,50 @@ impl Args {
     }
 }
 
-/// The peers as a table; with `verbose` all that is known of each.
-fn table(peers: &[PeerView], human: &Human, verbose: bool) -> String {
+/// Those who are here, then those who were, each once: also where two who share their names bore
+/// their addresses in turn (what stands behind `!` in an identity).
+fn merged(here: Vec<PeerView>, seen: Vec<SeenPeer>, book: &Book) -> Vec<Known> {
+    let now = crate::io::wall_clock();
+    let mut all: Vec<_> =
+        here.into_iter().map(|peer| Known { peer, here: true, at: now }).collect();
+    let blocked = book.blocks.iter().map(|peer| (peer.clone(), UnixMillis::default()));
+    let seen = seen.into_iter().map(|seen| (seen.peer, seen.at));
+    for (peer, at) in seen.chain(blocked) {
+        if !all.iter().any(|known| is_same(&known.peer, &peer)) {
+            all.push(Known { peer, here: false, at });
+        }
+    }
+    all
+}
+
+fn is_same(one: &PeerView, other: &PeerView) -> bool {
+    let shared =
+        |peer: &PeerView| peer.id.0.split_once('!').map_or(peer.id.0.len(), |(k, _)| k.len());
+    let at = |peer: &PeerView| SocketAddr::new(peer.addr, peer.port);
+    one.id == other.id
+        || (one.id.0[..shared(one)] == other.id.0[..shared(other)]
+            && one.nick == other.nick
+            && at(one) == at(other))
+}
+
+/// The peers as a table; with `verbose` all that is known of each, with `seen` when each was heard.
+fn table(peers: &[PeerView], human: &Human, verbose: bool, seen: &[String]) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     let mut head = vec!["NAME", "GROUP", "ADDRESS", "CLIENT"];
+    if !seen.is_empty() {
+        head.push("SEEN");
+    }
     if verbose {
         head.extend(["VERSION", "USER@HOST", "CHARSET", "KEY", "IDENTITY"]);
     }
     table.set_header(head);
-    for peer in peers {
-        table.add_row(row(peer, human, verbose));
+    for (place, peer) in peers.iter().enumerate() {
+        let mut row = row(peer, human, verbose);
+        if let Some(seen) = seen.get(place) {
+            row.insert(4, seen.clone());
+        }
+        table.add_row(row);
     }
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));

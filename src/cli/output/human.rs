@@ -22,8 +22,9 @@ use anstyle::{Ansi256Color, AnsiColor, Color};
 use chrono::NaiveDate;
 
 use super::{Style, date_and_time, local};
+use crate::cli::pick::Book;
 use crate::node::{
-    Bounce, Delivery, Direction, DownReason, Event, MessageEvent, Outcome, PeerId, PeerView,
+    Bounce, Delivery, Direction, DownReason, Event, MessageEvent, Outcome, PeerId, PeerView, Told,
     TransferOutcome, UnixMillis,
 };
 use crate::term;
@@ -45,6 +46,7 @@ pub struct Human {
     style: Style,
     peers: HashMap<PeerId, PeerView>,
     namesakes: HashMap<String, BTreeSet<PeerId>>,
+    book: Book,
     /// Day of the last line.
     day: Option<NaiveDate>,
 }
@@ -61,7 +63,18 @@ const TEXT_MIN: usize = 16;
 impl Human {
     /// Knows nobody yet.
     pub fn new(style: Style) -> Self {
-        Self { style, peers: HashMap::new(), namesakes: HashMap::new(), day: None }
+        let (peers, namesakes) = (HashMap::new(), HashMap::new());
+        Self { style, peers, namesakes, book: Book::default(), day: None }
+    }
+
+    /// Own names, shown beside those of the peers from now on.
+    pub fn use_book(&mut self, book: Book) {
+        self.book = book;
+    }
+
+    /// The address book in use.
+    pub const fn book(&self) -> &Book {
+        &self.book
     }
 
     /// Remembers a peer, so that its namesakes are told apart from now on.
@@ -96,7 +109,8 @@ impl Human {
         self.peers.values()
     }
 
-    /// What a peer is called here: its nickname, with its address where that is not enough.
+    /// What a peer is called here: our own name for it, its nickname, and its address where that is
+    /// not enough or the nickname looks like an own name for somebody else.
     pub fn label(&self, peer: &PeerView) -> String {
         let mut nick = one_space(&term::safe(&peer.nick));
         if nick.trim().is_empty() {
@@ -107,7 +121,16 @@ impl Human {
             .namesakes
             .get(&folded(&peer.nick))
             .is_some_and(|ids| ids.len() > 1 || ids.first().is_some_and(|only| *only != peer.id));
-        if shared { format!("{nick} ({})", peer.addr) } else { nick.into_owned() }
+        let own = self.book.names(peer).next();
+        let start = folded(&peer.nick);
+        let poses = own.is_none()
+            && self.book.aliases.iter().any(|alias| start.starts_with(&folded(&alias.name)));
+        let nick =
+            if shared || poses { format!("{nick} ({})", peer.addr) } else { nick.into_owned() };
+        match own {
+            Some(own) => format!("{} [{nick}]", term::cut(&one_space(&term::safe(own)), NAME_MAX)),
+            None => nick,
+        }
     }
 
     /// As [`Human::label`], with the address in any case where more words are wanted.
@@ -120,7 +143,9 @@ impl Human {
     /// The words for an event, for a terminal of so many columns if it is one.
     pub fn event(&mut self, at: UnixMillis, event: &Event, columns: Option<usize>) -> Rendered {
         let (mark, peer, label, words) = match event {
-            Event::Message(message) => return Rendered::Data(self.message(at, message, columns)),
+            Event::Message(message) => {
+                return Rendered::Data(self.message(at, message, &[], columns));
+            }
             Event::PeerUp { peer } => {
                 self.know(peer);
                 (Mark::System, peer, self.name(peer), format!("is here ({})", about(peer)))
@@ -161,6 +186,21 @@ impl Human {
                 (mark, &end.peer, self.name(&end.peer), files::transferred(end))
             }
             Event::Progress(_) => return Rendered::Nothing,
+            Event::Read { peer, number, discarded } => {
+                let words = if *discarded { "threw away unread" } else { "opened" };
+                (Mark::System, peer, self.name(peer), format!("{words} {number}"))
+            }
+            Event::Told { peer, number, told, tries } => {
+                let (mark, words) = match told {
+                    Told::Confirmed => (Mark::System, "knows that you opened it".to_owned()),
+                    Told::NotAsked => (Mark::System, "was told that you opened it".to_owned()),
+                    Told::NotConfirmed => {
+                        let words = format!("did not confirm that you opened it, {tries} tries");
+                        (Mark::Trouble, words)
+                    }
+                };
+                (mark, peer, self.name(peer), format!("{number}: {words}"))
+            }
             Event::Notice { text, .. } => return Rendered::Talk(text.clone()),
             Event::Lagged { missed } => {
                 return Rendered::Talk(format!("too slow: {missed} events were missed"));
@@ -170,10 +210,31 @@ impl Human {
         Rendered::Data(self.line(at, mark, (&label, colour), &words, columns))
     }
 
-    fn message(
+    /// The words for a sealed message that nobody opened yet; `id` is what it is opened by.
+    pub fn envelope(
+        &mut self,
+        at: UnixMillis,
+        id: u64,
+        message: &MessageEvent,
+        columns: Option<usize>,
+    ) -> String {
+        let Some(peer) = &message.peer else { return self.message(at, message, &[], columns) };
+        let words = format!("sent a sealed message: feige history --open {id}");
+        let who = (&*self.name(peer), peer_colour(&peer.id));
+        self.line(at, Mark::System, who, &words, columns)
+    }
+
+    /// From here on the day stands before the first line too, as it must where the past is told.
+    pub fn begin_with_the_day(&mut self) {
+        self.day = Some(NaiveDate::MIN);
+    }
+
+    /// The words for a message, with more notes of ours below its text.
+    pub fn message(
         &mut self,
         at: UnixMillis,
         message: &MessageEvent,
+        more: &[String],
         columns: Option<usize>,
     ) -> String {
         let mark = match (message.direction, message.delivery) {
@@ -202,7 +263,8 @@ impl Human {
             out.push_str(line);
             out.push('\n');
         }
-        let notes = notes(message);
+        let mut notes = notes(message);
+        notes.extend_from_slice(more);
         if !notes.is_empty() {
             self.continuation(&mut out, Mark::System, indent);
             let _ = writeln!(out, "{}", notes.join(", "));
@@ -360,7 +422,8 @@ fn about(peer: &PeerView) -> String {
 fn change(before: Option<&PeerView>, peer: &PeerView) -> String {
     let mut changes = Vec::new();
     if let Some(before) = before {
-        if before.nick != peer.nick {
+        let renamed = before.untitled_nick() != peer.untitled_nick();
+        if renamed {
             changes.push(format!("was called {}", one_space(&term::safe(&before.nick))));
         }
         if before.group != peer.group {
@@ -388,6 +451,7 @@ const fn gone(reason: DownReason) -> &'static str {
         DownReason::Silent => "does not answer any more",
         DownReason::Replaced => "is gone: somebody else has that address now",
         DownReason::Forgotten => "was forgotten to make room",
+        DownReason::Blocked => "is blocked",
     }
 }
 
@@ -398,6 +462,7 @@ fn notes(message: &MessageEvent) -> Vec<String> {
             notes.push(words.to_owned());
         }
     };
+    note(message.closed, "not opened yet");
     note(message.sealed, "sealed");
     note(message.locked, "locked");
     note(message.automatic, "automatic reply");
@@ -531,6 +596,7 @@ mod tests {
             charset_sure: Sure::Dialect,
             sealed: false,
             locked: false,
+            closed: false,
             automatic: false,
             cut: false,
             files: 0,

@@ -101,6 +101,11 @@ pub fn rfc3339(at: UnixMillis) -> String {
     local(at).to_rfc3339_opts(SecondsFormat::Millis, false)
 }
 
+/// Local day and time, to the minute, for tables: `2026-11-20 09:30`.
+pub fn day_and_time(at: UnixMillis) -> String {
+    local(at).format("%Y-%m-%d %H:%M").to_string()
+}
+
 /// Local time for people, to the minute: `2026-11-20 09:30`.
 pub fn date_and_time(at: UnixMillis) -> String {
     local(at).format("%Y-%m-%d %H:%M").to_string()
@@ -126,6 +131,11 @@ impl Printer {
     /// Writes as the options say, without colours.
     pub fn new(globals: &Globals) -> Self {
         Self { style: Style::new(globals, Color::Never) }
+    }
+
+    /// Writes in this style.
+    pub const fn with(style: Style) -> Self {
+        Self { style }
     }
 
     /// How it writes.
@@ -247,7 +257,16 @@ impl Feed {
             })?;
             return self.line(line).await;
         }
-        match self.human.event(at, event, self.style.columns()) {
+        let columns = self.style.columns();
+        let rendered = match event {
+            Event::Message(message) if message.closed => {
+                // Without a store there is no place in a stream, and the number stands for it.
+                let id = seq.unwrap_or(message.number.0);
+                Rendered::Data(self.human.envelope(at, id, message, columns))
+            }
+            event => self.human.event(at, event, columns),
+        };
+        match rendered {
             Rendered::Data(text) => self.line(text).await,
             Rendered::Talk(text) => {
                 self.style.say(&text);

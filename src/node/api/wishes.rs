@@ -21,6 +21,10 @@ pub struct Wishes {
     pub limit: Option<u64>,
     /// Tell the SHA-256 of each of these files that is fetched.
     pub digest: bool,
+    /// Sealed: its text is hidden until the reader opens it, and then we are told.
+    pub sealed: bool,
+    /// Locked: as sealed, and clients that have a password ask for it first.
+    pub locked: bool,
     /// Local time where it is written, seconds east of UTC: a late message says when it was
     /// written. None: that is said in UTC.
     pub utc_offset_s: Option<i32>,

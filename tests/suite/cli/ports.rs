@@ -169,7 +169,7 @@ fn a_send_outlives_the_owner_of_its_node() {
     let mut stranger = lan.stranger();
     let mut owner = bob.start(&["node"]);
     up(&bob, &owner);
-    let heir = bob.start(&["node"]);
+    let heir = bob.start(&["listen"]);
     joined_by(&bob, 1);
     let mut sends = bob.start(&["send", &stranger.addr().ip().to_string(), "hello"]);
     stranger.expect(0x20);
@@ -189,12 +189,33 @@ fn who_took_over_says_so() {
     let bob = lan.home("bob");
     let mut owner = bob.start(&["node"]);
     up(&bob, &owner);
-    let heir = bob.start(&["node"]);
+    let heir = bob.start(&["listen"]);
     heir.err.line("this one is next");
     owner.signal(Signal::TERM);
     owner.exit();
     heir.err.line("took the port over");
     bob.run(&["node", "status"]).code(0);
+}
+
+#[test]
+fn a_second_node_of_a_profile_ends_at_once_and_the_first_goes_on() {
+    let lan = Lan::new();
+    let bob = lan.home("bob");
+    for first in ["node", "listen"] {
+        let mut owner = bob.start(&[first]);
+        up(&bob, &owner);
+        let started = now();
+        let second = bob.run(&["node"]).code(4);
+        assert!(now() - started < Duration::from_secs(5));
+        let pid = owner.pid().as_raw_nonzero();
+        let why = format!("runs already: process {pid} has port {}", bob.port);
+        assert!(second.err.contains(&why), "{}", second.err);
+        assert!(second.err.contains("`feige node stop` ends it"), "{}", second.err);
+        let status = bob.run(&["node", "status", "--json"]).code(0);
+        assert_eq!(status.lines()[0]["shell"]["pid"], pid.get());
+        owner.signal(Signal::TERM);
+        owner.exit();
+    }
 }
 
 #[test]
@@ -242,7 +263,7 @@ fn a_new_nickname_is_announced_at_once() {
 fn a_closed_pipe_ends_a_listener_with_success() {
     let lan = Lan::new();
     let (alice, bob) = (lan.home("alice"), lan.home("bob"));
-    let mut command = bob.feige(&["listen", "--json"]);
+    let mut command = bob.feige(&["listen", "--json", "-q"]);
     let mut child =
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
     drop(child.stdout.take());

@@ -1,7 +1,7 @@
 //! What senders of other kinds do.
 
 use super::*;
-use crate::support::sender::flows;
+use crate::support::filer::flows;
 
 #[test]
 fn feiq_is_asked_in_its_form_and_again_when_it_closes_too_soon() {

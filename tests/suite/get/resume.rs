@@ -7,7 +7,7 @@ fn broken_off(
     office: &mut Office,
     contents: Vec<u8>,
     then: impl Fn(&Asked, &[u8]) -> Vec<u8> + Send + 'static,
-) -> (Sender, u64) {
+) -> (Filer, u64) {
     let list = format!("0:a.bin:{:x}:65a0c3f0:1:\x07", contents.len());
     let sender = office.serve(move |asked, stream| {
         if asked.turn == 0 {

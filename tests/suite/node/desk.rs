@@ -180,6 +180,13 @@ impl Desk {
     }
 }
 
+/// A node that knows somebody with an official client.
+pub(crate) fn with_known(from: &str, who: &str, nick: &str) -> Desk {
+    let mut desk = Desk::new();
+    desk.hear(from, official(3, 1, who, nick));
+    desk
+}
+
 impl Outcome {
     pub(crate) fn transmits(&self) -> Vec<&Transmit> {
         self.pick(|effect| match effect {

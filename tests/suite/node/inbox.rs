@@ -312,3 +312,22 @@ fn a_clock_that_jumps_changes_nothing() {
     assert_eq!(run(0), run(years));
     assert_eq!(run(0), run(-years));
 }
+
+#[test]
+fn a_stranger_beyond_its_share_gets_no_receipt_and_the_user_is_told_once_an_hour() {
+    let mut desk = with_ann();
+    let refused = SaveResult::Refused("enough for today".into());
+    for (number, told) in [(50, true), (51, false), (50, false)] {
+        let out = desk.hear("10.0.0.2", message(number, "ann@pc", "spam"));
+        assert_eq!(out.saves().len(), 1, "a repeat is tried again");
+        let out = desk.answer(&out, &refused);
+        let expected: &[NoticeCode] = if told { &[NoticeCode::Quota] } else { &[] };
+        assert_eq!(notices(&out), expected);
+    }
+    assert_eq!(desk.counters().messages, 0);
+    desk.pass(ms(3_600_000));
+    let out = desk.hear("10.0.0.2", message(52, "ann@pc", "spam"));
+    assert_eq!(notices(&desk.answer(&out, &refused)), [NoticeCode::Quota]);
+    let out = desk.hear("10.0.0.3", message(53, "bob@pc", "hello"));
+    assert_eq!(notices(&desk.keep(&out)), [], "the store never failed");
+}

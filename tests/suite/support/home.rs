@@ -12,6 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::process::Process;
+use super::sender::Sender;
 use super::stranger::Stranger;
 
 /// A subnet on loopback: whoever has its port hears its broadcasts.
@@ -25,6 +26,12 @@ impl Lan {
     pub(crate) fn new() -> Self {
         let port = free_port().expect("a port is free");
         Self { port, homes: AtomicU8::new(1) }
+    }
+
+    /// A scripted sender to this home.
+    pub(crate) fn sender(&self, to: &TestHome) -> Sender {
+        let host = self.homes.fetch_add(1, Ordering::Relaxed);
+        Sender::new(Ipv4Addr::new(127, 8, 0, host), to.addr, self.port)
     }
 
     /// Somebody with a messenger of another kind.

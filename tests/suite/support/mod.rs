@@ -3,6 +3,8 @@
 #[cfg(feature = "cli")]
 pub(crate) mod fetcher;
 #[cfg(feature = "cli")]
+pub(crate) mod filer;
+#[cfg(feature = "cli")]
 pub(crate) mod home;
 #[cfg(feature = "cli")]
 pub(crate) mod process;

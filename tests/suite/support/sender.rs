@@ -1,98 +1,85 @@
-//! Somebody whose files can be fetched: answers requests on TCP with exactly the bytes a test wants.
+//! A scripted sender of the IPMsg family: checked messages, repeated until their receipts come. It
+//! shares no code with feige.
 
-#![expect(clippy::disallowed_types, reason = "a peer without our program has sockets of its own")]
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, Read};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use socket2::{Domain, Protocol, Socket, Type};
 
-/// A server of files. Ends with the value.
+/// A socket, and what was confirmed there.
 pub(crate) struct Sender {
-    addr: SocketAddr,
-    asked: Arc<Mutex<Vec<String>>>,
-    ending: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-/// What a request asks for.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Asked {
-    /// 96 or 98.
-    pub(crate) command: u8,
-    /// The fields behind the header, as they came, without a NUL.
-    pub(crate) fields: Vec<String>,
-    /// How many requests came before it.
-    pub(crate) turn: usize,
-}
-
-impl Asked {
-    /// The offset, hexadecimal.
-    pub(crate) fn offset(&self) -> usize {
-        usize::from_str_radix(&self.fields[2], 16).expect("an offset")
-    }
+    socket: Socket,
+    to: SocketAddr,
+    /// Receipts that came, by the number they confirm.
+    pub(crate) receipts: BTreeMap<u64, usize>,
 }
 
 impl Sender {
-    /// Serves at this address. `serve` writes the answer to a request; then the connection is
-    /// closed.
-    pub(crate) fn new(
-        addr: SocketAddr,
-        mut serve: impl FnMut(&Asked, &mut dyn Write) + Send + 'static,
-    ) -> Self {
-        let listener = TcpListener::bind(addr).expect("the address is free");
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let ending = Arc::new(AtomicBool::new(false));
-        let (heard, ended) = (asked.clone(), ending.clone());
-        let thread = std::thread::spawn(move || {
-            for turn in 0.. {
-                let (mut stream, _) = listener.accept().expect("a connection");
-                if ended.load(Ordering::Relaxed) {
+    /// At `addr`, writing to `to` on the same port.
+    pub(crate) fn new(addr: Ipv4Addr, to: Ipv4Addr, port: u16) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP)).expect("a socket");
+        socket.bind(&SocketAddr::from((addr, port)).into()).expect("the address is free");
+        Self { socket, to: (to, port).into(), receipts: BTreeMap::new() }
+    }
+
+    /// An entry, as a client of the first generation writes it.
+    pub(crate) fn enter(&self) {
+        self.write("1:1:sender:script:1:sender\0");
+    }
+
+    /// A checked message.
+    pub(crate) fn send(&self, number: u64, text: &str) {
+        self.write(&format!("1:{number}:sender:script:288:{text}\0"));
+    }
+
+    /// Confirms a message.
+    pub(crate) fn confirm(&self, number: u64) {
+        self.write(&format!("1:2:sender:script:33:{number}\0"));
+    }
+
+    /// Nobody may be there just then, and the kernel says so at the next call.
+    fn write(&self, packet: &str) {
+        for _ in 0..2 {
+            match self.socket.send_to(packet.as_bytes(), &self.to.into()) {
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
+                sent => {
+                    sent.expect("it can be sent");
                     return;
                 }
-                let mut bytes = vec![0; 4_096];
-                let read = stream.read(&mut bytes).unwrap_or(0);
-                let request = String::from_utf8_lossy(&bytes[..read]).into_owned();
-                let asked = parse(&request, turn);
-                heard.lock().unwrap_or_else(PoisonError::into_inner).push(request);
-                serve(&asked, &mut stream);
-                let _ = stream.shutdown(Shutdown::Write);
             }
-        });
-        Self { addr, asked, ending, thread: Some(thread) }
+        }
     }
 
-    /// The requests until now, as they came.
-    pub(crate) fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-/// Writes to a receiver that may have had enough.
-pub(crate) fn put(stream: &mut dyn Write, bytes: &[u8]) {
-    flows(stream, bytes);
-}
-
-/// Writes, and says whether the receiver took it.
-pub(crate) fn flows(stream: &mut dyn Write, bytes: &[u8]) -> bool {
-    stream.write_all(bytes).is_ok()
-}
-
-fn parse(request: &str, turn: usize) -> Asked {
-    let mut parts = request.splitn(6, ':');
-    let command = parts.nth(4).and_then(|word| word.parse::<u32>().ok()).unwrap_or(0);
-    let rest = parts.next().unwrap_or_default().trim_end_matches('\0');
-    let fields = rest.split(':').map(str::to_owned).collect();
-    Asked { command: command.to_le_bytes()[0], fields, turn }
-}
-
-impl Drop for Sender {
-    fn drop(&mut self) {
-        self.ending.store(true, Ordering::Relaxed);
-        drop(TcpStream::connect(self.addr));
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+    /// Takes in what comes, waiting at most so long for the first datagram: command and body of
+    /// what is no receipt.
+    pub(crate) fn hear(&mut self, patience: Duration) -> Vec<(u32, u64, String)> {
+        let mut others = Vec::new();
+        self.socket.set_read_timeout(Some(patience)).expect("it can wait");
+        let mut buffer = [0; 4096];
+        loop {
+            let length = match (&self.socket).read(&mut buffer) {
+                Ok(length) => length,
+                // An earlier datagram came back.
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused => continue,
+                Err(_) => return others,
+            };
+            let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            let mut fields = text.splitn(6, ':').skip(1);
+            let number = fields.next().and_then(|number| number.parse().ok());
+            let word = fields.nth(2).and_then(|word| word.parse::<u32>().ok());
+            let body = fields.next().unwrap_or_default().trim_end_matches('\0').to_owned();
+            match (word.map(|word| word & 0xff), number) {
+                (Some(0x21), _) => {
+                    if let Ok(number) = body.parse() {
+                        *self.receipts.entry(number).or_default() += 1;
+                    }
+                }
+                (Some(command), Some(number)) => others.push((command, number, body)),
+                _ => {}
+            }
+            self.socket.set_read_timeout(Some(Duration::from_micros(1))).expect("it can wait");
         }
     }
 }

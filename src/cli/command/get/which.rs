@@ -44,7 +44,8 @@ impl Which {
             let offers: Vec<_> = offers(client, Request::Offers).await?;
             let waiting = offers.iter().filter(|offer| offer.direction == Direction::In);
             let peers: Vec<_> = waiting.clone().map(|offer| offer.peer.clone()).collect();
-            let meant = waiting.filter(|offer| pick::admits(who, &offer.peer, &peers));
+            let book = client.book().await?;
+            let meant = waiting.filter(|offer| pick::admits(who, &offer.peer, &peers, &book));
             let before = picks.len();
             picks.extend(meant.map(|offer| Pick::Offer(offer.offer, None)));
             if picks.len() == before {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::cli::command::get;
 use crate::cli::error::CliError;
 use crate::cli::output::Style;
-use crate::cli::pick;
+use crate::cli::pick::{self, Book};
 use crate::node::{Direction, Get, OfferView, PeerView, Pick, Request};
 
 /// Largest file, and most bytes of a folder, that is fetched unasked.
@@ -35,8 +35,13 @@ impl Accepting {
     }
 
     /// What to ask the node for when this is offered.
-    pub(super) fn request(&self, offer: &OfferView, known: &[PeerView]) -> Option<Request> {
-        let meant = self.whos.iter().any(|who| pick::admits(who, &offer.peer, known));
+    pub(super) fn request(
+        &self,
+        offer: &OfferView,
+        known: &[PeerView],
+        book: &Book,
+    ) -> Option<Request> {
+        let meant = self.whos.iter().any(|who| pick::admits(who, &offer.peer, known, book));
         if !meant || offer.direction != Direction::In || offer.shared {
             return None;
         }

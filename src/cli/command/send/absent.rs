@@ -1,7 +1,7 @@
 //! Whom `send --later` means: also those who are not here, if the store knows them.
 
 use crate::cli::error::CliError;
-use crate::cli::pick::{self, NoPick, Rules};
+use crate::cli::pick::{self, Book, NoPick, Rules};
 use crate::node::{PeerId, PeerView, Target};
 use crate::store::{Paths, Reader, StoreError};
 
@@ -20,6 +20,7 @@ pub(super) fn pick(
     whos: &[String],
     here: &[PeerView],
     known: Vec<PeerView>,
+    book: &Book,
     rules: Rules,
 ) -> Result<Vec<Target>, NoPick> {
     let is_here = |gone: &PeerView| {
@@ -32,10 +33,10 @@ pub(super) fn pick(
     for who in whos {
         let one = std::slice::from_ref(who);
         let found = if who.starts_with('@') && who != "@all" {
-            pick::pick(one, &all, rules)
+            pick::pick(one, &all, book, rules)
         } else {
-            pick::pick(one, here, rules).or_else(|no| match no {
-                NoPick::Nobody { .. } if who != "@all" => pick::pick(one, &all, rules),
+            pick::pick(one, here, book, rules).or_else(|no| match no {
+                NoPick::Nobody { .. } if who != "@all" => pick::pick(one, &all, book, rules),
                 other => Err(other),
             })
         };
@@ -96,7 +97,7 @@ mod tests {
     fn picked(who: &str) -> Result<Vec<String>, NoPick> {
         let here = [peer("ann", "ops", 1), peer("carl", "", 2)];
         let known = vec![peer("bob", "ops", 3), peer("ann", "ops", 9), peer("carla", "", 4)];
-        let targets = pick(&[who.to_owned()], &here, known, RULES)?;
+        let targets = pick(&[who.to_owned()], &here, known, &Book::default(), RULES)?;
         let name = |target: Target| match target {
             Target::Peer(id) => id.0.to_string(),
             Target::Addr(addr) => addr.to_string(),

@@ -22,6 +22,14 @@ pub(super) struct Manner {
     /// offer (a day at most)
     #[arg(long, value_name = "TIME", requires = "kept", value_parser = duration)]
     expire: Option<Duration>,
+
+    /// Hide the text until the reader opens it, and hear of that
+    #[arg(long)]
+    sealed: bool,
+
+    /// Seal, and have the reader's messenger ask for its password first
+    #[arg(long)]
+    lock: bool,
 }
 
 impl Manner {
@@ -39,6 +47,13 @@ impl Manner {
     pub(super) fn wishes(&self) -> Wishes {
         let expire = self.expire.map(|span| u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
         let utc_offset_s = self.later.then(|| utc_offset(wall_clock()));
-        Wishes { later: self.later, expire_ms: expire, utc_offset_s, ..Wishes::default() }
+        Wishes {
+            later: self.later,
+            expire_ms: expire,
+            utc_offset_s,
+            sealed: self.sealed,
+            locked: self.lock,
+            ..Wishes::default()
+        }
     }
 }

@@ -117,9 +117,13 @@ impl Args {
             )
             .hint("start one with `feige node`, or leave --detach out"));
         }
-        let feed = Feed::new(client.style())?;
-        let to = self.recipients(client).await?;
+        let feed = client.feed().await?;
         let later = self.manner.later();
+        let to = if later {
+            self.also_absent(client).await?
+        } else {
+            client.resolve(self.whos(), self.yes).await?
+        };
         let timeout_ms = u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX);
         let check = !self.no_receipt;
         let mut wishes = self.manner.wishes();
@@ -180,8 +184,8 @@ impl Args {
         Ok(if detach || told != Exit::Done { told } else { done })
     }
 
-    /// Everybody meant, or an error and nobody.
-    async fn recipients(&self, client: &mut Client) -> Result<Vec<Target>, CliError> {
+    /// Everybody meant, also those who are not here; or an error and nobody.
+    async fn also_absent(&self, client: &mut Client) -> Result<Vec<Target>, CliError> {
         let whos = self.whos();
         // A node that just started knows nobody yet; it meets addresses by itself.
         let by_name = whos.iter().any(|who| !pick::is_address(who));
@@ -190,12 +194,10 @@ impl Args {
         } else {
             client.peers().await?
         };
+        let book = client.book().await?;
         let rules = Rules { port: client.port(), every_match: self.yes };
-        if !self.manner.later() {
-            return Ok(pick::pick(whos, &peers, rules)?);
-        }
         let known = absent::known(client.paths())?;
-        Ok(absent::pick(whos, &peers, known, rules)?)
+        Ok(absent::pick(whos, &peers, known, &book, rules)?)
     }
 }
 

@@ -36,6 +36,8 @@ struct Recipient {
     peer: PeerView,
     label: String,
     fate: Fate,
+    /// It opened the message while others were still waited for.
+    read: bool,
 }
 
 /// What became of a message with one recipient, as far as is known.
@@ -76,6 +78,7 @@ struct Counts<'r> {
     queued: usize,
     not_confirmed: usize,
     not_sent: usize,
+    read: usize,
     results: Vec<ResultLine<'r>>,
 }
 
@@ -86,6 +89,7 @@ struct ResultLine<'r> {
     result: &'static str,
     tries: Option<u32>,
     rtt_ms: Option<f64>,
+    read: bool,
 }
 
 impl Fate {
@@ -191,7 +195,7 @@ impl Report {
             .into_iter()
             .map(|peer| {
                 let label = label(feed.human().label(&peer), &peer);
-                Recipient { peer, label, fate: Fate::Waiting }
+                Recipient { peer, label, fate: Fate::Waiting, read: false }
             })
             .collect();
         let columns = recipients.iter().map(|r| term::width(&r.label)).max().unwrap_or(0);
@@ -269,6 +273,9 @@ impl Report {
             Event::Failed { number, peer, outcome, tries, hint } if *number == self.number => {
                 (peer, Fate::Failed { outcome: *outcome, tries: *tries, hint: *hint })
             }
+            Event::Read { number, peer, discarded } if *number == self.number => {
+                return self.hear_of_reading(peer, *discarded, stamped).await;
+            }
             Event::Notice { code: NoticeCode::StoreFailed, text } => {
                 if self.recipients.iter().all(|recipient| recipient.fate == Fate::Waiting) {
                     return Err(CliError::new(Exit::Store, format_args!("not sent: {text}")));
@@ -286,6 +293,26 @@ impl Report {
             return self.feed.event(stamped.seq, stamped.at, &stamped.event).await;
         }
         if settled { self.tell(at).await } else { Ok(()) }
+    }
+
+    /// A recipient opened the message while others are still waited for.
+    async fn hear_of_reading(
+        &mut self,
+        peer: &PeerView,
+        discarded: bool,
+        stamped: &Stamped,
+    ) -> Result<(), CliError> {
+        let there = |other: &PeerView| (other.addr, other.port) == (peer.addr, peer.port);
+        let at = self.by_id.get(&peer.id).copied();
+        let at = at.or_else(|| self.recipients.iter().position(|one| there(&one.peer)));
+        let Some(recipient) = at.and_then(|at| self.recipients.get_mut(at)) else { return Ok(()) };
+        recipient.read = !discarded;
+        if self.feed.style().json {
+            return self.feed.event(stamped.seq, stamped.at, &stamped.event).await;
+        }
+        let words = if discarded { "thrown away unread" } else { "opened" };
+        let line = format!("{}  {words}", term::pad(&recipient.label, self.columns));
+        self.feed.line(line).await
     }
 
     /// Which recipient an event is about. Somebody written to by address may turn out to have a
@@ -338,6 +365,7 @@ impl Report {
             |word| self.recipients.iter().filter(|r| r.fate.word(self.check) == word).count();
         let well = count(if self.check { "confirmed" } else { "sent" });
         let queued = count("queued");
+        let read = self.recipients.iter().filter(|recipient| recipient.read).count();
         // One recipient's events say all there is.
         if json && all > 1 {
             let report = Counts {
@@ -347,6 +375,7 @@ impl Report {
                 queued,
                 not_confirmed: count("not_confirmed"),
                 not_sent: count("not_sent"),
+                read,
                 results: self.recipients.iter().map(|r| r.result(self.check)).collect(),
             };
             let line = output::to_json(&Summary { v: VERSION, report })?;
@@ -355,7 +384,8 @@ impl Report {
         let what = if self.check { "confirmed" } else { "sent" };
         if all > 1 {
             let later = if queued > 0 { format!(", {queued} queued") } else { String::new() };
-            self.feed.style().say(&format!("{well} of {all} {what}{later}"));
+            let read = if read > 0 { format!(", {read} opened") } else { String::new() };
+            self.feed.style().say(&format!("{well} of {all} {what}{later}{read}"));
         }
         if queued > 0 {
             self.feed.style().say(
@@ -370,12 +400,12 @@ impl Report {
 
 impl Recipient {
     fn result(&self, check: bool) -> ResultLine<'_> {
-        let Self { peer: PeerView { id, nick, .. }, fate, .. } = self;
+        let Self { peer: PeerView { id, nick, .. }, fate, read, .. } = self;
         let rtt_ms = match *fate {
             Fate::Confirmed { rtt_ms, .. } => Some(rtt_ms),
             _ => None,
         };
-        ResultLine { id, nick, result: fate.word(check), tries: fate.tries(), rtt_ms }
+        ResultLine { id, nick, result: fate.word(check), tries: fate.tries(), rtt_ms, read: *read }
     }
 }
 

@@ -1,0 +1,77 @@
+//! Reading the stored bytes of somebody's messages again, in the charset they were written in.
+
+use serde::Serialize;
+
+use crate::cli::error::{CliError, Exit};
+use crate::cli::output::{Printer, Style, VERSION, day_and_time, rfc3339};
+use crate::node::{Charset, reread};
+use crate::store::history::{Entry, Pen, Query, Reread};
+use crate::store::{Paths, Reader};
+use crate::term;
+
+/// A message that reads differently, for programs.
+#[derive(Serialize)]
+struct Line<'e> {
+    v: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<u64>,
+    at: String,
+    before: &'e str,
+    after: &'e str,
+}
+
+/// Shows what would read differently in `charset`; with `fix` it is written down.
+pub(super) fn run(
+    style: Style,
+    paths: &Paths,
+    reader: &Reader,
+    query: &Query,
+    charset: Charset,
+    fix: bool,
+) -> Result<Exit, CliError> {
+    let ids = reader.find(query)?;
+    let mut printer = Printer::with(style);
+    let (mut changes, mut unreadable) = (Vec::new(), 0_u64);
+    for id in &ids {
+        let Some(entry) = reader.entry(*id)?.filter(|entry| !entry.closed) else { continue };
+        let datagram = reader.datagram(*id)?;
+        let Some((text, cut)) = datagram.and_then(|bytes| reread(&bytes, charset)) else {
+            unreadable += 1;
+            continue;
+        };
+        if text == entry.message.text {
+            continue;
+        }
+        show(&mut printer, &entry, &text)?;
+        changes.push(Reread { id: *id, text, cut });
+    }
+    if unreadable > 0 {
+        style
+            .say(&format!("{unreadable} stay as they are: their bytes are not kept, or encrypted"));
+    }
+    let (other, all) = (changes.len(), ids.len());
+    if changes.is_empty() {
+        style.say(&format!("none of {all} messages reads differently in {charset}"));
+    } else if fix {
+        Pen::open(paths, crate::io::wall_clock())?.reread(charset, &changes)?;
+        style.say(&format!("{other} of {all} messages read as {charset} from now on"));
+    } else {
+        style.say(&format!("{other} of {all} messages would read so; --fix writes it down"));
+    }
+    Ok(Exit::Done)
+}
+
+fn show(printer: &mut Printer, entry: &Entry, after: &str) -> Result<(), CliError> {
+    let (at, before) = (entry.message.at, entry.message.text.as_str());
+    if printer.is_json() {
+        let line = Line { v: VERSION, seq: entry.seq(), at: rfc3339(at), before, after };
+        return printer.json(&line);
+    }
+    let nick = entry.message.peer.as_ref().map_or("", |peer| peer.nick.as_str());
+    let columns = printer.style().columns().map_or(usize::MAX, |columns| columns.saturating_sub(4));
+    printer.line(&format!("{}  {}", day_and_time(at), term::safe(nick)))?;
+    for (mark, text) in [('-', before), ('+', after)] {
+        printer.line(&format!("  {mark} {}", term::cut(&term::safe(text), columns)))?;
+    }
+    Ok(())
+}

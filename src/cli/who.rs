@@ -1,0 +1,79 @@
+//! Whom the user means: the address book, who is here and who was, and WHO resolved with them.
+
+use super::client::Client;
+use super::error::CliError;
+use super::output::Feed;
+use super::pick::{self, Book, Rules};
+use crate::node::{PeerId, PeerView, Reply, Request, SeenPeer, Target};
+use crate::store::{Paths, Reader, StoreError};
+
+impl Client {
+    /// Own names and blocks.
+    pub(super) async fn book(&mut self) -> Result<Book, CliError> {
+        Ok(match self.request(Request::Book).await? {
+            Reply::Book { aliases, blocks } => Book { aliases, blocks },
+            _ => Book::default(),
+        })
+    }
+
+    /// A feed that shows own names.
+    pub(super) async fn feed(&mut self) -> Result<Feed, CliError> {
+        let mut feed = Feed::new(self.style())?;
+        if !self.style().json {
+            feed.human().use_book(self.book().await?);
+        }
+        Ok(feed)
+    }
+
+    /// Everybody that `whos` mean, or an error and nobody. A node that just started asks the LAN
+    /// first; where the store knows exactly one for each name, only until those have answered.
+    pub(super) async fn resolve(
+        &mut self,
+        whos: &[String],
+        every_match: bool,
+    ) -> Result<Vec<Target>, CliError> {
+        let book = self.book().await?;
+        let rules = Rules { port: self.port(), every_match };
+        let fixed = |who: &String| {
+            pick::is_address(who) || matches!(book.target(who), Some(Target::Addr(_)))
+        };
+        if !self.is_owner() || whos.iter().all(fixed) {
+            let peers = self.peers().await?;
+            return Ok(pick::pick(whos, &peers, &book, rules)?);
+        }
+        let known = if whos.iter().all(|who| pick::is_one(who)) {
+            let views: Vec<_> = seen(self.paths())?.into_iter().map(|seen| seen.peer).collect();
+            pick::pick(whos, &views, &book, rules).unwrap_or_default()
+        } else {
+            Vec::new()
+        };
+        let wanted = ids(&known);
+        let peers = self.roll_call_for(None, &wanted).await?;
+        if !wanted.is_empty() && wanted.iter().all(|id| is_here(id, &peers)) {
+            return Ok(known);
+        }
+        Ok(pick::pick(whos, &peers, &book, rules)?)
+    }
+}
+
+/// Peers that are remembered, the one heard last first; none where nothing was stored yet.
+pub(super) fn seen(paths: &Paths) -> Result<Vec<SeenPeer>, CliError> {
+    match Reader::open(paths) {
+        // An older store is brought up to date by whoever writes it next.
+        Err(StoreError::Missing { .. } | StoreError::Older { .. }) => Ok(Vec::new()),
+        reader => Ok(reader?.seen()?),
+    }
+}
+
+fn ids(targets: &[Target]) -> Vec<PeerId> {
+    let id = |target: &Target| match target {
+        Target::Peer(id) => Some(id.clone()),
+        Target::Gone(peer) => Some(peer.id.clone()),
+        Target::Addr(_) => None,
+    };
+    targets.iter().filter_map(id).collect()
+}
+
+fn is_here(id: &PeerId, peers: &[PeerView]) -> bool {
+    peers.iter().any(|peer| peer.id == *id)
+}

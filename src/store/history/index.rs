@@ -1,0 +1,61 @@
+//! Filling the index of texts, behind the messages.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::grams;
+
+/// Messages of one transaction; 20 ms of work at most, which a message that comes meanwhile waits.
+const CHUNK: i64 = 512;
+
+/// Puts some of the messages that the index lacks into it, oldest first. Whether more are left.
+///
+/// Not synced: if a power failure takes it back it is done again.
+pub(in crate::store) fn index_some(db: &mut Connection) -> rusqlite::Result<bool> {
+    db.pragma_update(None, "synchronous", "normal")?;
+    let more = fill(db);
+    // A receipt's promise again. Fails only inside a transaction, and here is none.
+    db.pragma_update(None, "synchronous", "full")?;
+    more
+}
+
+fn fill(db: &mut Connection) -> rusqlite::Result<bool> {
+    let chunk = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut upto = indexed(&chunk)?;
+    let mut count = 0;
+    {
+        let mut texts = chunk
+            .prepare_cached("SELECT id, text FROM message WHERE id > ?1 ORDER BY id LIMIT ?2")?;
+        let mut rows = texts.query((upto, CHUNK))?;
+        while let Some(row) = rows.next()? {
+            upto = row.get(0)?;
+            put(&chunk, upto, row.get_ref(1)?.as_str()?)?;
+            count += 1;
+        }
+    }
+    if count == 0 {
+        return Ok(false);
+    }
+    chunk.prepare_cached("UPDATE meta SET value = ?1 WHERE key = 'indexed'")?.execute((upto,))?;
+    chunk.commit()?;
+    Ok(count == CHUNK)
+}
+
+/// Puts one text into the index, in place of what it may hold for this message.
+pub(super) fn put(db: &Connection, message: i64, text: &str) -> rusqlite::Result<()> {
+    let grams = grams::grams(&grams::fold(text));
+    db.prepare_cached("INSERT OR REPLACE INTO grams (rowid, text) VALUES (?1, ?2)")?
+        .execute((message, grams))
+        .map(drop)
+}
+
+/// Whether there are messages that the index lacks.
+pub(in crate::store) fn is_behind(db: &Connection) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT (SELECT coalesce(max(id), 0) FROM message) > ?1")?
+        .query_row((indexed(db)?,), |row| row.get(0))
+}
+
+/// The newest message of the event stream up to which all are in the index.
+pub(super) fn indexed(db: &Connection) -> rusqlite::Result<i64> {
+    db.prepare_cached("SELECT value FROM meta WHERE key = 'indexed'")?
+        .query_row((), |row| row.get(0))
+}

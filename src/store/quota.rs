@@ -1,0 +1,110 @@
+//! How much strangers may make us keep (threats, caps): messages of peers we never wrote to, up to
+//! so many bytes a day, and only while the disk has room for others.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::folder_of;
+use crate::node::{MessageRecord, UnixMillis};
+
+/// Bytes kept of strangers in one day: 1 GiB.
+const DAY_BYTES: u64 = 1 << 30;
+/// Bytes that stay free on the disk: 256 MiB.
+const FREE_BYTES: u64 = 256 << 20;
+/// What was kept is written down when so many bytes have come together; a crash forgets no more.
+const NOTE_BYTES: u64 = 1 << 20;
+const DAY_MILLIS: i64 = 86_400_000;
+
+/// The caps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Caps {
+    pub(super) day_bytes: u64,
+    pub(super) free_bytes: u64,
+}
+
+impl Default for Caps {
+    fn default() -> Self {
+        Self { day_bytes: DAY_BYTES, free_bytes: FREE_BYTES }
+    }
+}
+
+/// Where strangers stand.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Quota {
+    pub(super) caps: Caps,
+    /// Days since 1970, UTC.
+    day: i64,
+    bytes: u64,
+    /// Of these, what the store knows of.
+    noted: u64,
+    is_tight: bool,
+}
+
+impl Quota {
+    /// As the runs before left it.
+    pub(super) fn read(db: &Connection) -> rusqlite::Result<Self> {
+        let value = |key: &str| {
+            db.query_row("SELECT value FROM meta WHERE key = ?1", (key,), |row| {
+                row.get::<_, i64>(0)
+            })
+            .optional()
+        };
+        let day = value("strangers_day")?.unwrap_or(0);
+        let bytes = value("strangers_bytes")?.unwrap_or(0).max(0).cast_unsigned();
+        Ok(Self { day, bytes, noted: bytes, ..Self::default() })
+    }
+
+    /// Looks how much room the disk has. Where it does not tell there is enough.
+    pub(super) fn look(&mut self, path: &Path) {
+        self.is_tight = rustix::fs::statvfs(folder_of(path)).is_ok_and(|disk| {
+            disk.f_blocks > 0 && disk.f_bavail.saturating_mul(disk.f_frsize) < self.caps.free_bytes
+        });
+    }
+
+    /// Why a stranger's message is not kept, if it is not.
+    pub(super) fn refuses(&mut self, message: &MessageRecord) -> Option<String> {
+        self.turn_page(message.at);
+        if self.is_tight {
+            let free = self.caps.free_bytes >> 20;
+            return Some(format!("less than {free} MiB are free on the disk"));
+        }
+        let limit = self.caps.day_bytes;
+        (self.bytes + size(message) > limit)
+            .then(|| format!("strangers may fill {} MiB a day, and that is reached", limit >> 20))
+    }
+
+    /// A stranger's message is being kept.
+    pub(super) fn count(&mut self, message: &MessageRecord) {
+        self.bytes += size(message);
+    }
+
+    /// Writes down what was kept, if it is worth a page.
+    pub(super) fn note(&mut self, db: &Connection) -> rusqlite::Result<()> {
+        if self.bytes >= self.noted + NOTE_BYTES { self.write(db) } else { Ok(()) }
+    }
+
+    /// Writes down what was kept.
+    pub(super) fn write(&mut self, db: &Connection) -> rusqlite::Result<()> {
+        if self.bytes == self.noted {
+            return Ok(());
+        }
+        let mut write = db.prepare_cached("REPLACE INTO meta (key, value) VALUES (?1, ?2)")?;
+        write.execute(("strangers_day", self.day))?;
+        write.execute(("strangers_bytes", self.bytes.cast_signed()))?;
+        self.noted = self.bytes;
+        Ok(())
+    }
+
+    /// Another day, in whichever direction the clock went.
+    fn turn_page(&mut self, now: UnixMillis) {
+        let day = now.0.div_euclid(DAY_MILLIS);
+        if day != self.day {
+            (self.day, self.bytes, self.noted) = (day, 0, 0);
+        }
+    }
+}
+
+fn size(message: &MessageRecord) -> u64 {
+    (message.raw.len() + message.text.len()) as u64
+}

@@ -1,0 +1,266 @@
+//! `feige history`.
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use super::lan::up_by_status;
+use crate::json::Page;
+use crate::support::home::{Lan, TestHome};
+use crate::support::process::until;
+
+/// What feiq-cli writes, and lines that nobody can read.
+const FEIQ_CLI: &str = r#"{"time":"2026-11-18T09:00:00.123456789Z","direction":"in","peer_ip":"192.168.1.2","peer_name":"张三","kind":"msg","content":"服务器今晚重启"}
+{"time":"2026-11-18T09:01:00Z","direction":"out","peer_ip":"192.168.1.2","kind":"msg","content":"收到\n第二行 OK"}
+not JSON
+{"time":"2026-11-19T10:00:00Z","direction":"in","peer_ip":"192.168.1.2","peer_name":"张三","kind":"file","content":"报表.xlsx","saved_path":"/home/x/报表.xlsx"}
+
+{"time":"lunch","direction":"in","peer_ip":"192.168.1.2","peer_name":"张三","kind":"msg","content":"x"}
+{"foo":1}
+{"v":1,"event":"peer_up","peer":null}
+"#;
+
+fn imported() -> TestHome {
+    let home = Lan::new().home("me");
+    home.write("feiq.jsonl", FEIQ_CLI.as_bytes());
+    home.run(&["history", "--import", "feiq.jsonl"]).code(1);
+    home
+}
+
+/// Texts of JSON lines.
+fn texts(lines: &[Value]) -> Vec<&str> {
+    lines.iter().filter_map(|line| line["text"].as_str()).collect()
+}
+
+#[test]
+fn before_anything_is_stored_history_says_so() {
+    let home = Lan::new().home("me");
+    let done = home.run(&["history"]).code(0);
+    assert_eq!((done.out.as_str(), done.err.as_str()), ("", "feige: nothing is stored yet\n"));
+}
+
+#[test]
+fn lines_of_feiq_cli_are_imported_once_and_bad_ones_are_named() {
+    let home = Lan::new().home("me");
+    home.write("feiq.jsonl", FEIQ_CLI.as_bytes());
+    let done = home.run(&["history", "--import", "feiq.jsonl"]).code(1);
+    assert_eq!(done.out, "");
+    insta::assert_snapshot!(done.err, @r"
+    feige: line 3: it is no JSON: expected ident at column 2
+    feige: line 6: 'lunch' is no time: premature end of input
+    feige: line 7: it is no line of `history --export` nor of feiq-cli
+    feige: line 8: it is a peer_up, no message
+    feige: 3 messages imported, 0 were there already
+    feige: 4 lines were left out; once mended, the file can be imported again
+    ");
+    let again = home.run_with(&["history", "--json", "--import", "-"], FEIQ_CLI.as_bytes()).code(1);
+    let summary = again.lines().remove(0);
+    Page::read().describes("object", "import", summary.as_object().expect("an object"));
+    assert_eq!((&summary["imported"], &summary["known"]), (&0.into(), &3.into()));
+    insta::assert_snapshot!(home.run(&["history"]).code(0).out, @r"
+    2026-11-18
+    09:00:00 <  张三            服务器今晚重启
+    09:01:00 >  张三            收到
+             |                  第二行 OK
+    2026-11-19
+    10:00:00 <  张三            报表.xlsx
+             |                  /home/x/报表.xlsx
+             *                  offers 1 file
+    ");
+}
+
+#[test]
+fn words_and_filters_narrow() {
+    let home = imported();
+    let found = |args: &[&str]| {
+        let done = home.run(&[&["history", "--json"], args].concat()).code(0);
+        done.lines()
+            .iter()
+            .map(|line| line["text"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(found(&["重启"]), ["服务器今晚重启"]);
+    assert_eq!(found(&["ｏｋ", "收"]), ["收到\n第二行 OK"]);
+    assert_eq!(found(&["重启", "ok"]), [""; 0]);
+    assert_eq!(found(&["--with", "张三", "--limit", "1"]), ["报表.xlsx\n/home/x/报表.xlsx"]);
+    assert_eq!(found(&["--with", "192.168.1.2", "--until", "2026-11-18"]).len(), 2);
+    assert_eq!(found(&["--since", "2026-11-19"]).len(), 1);
+    assert_eq!(found(&["--since", "2026-11-18 09:00:30", "--all"]).len(), 2);
+    assert_eq!(found(&["--with", "@all"]), [""; 0]);
+    assert_eq!(found(&["--unread"]), [""; 0], "what is imported was read elsewhere");
+
+    let done = home.run(&["history", "--limit", "1"]).code(0);
+    assert!(done.err.contains("the newest 1 are shown; --all"), "{done:?}");
+    let done = home.run(&["history", "--with", "nobody"]).code(3);
+    assert!(done.err.contains("no messages with nobody; there are some with 1 other"), "{done:?}");
+    let done = home.run(&["history", "--since", "lunch"]).code(2);
+    assert!(done.err.contains("'lunch' is no time; write 2d"), "{done:?}");
+    home.run(&["history", "--no-store"]).code(2);
+    home.run(&["history", "--fix"]).code(2);
+}
+
+#[test]
+fn what_arrives_while_nobody_looks_is_unread_until_it_was_shown() {
+    let lan = Lan::new();
+    let (me, bob) = (lan.home("me"), lan.home("bob"));
+    let mut node = me.start(&["node"]);
+    up_by_status(&me);
+    bob.run(&["send", "me", "first 第一"]).code(0);
+    node.signal(Signal::TERM);
+    node.exit();
+
+    // Over a restart, and not read by an export.
+    assert_eq!(texts(&me.run(&["history", "--json", "--export", "-"]).code(0).lines()).len(), 1);
+    let shown = me.run(&["history", "--unread"]).code(0);
+    assert!(shown.out.contains("<  bob             first 第一\n"), "{shown:?}");
+    assert!(shown.out.ends_with("         *                  unread\n"), "{shown:?}");
+    let done = me.run(&["history", "--unread"]).code(0);
+    assert_eq!((done.out.as_str(), done.err.as_str()), ("", "feige: nothing is unread\n"));
+    let all = me.run(&["history", "--json"]).code(0).lines();
+    assert_eq!((texts(&all), &all[0]["unread"]), (vec!["first 第一"], &false.into()));
+
+    // What a listener prints is read, also when it is ended by a signal at once.
+    let mut listens = me.start(&["listen"]);
+    up_by_status(&me);
+    bob.run(&["send", "me", "second 第二"]).code(0);
+    listens.out.line("second 第二");
+    until("the mark", || me.run(&["history", "--unread"]).out.is_empty());
+    bob.run(&["send", "me", "third"]).code(0);
+    listens.out.line("third");
+    listens.signal(Signal::INT);
+    listens.exit();
+    assert_eq!(me.run(&["history", "--unread"]).code(0).out, "");
+}
+
+#[test]
+fn a_sent_message_tells_its_receipt_and_every_field_is_described() {
+    let lan = Lan::new();
+    let (me, bob) = (lan.home("me"), lan.home("bob"));
+    let _node = bob.start(&["node"]);
+    up_by_status(&bob);
+    me.run(&["send", "bob", "hello"]).code(0);
+    me.run(&["send", "127.8.0.99", "--timeout", "2s", "--", "nobody hears"]).code(1);
+    let lines = me.run(&["history", "--json"]).code(0).lines();
+    assert_eq!(texts(&lines), ["hello", "nobody hears"]);
+    assert_eq!(lines[0]["receipt"]["outcome"], "confirmed");
+    assert_eq!(lines[1]["receipt"]["outcome"], "not_confirmed");
+    let page = Page::read();
+    let mut described = page.keys("object", "line");
+    described.extend(page.keys("event", "message"));
+    described.extend(page.keys("object", "past"));
+    let keys = |line: &Value| line.as_object().unwrap().keys().cloned().collect();
+    assert_eq!(described, keys(&lines[0]));
+    page.describes("object", "outcome", lines[0]["receipt"].as_object().unwrap());
+    let exported = me.run(&["history", "--export", "-"]).code(0).lines();
+    described.extend(page.keys("object", "export"));
+    assert_eq!(described, keys(&exported[0]));
+
+    let words = me.run(&["history"]).code(0).out;
+    assert!(!words.contains("* confirmed") && words.contains("not confirmed after"), "{words}");
+    let words = me.run(&["history", "-v"]).code(0).out;
+    assert!(words.contains("confirmed after"), "{words}");
+}
+
+#[test]
+fn an_export_comes_back_whole() {
+    let lan = Lan::new();
+    let (me, bob, other) = (lan.home("me"), lan.home("bob"), lan.home("me"));
+    let _node = me.start(&["node"]);
+    up_by_status(&me);
+    bob.run(&["send", "me", "line one\nline two 谢谢 \u{1b}[31m"]).code(0);
+    bob.run(&["broadcast", "to all"]).code(0);
+    until("the broadcast", || me.run(&["history", "to all"]).out.contains("to all"));
+    let done = me.run(&["history", "--export", "all.jsonl"]).code(0);
+    assert!(done.err.contains("2 messages written to all.jsonl"), "{done:?}");
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &std::fs::metadata(me.path("all.jsonl")).expect("it is there").permissions(),
+    );
+    assert_eq!(mode & 0o777, 0o600, "what was said is nobody else's business");
+
+    other.write("all.jsonl", me.read("all.jsonl").as_bytes());
+    let done = other.run(&["history", "--import", "all.jsonl"]).code(0);
+    assert!(done.err.contains("2 messages imported, 0 were there already"), "{done:?}");
+    let done = other.run(&["history", "--import", "all.jsonl"]).code(0);
+    assert!(done.err.contains("0 messages imported, 2 were there already"), "{done:?}");
+    // There and back: it is known where it came from, too.
+    let back = other.run(&["history", "--export", "-"]).code(0).out;
+    let done = me.run_with(&["history", "--import", "-"], back.as_bytes()).code(0);
+    assert!(done.err.contains("0 messages imported, 2 were there already"), "{done:?}");
+    // The same, but for its place in the one event stream.
+    let lines = |text: &str| -> Vec<Value> {
+        let line = |line: &str| {
+            let mut line: Value = serde_json::from_str(line).expect("JSON");
+            let object = line.as_object_mut().expect("an object");
+            object.remove("seq");
+            object.remove("unread");
+            line
+        };
+        text.lines().map(line).collect()
+    };
+    assert_eq!(lines(&back), lines(&me.read("all.jsonl")));
+
+    other.run(&["history", "--export", "all.txt"]).code(0);
+    let text = other.read("all.txt");
+    assert!(text.contains("line one\n         |") && !text.contains('\u{1b}'), "{text}");
+    let plain = other.run(&["history", "--export", "-", "--text"]).code(0);
+    assert_eq!(plain.out, text);
+    let done = other.run(&["history", "--export", "no/such/folder"]).code(1);
+    assert!(done.err.contains("cannot write no/such/folder"), "{done:?}");
+    let done = other.run(&["history", "--import", "no.jsonl"]).code(2);
+    assert!(done.err.contains("cannot read no.jsonl"), "{done:?}");
+}
+
+#[test]
+fn a_sealed_message_stays_closed_in_search_and_export() {
+    let lan = Lan::new();
+    let (me, bob) = (lan.home("me"), lan.home("bob"));
+    let _node = me.start(&["node"]);
+    up_by_status(&me);
+    bob.run(&["send", "--sealed", "me", "the secret plan"]).code(0);
+    assert_eq!(me.run(&["history", "secret"]).code(0).out, "");
+    let shown = me.run(&["history"]).code(0).out;
+    assert!(shown.contains("sent a sealed message: feige history --open 1"), "{shown}");
+    let exported = me.run(&["history", "--export", "-"]).code(0);
+    let line = &exported.lines()[0];
+    assert_eq!(
+        (&line["closed"], &line["text"], &line["raw"]),
+        (&true.into(), &"".into(), &Value::Null)
+    );
+    let import = me.run_with(&["history", "--import", "-"], exported.out.as_bytes()).code(0);
+    assert!(import.err.contains("1 were sealed and not opened: left out"), "{import:?}");
+
+    me.run(&["history", "--open", "1"]).code(0);
+    let found = me.run(&["history", "--json", "SECRET"]).code(0).lines();
+    assert_eq!(texts(&found), ["the secret plan"]);
+}
+
+#[test]
+fn the_charset_of_what_was_received_can_be_mended() {
+    let lan = Lan::new();
+    let (me, stranger) = (lan.home("me"), lan.stranger());
+    let _node = me.start(&["node"]);
+    up_by_status(&me);
+    let (korean, _, _) = encoding_rs::EUC_KR.encode("안녕하세요 회의");
+    let send = |number: u64, text: &[u8]| {
+        let head = format!("1:{number}:park:seoul:32:");
+        stranger.send(&[head.as_bytes(), text].concat(), me.addr);
+    };
+    send(1_795_000_001, &korean);
+    send(1_795_000_002, b"plain ASCII");
+    until("both", || me.run(&["history", "--json"]).lines().len() == 2);
+    assert_eq!(me.run(&["history", "회의"]).code(0).out, "", "read as GBK");
+    let fix = ["history", "--with", "park@seoul", "--charset", "euc-kr"];
+    let done = me.run(&fix).code(0);
+    assert!(done.out.contains("  + 안녕하세요 회의\n"), "{done:?}");
+    assert!(done.err.contains("1 of 2 messages would read so; --fix"), "{done:?}");
+    assert_eq!(me.run(&["history", "회의"]).code(0).out, "", "nothing is changed yet");
+    let lines = me.run(&[&fix[..], &["--json", "--fix"]].concat()).code(0).lines();
+    Page::read().describes("object", "reread", lines[0].as_object().expect("an object"));
+    let found = me.run(&["history", "--json", "회의"]).code(0).lines();
+    assert_eq!(texts(&found), ["안녕하세요 회의"]);
+    assert_eq!(
+        (&found[0]["charset"], &found[0]["charset_sure"]),
+        (&"euc-kr".into(), &"pinned".into())
+    );
+    let done = me.run(&[&fix[..], &["--fix"]].concat()).code(0);
+    assert!(done.err.contains("none of 2 messages reads differently in euc-kr"), "{done:?}");
+}

@@ -1,0 +1,174 @@
+//! A disk that is full or read-only, under the real program: no receipt for what is not kept, and
+//! everybody is told.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::home::{Lan, TestHome};
+use crate::support::process::{Process, until};
+use crate::support::sender::Sender;
+
+/// Runs a test of this binary once more where it may mount what it likes; whether this is that run.
+fn in_mounts_of_its_own(test: &str) -> bool {
+    if std::env::var_os("LAB_DISK").is_some() {
+        return true;
+    }
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private"]);
+    command.arg(std::env::current_exe().expect("a path"));
+    command.args([&format!("lab::disk::{test}"), "--exact", "--ignored", "--nocapture"]);
+    let done = command.env("LAB_DISK", "1").output().expect("it starts");
+    let (out, err) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    print!("{out}");
+    assert!(done.status.success(), "{out}{err}");
+    false
+}
+
+fn mount(args: &[&str]) {
+    let done = Command::new("mount").args(args).output().expect("it starts");
+    assert!(done.status.success(), "mount {args:?}: {done:?}");
+}
+
+/// A home whose messages lie on a disk of 6 MiB.
+fn small_disk(home: &TestHome) {
+    let data = home.path("data");
+    fs::create_dir(&data).expect("a folder can be made");
+    mount(&["-t", "tmpfs", "-o", "size=6m,mode=700", "none", data.to_str().expect("text")]);
+}
+
+/// Takes all room there is.
+fn fill(home: &TestHome) {
+    let path = home.path("data/filler");
+    let file = fs::OpenOptions::new().append(true).create(true).open(path);
+    let mut file = file.expect("it can be made");
+    let error = io::copy(&mut io::repeat(1), &mut file).expect_err("the disk is small");
+    assert_eq!(error.kind(), ErrorKind::StorageFull);
+}
+
+/// We write to the sender: a stranger's messages would have to leave more room than this disk has.
+fn make_friends(home: &TestHome, sender: &mut Sender) {
+    sender.enter();
+    let mut writes = home.start(&["send", "sender", "hello"]);
+    let mut number = None;
+    until("our message", || {
+        let heard = sender.hear(Duration::from_millis(20));
+        number = heard.into_iter().find(|(command, ..)| *command == 0x20).map(|(_, n, _)| n);
+        number.is_some()
+    });
+    sender.confirm(number.expect("it came"));
+    assert_eq!(writes.exit(), Some(0));
+}
+
+fn has(listens: &Process, wanted: impl Fn(&Value) -> bool) -> bool {
+    let lines = listens.out.all();
+    lines.iter().filter_map(|line| serde_json::from_str(line).ok()).any(|event| wanted(&event))
+}
+
+fn is_notice(event: &Value, code: &str) -> bool {
+    event["event"] == "notice" && event["code"] == code
+}
+
+#[test]
+#[ignore = "needs root: mounts a small tmpfs"]
+fn a_full_disk_withholds_receipts_says_so_and_recovers_by_itself() {
+    if !in_mounts_of_its_own("a_full_disk_withholds_receipts_says_so_and_recovers_by_itself") {
+        return;
+    }
+    let lan = Lan::new();
+    let home = lan.home("bob");
+    let mut sender = lan.sender(&home);
+    small_disk(&home);
+    let listens = home.start(&["listen", "--json"]);
+    listens_is_up(&home);
+    make_friends(&home, &mut sender);
+    sender.send(1, "while there is room");
+    until("its receipt", || {
+        !sender.hear(Duration::from_millis(20)).is_empty() || sender.receipts.contains_key(&1)
+    });
+
+    fill(&home);
+    // What room the log has left is still used; then nothing is kept any more.
+    let mut number = 1;
+    while !has(&listens, |event| is_notice(event, "store_failed")) {
+        number += 1;
+        assert!(number < 2_000, "the disk does not fill up");
+        sender.send(number, &"x".repeat(2_000));
+        let stored = |event: &Value| event["number"] == number;
+        until("an end", || {
+            sender.hear(Duration::from_millis(1));
+            has(&listens, |event| stored(event) || is_notice(event, "store_failed"))
+        });
+    }
+    let notice = listens.out.event("notice", |event| is_notice(event, "store_failed"));
+    let text = notice["text"].as_str().expect("text");
+    assert!(text.contains("the disk is full") && text.contains("receipts are withheld"), "{text}");
+    let late = home.start(&["listen", "--json"]);
+    late.out.event("notice", |event| is_notice(event, "store_failed"));
+    let status = home.run(&["node", "status"]).code(0);
+    assert!(status.out.contains("no receipts"), "{}", status.out);
+    let lost: BTreeSet<u64> = (10_001..10_004).collect();
+    for number in &lost {
+        sender.send(*number, &"y".repeat(2_000));
+    }
+    let done = home.run(&["send", "--timeout", "1s", "sender", "no room for this"]);
+    assert_eq!(done.code, Some(1), "{done:?}");
+    assert!(done.out.contains("not sent"), "{done:?}");
+
+    fs::remove_file(home.path("data/filler")).expect("it is there");
+    sender.send(20_000, "there is room again");
+    listens.out.event("notice", |event| is_notice(event, "store_recovered"));
+    until("the receipt", || {
+        sender.hear(Duration::from_millis(20));
+        sender.receipts.contains_key(&20_000)
+    });
+    // Commits are in order, so what was sent before would have been confirmed before.
+    assert!(lost.iter().all(|number| !sender.receipts.contains_key(number)));
+    for number in &lost {
+        sender.send(*number, "repeated by its sender");
+    }
+    until("their receipts", || {
+        sender.hear(Duration::from_millis(20));
+        lost.iter().all(|number| sender.receipts.contains_key(number))
+    });
+    drop((listens, late));
+    let count = sender.receipts.len().to_string();
+    let all = home.run(&["listen", "--json", "--since", "0", "--count", &count]).code(0);
+    let numbers: Vec<u64> = all
+        .lines()
+        .iter()
+        .filter(|event| event["direction"] == "in")
+        .filter_map(|event| event["number"].as_u64())
+        .collect();
+    let once: BTreeSet<u64> = numbers.iter().copied().collect();
+    assert_eq!(once.len(), numbers.len(), "each once");
+    assert!(once.iter().eq(sender.receipts.keys()), "what was confirmed is what was kept");
+}
+
+fn listens_is_up(home: &TestHome) {
+    until("a node", || home.run(&["node", "status"]).code == Some(0));
+}
+
+#[test]
+#[ignore = "needs root: mounts a folder read-only"]
+fn a_read_only_home_ends_with_a_reason_unless_nothing_is_to_be_kept() {
+    if !in_mounts_of_its_own("a_read_only_home_ends_with_a_reason_unless_nothing_is_to_be_kept") {
+        return;
+    }
+    let lan = Lan::new();
+    let home = lan.home("bob");
+    fs::create_dir(home.path("data")).expect("a folder can be made");
+    let data = home.path("data");
+    let data = data.to_str().expect("text");
+    mount(&["--bind", data, data]);
+    mount(&["-o", "remount,bind,ro", data]);
+    for command in [&["listen"][..], &["node"], &["peers"]] {
+        let done = home.run(command).code(5);
+        assert!(done.err.contains("read-only") && done.err.contains("--no-store"), "{}", done.err);
+    }
+    home.run(&["peers", "--no-store"]).code(3);
+}
