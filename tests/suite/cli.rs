@@ -108,12 +108,11 @@ fn the_help_of_send_explains_who_is_meant() {
           --bind <ADDR>     Use only the link that owns this address (repeatable)
           --profile <NAME>  Settings, messages and identity of their own under this name [env:
                             FEIGE_PROFILE]
-          --group <NAME>    Group that others see
           --nick <NAME>     Nickname that others see
           --user <NAME>     Log-on name that others see
-          --group <NAME>    Group that others see
           --host <NAME>     Computer name that others see
           --alone           Never join a running node
+          --group <NAME>    Group that others see
           --no-store        Keep nothing on disk; then no receipts are sent
 
     Examples:

@@ -8,6 +8,7 @@ use super::choice::FileChoice;
 /// request says only what differs.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a wish of its own")]
 pub struct Wishes {
     /// Keep it for recipients that are away or gone, over restarts, and send it when they appear.
     pub later: bool,
