@@ -60,7 +60,6 @@ impl Keeper {
         let mut known = self.people.iter().chain(&self.book.blocks);
         known.find(|peer| match target {
             Target::Peer(id) => peer.id == *id,
-            Target::Gone(other) => peer.id == other.id,
             Target::Addr(addr) => peer.addrs.contains(addr),
         })
     }

@@ -93,7 +93,6 @@ impl Book {
         let id = peer.id.clone();
         let stands_for = move |alias: &&Alias| match &alias.target {
             Target::Peer(other) => *other == id,
-            Target::Gone(other) => other.id == id,
             Target::Addr(addr) => *addr == at,
         };
         self.aliases.iter().filter(stands_for).map(|alias| alias.name.as_str())
@@ -413,7 +412,6 @@ mod tests {
             .map(|target| match target {
                 Target::Peer(id) => id.0.to_string(),
                 Target::Addr(addr) => addr.to_string(),
-                Target::Gone(peer) => format!("gone {}", peer.id.0),
             })
             .collect())
     }

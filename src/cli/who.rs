@@ -68,7 +68,6 @@ pub(super) fn seen(paths: &Paths) -> Result<Vec<SeenPeer>, CliError> {
 fn ids(targets: &[Target]) -> Vec<PeerId> {
     let id = |target: &Target| match target {
         Target::Peer(id) => Some(id.clone()),
-        Target::Gone(peer) => Some(peer.id.clone()),
         Target::Addr(_) => None,
     };
     targets.iter().filter_map(id).collect()

@@ -67,8 +67,16 @@ impl Disk {
             memory = opened.store.memory()?;
             // The receiver is gone only when the node is, and then nobody needs the results.
             writer = Some(Writer::spawn(opened.store, move |batch| drop(done.send(batch)))?);
-        } else if start.config.identity.mac.is_empty() {
-            start.config.identity.mac = passing_mac()?;
+        } else {
+            // Nothing is written, but whom the user blocked stays blocked. Where nothing can be read
+            // there is nothing to know.
+            if let Ok((aliases, blocks)) = Reader::open(&start.paths).and_then(|store| store.book())
+            {
+                memory = Memory { aliases, blocks, ..Memory::default() };
+            }
+            if start.config.identity.mac.is_empty() {
+                start.config.identity.mac = passing_mac()?;
+            }
         }
         let changed = serve::check(&mut memory.grants);
         let (gate, batch, paths) = (Gate::default(), Vec::new(), start.paths.clone());

@@ -153,8 +153,6 @@ pub enum Target {
     Peer(PeerId),
     /// An address that need not be known.
     Addr(SocketAddr),
-    /// A peer as it was when it was there; for a message that waits for it ([`Wishes::later`]).
-    Gone(Box<PeerView>),
 }
 
 /// What the node answers.

@@ -183,7 +183,6 @@ impl Parts {
             BookRecord::Named(Alias { name, target }) => {
                 let whom = match &target {
                     Target::Peer(id) => self.called(id),
-                    Target::Gone(peer) => peer.nick.clone(),
                     Target::Addr(addr) => addr.to_string(),
                 };
                 let text = format!("{name} stands for {whom}");

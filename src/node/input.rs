@@ -150,6 +150,13 @@ pub enum SaveResult {
     Refused(String),
 }
 
+impl SaveResult {
+    /// Whether it is on disk, now or since before.
+    pub fn is_kept(&self) -> bool {
+        matches!(self, Self::Kept { .. } | Self::Repeat)
+    }
+}
+
 /// Everything that can happen to a node.
 #[derive(Debug)]
 #[non_exhaustive]

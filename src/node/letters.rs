@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Parts;
-use super::api::{PeerView, Refusal, Reply, Target, Wishes};
-use super::effect::Record;
+use super::api::{Delivery, Direction, PeerView, Refusal, Reply, Target, Wishes};
+use super::effect::{MessageRecord, Record};
 use super::input::{RequestId, UnixMillis};
 use super::links::targets;
 use super::numbers::Issued;
 use super::outbox::later::{Later, footer};
-use super::outbox::{SendNo, Sending, is_stranger, sent_record};
+use super::outbox::{SendNo, Sending, is_stranger};
 use super::own::canonical;
 use super::peer::{Peer, PeerNo, charset_of, view_of_stranger};
 use super::serving::grant::OfferedFile;
@@ -24,7 +24,7 @@ use super::unicasts::Job;
 use crate::wire::body::DATAGRAM_MAX;
 use crate::wire::command::message;
 use crate::wire::dialect::{Habits, IPMSG, TextForm};
-use crate::wire::{Charset, Options, PacketNo};
+use crate::wire::{Charset, Options, PacketNo, Recipients, Verdict};
 
 /// A message as a face wants it sent.
 #[derive(Debug)]
@@ -95,12 +95,14 @@ impl Parts {
             return Err(Refusal::NoLink);
         }
         let later = later(turn, &letter.wishes)?;
-        let recipients = self.recipients(turn, &letter.to, later.is_some())?;
+        let absent = later.map_or(&[][..], |_| &letter.wishes.absent);
+        let recipients = self.recipients(turn, &letter.to, absent)?;
         if self.outbox.len() + recipients.len() > turn.base.policy.waiting_max {
             return Err(Refusal::Busy);
         }
         let mut options = Options::empty();
-        options.set(message::SEND_CHECK, letter.check);
+        // Only a receipt ends what is kept.
+        options.set(message::SEND_CHECK, letter.check || later.is_some());
         options.set(message::MULTICAST, recipients.len() > 1);
         let files = Serving::lay_out(turn, &letter.wishes.choices)?;
         options |= seal(&letter.wishes);
@@ -338,12 +340,12 @@ impl Parts {
         &self,
         turn: &Turn<'_>,
         to: &[Target],
-        later: bool,
+        absent: &[PeerView],
     ) -> Result<Vec<Recipient>, Refusal> {
         let mut named = BTreeSet::new();
         let mut recipients = Vec::with_capacity(to.len());
         for target in to {
-            let recipient = self.recipient(turn, target, later)?;
+            let recipient = self.recipient(turn, target, absent)?;
             if named.insert(recipient.view.id.clone()) {
                 recipients.push(recipient);
             }
@@ -355,22 +357,17 @@ impl Parts {
         &self,
         turn: &Turn<'_>,
         target: &Target,
-        later: bool,
+        absent: &[PeerView],
     ) -> Result<Recipient, Refusal> {
         let (peer, addr) = match target {
-            Target::Gone(view) => match self.roster.find(&view.id) {
-                None if later => {
-                    let form = turn.base.own.form_for_strangers();
-                    let (view, reader) = ((**view).clone(), Reader::STRANGER);
-                    return Ok(Recipient { view, peer: None, addr: None, form, reader });
-                }
-                peer => (
-                    Some(peer.ok_or_else(|| Refusal::UnknownPeer { peer: view.id.clone() })?),
-                    None,
-                ),
-            },
             Target::Peer(id) => {
                 let peer = self.roster.find(id);
+                let gone = absent.iter().find(|view| peer.is_none() && view.id == *id);
+                if let Some(view) = gone {
+                    let form = turn.base.own.form_for_strangers();
+                    let (view, reader) = (view.clone(), Reader::STRANGER);
+                    return Ok(Recipient { view, peer: None, addr: None, form, reader });
+                }
                 (Some(peer.ok_or_else(|| Refusal::UnknownPeer { peer: id.clone() })?), None)
             }
             Target::Addr(addr) => {
@@ -452,4 +449,33 @@ fn may_write(turn: &Turn<'_>, text: &str, offers: bool) -> Result<(), Refusal> {
         return Err(Refusal::EmptyText);
     }
     Ok(())
+}
+
+/// The record of a message of ours.
+pub(crate) fn sent_record(
+    turn: &Turn<'_>,
+    number: PacketNo,
+    options: Options,
+    text: &str,
+    charset: Verdict,
+    raw: Arc<[u8]>,
+) -> MessageRecord {
+    let broadcast = options.contains(message::BROADCAST);
+    MessageRecord {
+        direction: Direction::Out,
+        delivery: if broadcast { Delivery::Broadcast } else { Delivery::Direct },
+        at: turn.now.wall,
+        peer: None,
+        addr: None,
+        epoch: 0,
+        number,
+        options,
+        text: text.to_owned(),
+        charset,
+        cut: false,
+        files: 0,
+        raw,
+        recipients: Recipients::default(),
+        open: None,
+    }
 }

@@ -467,7 +467,7 @@ impl Parts {
 
     fn saved(&mut self, turn: &mut Turn<'_>, id: SaveId, result: &SaveResult) {
         turn.note_store(result);
-        let kept = !matches!(result, SaveResult::Failed(_) | SaveResult::Refused(_));
+        let kept = result.is_kept();
         self.offers.saved(turn, id, result);
         let Self { inbox, outbox, envelopes, absence, roster, links, .. } = self;
         absence.reply_to(turn, id, result);

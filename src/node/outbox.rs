@@ -16,6 +16,7 @@ use std::time::Duration;
 use super::api::{Event, PeerId, PeerView};
 use super::effect::{Open, Outcome, Record};
 use super::input::{Bounce, SaveId, SaveResult, Tick, UnixMillis};
+use super::letters::sent_record;
 use super::links::Links;
 use super::roster::Roster;
 use super::sealed::{Sealed, Unopened};
@@ -25,7 +26,6 @@ use crate::wire::command::message;
 use crate::wire::{Options, PacketNo, Verdict};
 pub(crate) use files::{FileNews, Seat};
 use later::{Later, Shelf};
-pub(crate) use records::sent_record;
 
 /// Names a message to one recipient: the message's number, and which recipient.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -303,7 +303,7 @@ impl Outbox {
         id: SaveId,
         result: &SaveResult,
     ) -> bool {
-        let failed = matches!(result, SaveResult::Failed(_) | SaveResult::Refused(_));
+        let failed = !result.is_kept();
         if let Some(event) = self.closing.remove(&id) {
             if failed {
                 turn.emit(event, None);
@@ -418,7 +418,9 @@ impl Outbox {
     /// Sends the first datagram, unless something still holds it back.
     fn launch(&mut self, turn: &mut Turn<'_>, roster: &Roster, links: &Links, no: SendNo) {
         let Some(sending) = self.sends.get_mut(&no) else { return };
-        if sending.launched || sending.queued || sending.gate.is_some() || sending.bytes.is_none() {
+        // One that an earlier run wrote has no datagram in this one.
+        let written = sending.bytes.as_ref().is_some_and(|bytes| !bytes.is_empty());
+        if sending.launched || sending.queued || sending.gate.is_some() || !written {
             return;
         }
         sending.launched = true;

@@ -81,23 +81,18 @@ impl Reader {
                 tries: 0,
             }
         };
-        let read = read(self.db()).map_err(StoreError::database("read", self.path()))?;
-        Ok(read.into_iter().map(waiting).collect())
+        Ok(self.read(read)?.into_iter().map(waiting).collect())
     }
 
     /// Peers that messages came from or went to, as they looked when they last did.
     pub fn correspondents(&self) -> Result<Vec<PeerView>, StoreError> {
-        let read = || -> rusqlite::Result<Vec<PeerView>> {
-            self.db()
-                .prepare_cached(
-                    "SELECT view FROM appearance
+        self.read(|db| {
+            db.prepare_cached(
+                "SELECT view FROM appearance
                      WHERE id IN (SELECT max(id) FROM appearance GROUP BY peer) ORDER BY id DESC",
-                )?
-                .query_map((), |row| {
-                    read_view(row)?.ok_or_else(|| unreadable(row, "view", "no peer"))
-                })?
-                .collect()
-        };
-        read().map_err(StoreError::database("read", self.path()))
+            )?
+            .query_map((), |row| read_view(row)?.ok_or_else(|| unreadable(row, "view", "no peer")))?
+            .collect()
+        })
     }
 }

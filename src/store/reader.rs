@@ -1,6 +1,6 @@
 //! Reading the store beside its owner: a connection of its own that never writes.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rusqlite::Connection;
 
@@ -100,14 +100,6 @@ impl Reader {
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
         read(&self.db).map_err(StoreError::database("read", &self.path))
-    }
-
-    pub(super) fn db(&self) -> &Connection {
-        &self.db
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
     }
 
     /// How much is stored.

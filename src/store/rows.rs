@@ -490,17 +490,15 @@ pub(super) fn to_json(value: &impl Serialize) -> rusqlite::Result<String> {
 
 /// Who else got a message, as JSON; none where nobody is named.
 fn recipients(message: &MessageRecord) -> rusqlite::Result<Option<String>> {
-    if message.recipients == Recipients::default() {
-        return Ok(None);
-    }
-    to_json(&message.recipients).map(Some)
+    let named = message.recipients != Recipients::default();
+    named.then(|| to_json(&message.recipients)).transpose()
 }
 
 fn read_recipients(row: &Row<'_>) -> rusqlite::Result<Recipients> {
-    row.get_ref("recipients")?
-        .as_str_or_null()?
-        .map_or(Ok(Recipients::default()), serde_json::from_str)
-        .map_err(|error| unreadable(row, "recipients", error))
+    match row.get_ref("recipients")? {
+        rusqlite::types::ValueRef::Null => Ok(Recipients::default()),
+        _ => read_json(row, "recipients"),
+    }
 }
 
 /// A variant without fields by its name in machine output: `not_confirmed`.

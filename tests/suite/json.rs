@@ -78,7 +78,7 @@ impl Page {
             };
             let name = match name {
                 "items" => "item",
-                "peers" | "to" | "blocks" => "peer",
+                "peers" | "to" | "blocks" | "absent" => "peer",
                 "links" => "link",
                 "v4" => "net",
                 "files" => "file",
@@ -203,6 +203,7 @@ fn every_request_is_described() {
                     sealed: true,
                     locked: false,
                     utc_offset_s: Some(28_800),
+                    absent: vec![peer()],
                 },
             },
             Request::Outbox,

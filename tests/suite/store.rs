@@ -12,9 +12,9 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc;
 
 use feige::node::{
-    Bounce, Charset, Delivery, Direction, EpochMemory, Event, MessageRecord, Options, Outcome,
-    OutcomeRecord, PacketNo, PeerId, PeerView, Recipients, Record, SaveId, SaveResult, Sure,
-    UnixMillis, Verdict,
+    Alias, BookRecord, Bounce, Charset, Delivery, Direction, EpochMemory, Event, MessageRecord,
+    Options, Outcome, OutcomeRecord, PacketNo, PeerId, PeerView, Recipients, Record, RosterRecord,
+    SaveId, SaveResult, SeenPeer, Sure, Target, UnixMillis, Verdict,
 };
 use feige::store::{Lock, Opened, Paths, Reader, Store, StoreError, Writer};
 use tempfile::TempDir;
@@ -245,6 +245,62 @@ fn the_highest_number_of_each_peers_last_epoch_comes_back() {
         highest: PacketNo(no),
     });
     assert_eq!(epochs, expected);
+}
+
+#[test]
+fn peers_are_remembered_once_each_up_to_a_cap_that_spares_those_with_messages() {
+    let home = Home::new();
+    let mut store = home.open().store;
+    let seen = |n: i64, at: i64| {
+        let mut peer = received(&format!("u{n}@pc"), 1).peer.unwrap();
+        peer.nick = format!("at {at}");
+        SeenPeer { peer, at: UnixMillis(at) }
+    };
+    let remember = |store: &mut Store, seen: Vec<SeenPeer>, ghosts: Vec<PeerId>| {
+        let record = Record::Roster(RosterRecord { seen, ghosts });
+        assert_eq!(commit(store, vec![record]), [SaveResult::Kept { seq: None }]);
+    };
+    take(&mut store, received("u0@pc", 1));
+    remember(&mut store, (0..4_200).map(|n| seen(n, n)).collect(), Vec::new());
+    let reader = Reader::open(&home.paths).unwrap();
+    let all = reader.seen().unwrap();
+    assert_eq!(all.len(), 4_096);
+    let id = |seen: &SeenPeer| seen.peer.id.0.to_string();
+    assert_eq!((id(&all[0]), id(&all[4_095])), ("u4199@pc".into(), "u0@pc".into()));
+    assert_eq!(id(&all[4_094]), "u105@pc", "of the others the longest silent are forgotten");
+
+    remember(&mut store, vec![seen(4_000, 9_000)], vec![PeerId("u4001@pc".into())]);
+    let all = reader.seen().unwrap();
+    assert_eq!(all.len(), 4_095, "seen again is one, and a ghost is none");
+    assert_eq!((id(&all[0]), all[0].peer.nick.as_str()), ("u4000@pc".into(), "at 9000"));
+    // A clock that was set back does not make it older.
+    remember(&mut store, vec![seen(4_000, 5)], Vec::new());
+    assert_eq!(reader.seen().unwrap()[0].at, UnixMillis(9_000));
+}
+
+#[test]
+fn the_address_book_comes_back() {
+    let home = Home::new();
+    let mut store = home.open().store;
+    let alias =
+        |name: &str, id: &str| Alias { name: name.into(), target: Target::Peer(PeerId(id.into())) };
+    let mallory = received("mal@pc", 1).peer.unwrap();
+    let eve = received("eve@pc", 1).peer.unwrap();
+    let changes = [
+        BookRecord::Named(alias("boss", "a@pc")),
+        BookRecord::Named(alias("boss", "b@pc")),
+        BookRecord::Named(alias("老板", "c@pc")),
+        BookRecord::Unnamed { name: "老板".into() },
+        BookRecord::Blocked(Box::new(mallory.clone())),
+        BookRecord::Blocked(Box::new(eve.clone())),
+        BookRecord::Unblocked { peer: eve.id },
+    ];
+    commit(&mut store, changes.into_iter().map(Record::Book).collect());
+    let expected = (vec![alias("boss", "b@pc")], vec![mallory]);
+    assert_eq!(Reader::open(&home.paths).unwrap().book().unwrap(), expected);
+    drop(store);
+    let memory = home.open().store.memory().unwrap();
+    assert_eq!((memory.aliases, memory.blocks), expected);
 }
 
 #[test]

@@ -149,7 +149,6 @@ fn described(keeper: &Keeper, target: &Target) -> String {
             format!("{} ({}, last at {at})", term::safe(&peer.nick), term::safe(&peer.id.0))
         }
         (Target::Peer(id), None) => term::safe(&id.0).into_owned(),
-        (Target::Gone(peer), _) => term::safe(&peer.nick).into_owned(),
         (Target::Addr(addr), _) if addr.port() == PORT => {
             format!("{}, whoever is there", addr.ip())
         }

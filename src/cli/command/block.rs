@@ -103,7 +103,6 @@ async fn block(client: &mut Client, peer: &PeerView) -> Result<(), CliError> {
 fn is(peer: &PeerView, target: &Target) -> bool {
     match target {
         Target::Peer(id) => peer.id == *id,
-        Target::Gone(other) => peer.id == other.id,
         Target::Addr(addr) => peer.addrs.contains(addr),
     }
 }

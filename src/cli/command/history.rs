@@ -79,7 +79,12 @@ pub(in crate::cli) struct Args {
     all: bool,
 
     /// Open this sealed message and tell its sender; ID is its seq
-    #[arg(long, value_name = "ID", exclusive = true)]
+    #[arg(
+        long,
+        value_name = "ID",
+        conflicts_with_all = ["words", "with", "since", "until", "unread", "limit", "all", "export",
+            "import", "charset"]
+    )]
     open: Option<u64>,
 
     /// Write all that match to a file as JSON lines, with their bytes; - is standard output

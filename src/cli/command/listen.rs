@@ -97,7 +97,6 @@ impl Args {
         };
         if !globals.json {
             client.introduce("Ctrl-C ends");
-            seen::remind(client);
         }
         let end = async {
             match self.span {
@@ -150,6 +149,9 @@ impl Listen<'_> {
             let text = format!("the store takes no messages, receipts are withheld: {reason}");
             let event = Event::Notice { code: NoticeCode::StoreFailed, text };
             self.show(client, &Stamped { seq: None, at: now, event }).await?;
+        }
+        if !self.feed.style().json {
+            seen::remind(client);
         }
         while self.left != Some(0) {
             let Some(event) = client.next_event().await? else { break };

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::cli::client::Client;
 use crate::cli::error::{CliError, Exit};
-use crate::cli::output::{Feed, Human, day_and_time, rfc3339};
+use crate::cli::output::{Feed, Human, date_and_time, rfc3339};
 use crate::cli::pick::Book;
 use crate::cli::wish::{Role, Wish};
 use crate::cli::{duration, pick, who};
@@ -130,7 +130,7 @@ impl Args {
                 .map(|known| match (known.here, book.blocks(&known.peer.id)) {
                     (_, true) => "blocked".to_owned(),
                     (true, false) => "now".to_owned(),
-                    (false, false) => day_and_time(known.at),
+                    (false, false) => date_and_time(known.at),
                 })
                 .collect();
             let peers: Vec<_> = known.into_iter().map(|known| known.peer).collect();

@@ -101,11 +101,6 @@ pub fn rfc3339(at: UnixMillis) -> String {
     local(at).to_rfc3339_opts(SecondsFormat::Millis, false)
 }
 
-/// Local day and time, to the minute, for tables: `2026-11-20 09:30`.
-pub fn day_and_time(at: UnixMillis) -> String {
-    local(at).format("%Y-%m-%d %H:%M").to_string()
-}
-
 /// Local time for people, to the minute: `2026-11-20 09:30`.
 pub fn date_and_time(at: UnixMillis) -> String {
     local(at).format("%Y-%m-%d %H:%M").to_string()

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::PeerView;
 use super::choice::FileChoice;
 
 /// What a face wishes for a message beyond the ordinary. Everything has a default, so that a
@@ -29,4 +30,6 @@ pub struct Wishes {
     /// Local time where it is written, seconds east of UTC: a late message says when it was
     /// written. None: that is said in UTC.
     pub utc_offset_s: Option<i32>,
+    /// Recipients of a message to be kept that are not here, as they were when they were.
+    pub absent: Vec<PeerView>,
 }

@@ -32,7 +32,6 @@ impl Parts {
                 .and_then(|no| roster.get(no))
                 .and_then(|peer| Some((peer.places.first()?.addr, peer.view())))
                 .ok_or_else(|| Refusal::UnknownPeer { peer: peer.clone() }),
-            Target::Gone(view) => Err(Refusal::UnknownPeer { peer: view.id.clone() }),
             Target::Addr(addr) => {
                 let known = roster.place(*addr).map(|(peer, _)| peer.view());
                 Ok((*addr, known.unwrap_or_else(|| view_of_stranger(*addr, form))))

@@ -1,16 +1,12 @@
 //! What is written down of messages of ours, and told to faces.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Outbox, SendNo, Sending};
-use crate::node::api::{Delivery, Direction};
-use crate::node::effect::{MessageRecord, Outcome, OutcomeRecord, Record};
+use crate::node::effect::{Outcome, OutcomeRecord, Record};
 use crate::node::input::Bounce;
 use crate::node::roster::Roster;
 use crate::node::turn::Turn;
-use crate::wire::command::message;
-use crate::wire::{Options, PacketNo, Recipients, Verdict};
 
 impl Outbox {
     /// Writes down and tells faces what became of one that goes on.
@@ -70,33 +66,4 @@ impl Outbox {
 fn milliseconds(span: Duration) -> f64 {
     let micros = u32::try_from(span.as_micros()).unwrap_or(u32::MAX);
     f64::from(micros) / 1_000.0
-}
-
-/// The record of a message of ours.
-pub(crate) fn sent_record(
-    turn: &Turn<'_>,
-    number: PacketNo,
-    options: Options,
-    text: &str,
-    charset: Verdict,
-    raw: Arc<[u8]>,
-) -> MessageRecord {
-    let broadcast = options.contains(message::BROADCAST);
-    MessageRecord {
-        direction: Direction::Out,
-        delivery: if broadcast { Delivery::Broadcast } else { Delivery::Direct },
-        at: turn.now.wall,
-        peer: None,
-        addr: None,
-        epoch: 0,
-        number,
-        options,
-        text: text.to_owned(),
-        charset,
-        cut: false,
-        files: 0,
-        raw,
-        recipients: Recipients::default(),
-        open: None,
-    }
 }

@@ -102,7 +102,6 @@ fn the_outbox_is_changed_with_and_without_a_node() {
         (&"cancelled".into(), waiting[1].clone())
     );
 
-    // Bob is there and says nothing of it: --passive hears only.
     let hears = bob.start(&["listen", "--json"]);
     let done = alice.run(&["outbox", "retry", &waiting[2]]);
     hears.out.event("message", |event| event["text"] == "three");
@@ -118,6 +117,7 @@ fn nothing_is_kept_without_a_store_and_expiry_needs_later() {
     let done = alice.run(&["--no-store", "send", "--later", "127.8.0.99", "x"]).code(2);
     assert!(done.err.contains("keeps nothing on disk"), "{done:?}");
     alice.run(&["send", "--expire", "8h", "127.8.0.99", "x"]).code(2);
+    alice.run(&["send", "--later", "--no-receipt", "127.8.0.99", "x"]).code(2);
 }
 
 #[test]

@@ -37,9 +37,9 @@ fn fill(home: &TestHome) {
                 charset: Verdict { charset: Charset::UTF_8, sure: Sure::Ascii },
                 cut: false,
                 files: 0,
-                raw: [].into(),
                 recipients: Recipients::default(),
                 open: None,
+                raw: [].into(),
             };
             (SaveId(n), Record::Message(message))
         };

@@ -2,7 +2,7 @@
 
 use feige::node::{
     Charset, Event, Input, Memory, Node, NumberStart, Open, OpenMemory, Outcome as End, PacketNo,
-    Record, Refusal, Reply, Request, Target, UnixMillis, Waiting, WaitingState, Wishes,
+    PeerView, Record, Refusal, Reply, Request, Target, UnixMillis, Waiting, WaitingState, Wishes,
 };
 use feige::wire::{Body, Command};
 
@@ -12,12 +12,22 @@ const DAY: u64 = 86_400_000;
 
 /// Sends what is to be kept for a day.
 fn send_later(desk: &mut Desk, to: Vec<Target>, text: &str) -> (PacketNo, Outcome) {
-    let wishes = Wishes {
-        later: true,
-        expire_ms: Some(DAY),
-        utc_offset_s: Some(8 * 3_600),
-        ..Wishes::default()
-    };
+    send(desk, to, text, Vec::new())
+}
+
+/// Sends what is to be kept for a day to somebody who is not here.
+fn keep_for(desk: &mut Desk, gone: &PeerView, text: &str) -> (PacketNo, Outcome) {
+    send(desk, vec![Target::Peer(gone.id.clone())], text, vec![gone.clone()])
+}
+
+fn send(
+    desk: &mut Desk,
+    to: Vec<Target>,
+    text: &str,
+    absent: Vec<PeerView>,
+) -> (PacketNo, Outcome) {
+    let (expire_ms, utc_offset_s) = (Some(DAY), Some(8 * 3_600));
+    let wishes = Wishes { later: true, expire_ms, utc_offset_s, absent, ..Wishes::default() };
     let text = text.to_owned();
     let request = Request::Send { to, text, check: true, timeout_ms: 5_000, wishes };
     match desk.ask(request) {
@@ -74,10 +84,10 @@ fn ann(number: u64) -> Vec<u8> {
 }
 
 /// A node that knows Ann, who says goodbye.
-fn without_ann() -> (Desk, Target) {
+fn without_ann() -> (Desk, PeerView) {
     let mut desk = Desk::new();
     desk.hear("10.0.0.2", ann(1));
-    let gone = Target::Gone(Box::new(desk.peer("Ann")));
+    let gone = desk.peer("Ann");
     desk.hear("10.0.0.2", official(2, 2, "ann@pc", "Ann"));
     assert!(desk.peers().is_empty());
     (desk, gone)
@@ -144,10 +154,10 @@ fn what_nobody_confirms_is_queued_and_sent_again_when_the_peer_appears() {
 fn a_late_message_says_when_it_was_written() {
     let (mut desk, gone) = without_ann();
     desk.now.wall = UnixMillis(1_795_138_200_000);
-    let (number, out) = send_later(&mut desk, vec![gone.clone()], "call me");
+    let (number, out) = keep_for(&mut desk, &gone, "call me");
     assert_eq!(told(&out), ["queued"]);
     assert!(out.sent().is_empty());
-    let (second, _) = send_later(&mut desk, vec![gone], "please");
+    let (second, _) = keep_for(&mut desk, &gone, "please");
     pass(&mut desk, 119_000);
     let out = desk.hear("10.0.0.2", ann(2));
     let fresh = [(number, "call me".to_owned()), (second, "please".to_owned())];
@@ -163,7 +173,7 @@ fn a_late_message_says_when_it_was_written() {
 #[test]
 fn it_is_written_in_the_form_its_recipient_reads_by_then() {
     let (mut desk, gone) = without_ann();
-    let (_, out) = send_later(&mut desk, vec![gone], "你好");
+    let (_, out) = keep_for(&mut desk, &gone, "你好");
     let [(_, Record::Message(record)), _] = out.saves()[..] else { panic!("{out:?}") };
     assert_eq!(record.charset.charset, Charset::GB18030, "she may read anything");
     let out = desk.hear("10.0.0.2", ann(2));
@@ -175,19 +185,19 @@ fn it_is_written_in_the_form_its_recipient_reads_by_then() {
 #[test]
 fn it_expires_and_is_not_sent_any_more() {
     let (mut desk, gone) = without_ann();
-    send_later(&mut desk, vec![gone], "hi");
+    keep_for(&mut desk, &gone, "hi");
     let out = pass(&mut desk, DAY - 1_000);
     assert!(told(&out).is_empty());
     assert_eq!(told(&pass(&mut desk, 2_000)), ["Expired"]);
     assert!(texts(&desk.hear("10.0.0.2", ann(2)), "10.0.0.2").is_empty());
-    pass(&mut desk, 60_000);
+    pass(&mut desk, 700_000);
     assert_eq!(desk.node.next_deadline(), None, "an empty outbox wakes nobody");
 }
 
 #[test]
 fn it_is_cancelled_once() {
     let (mut desk, gone) = without_ann();
-    let (number, _) = send_later(&mut desk, vec![gone], "hi");
+    let (number, _) = keep_for(&mut desk, &gone, "hi");
     assert_eq!(told(&desk.ask(Request::Cancel { number }).1), ["Cancelled"]);
     assert!(told(&desk.ask(Request::Cancel { number }).1).is_empty());
     assert!(texts(&desk.hear("10.0.0.2", ann(2)), "10.0.0.2").is_empty());
@@ -196,7 +206,7 @@ fn it_is_cancelled_once() {
 #[test]
 fn it_is_tried_on_demand_and_goes_on_waiting() {
     let (mut desk, gone) = without_ann();
-    let (number, _) = send_later(&mut desk, vec![gone], "hi");
+    let (number, _) = keep_for(&mut desk, &gone, "hi");
     assert_eq!(waiting(&mut desk)[0].state, WaitingState::Queued);
     let (_, out) = desk.ask(Request::Retry { number });
     assert_eq!(texts(&out, "10.0.0.2").len(), 1, "where she was last");
@@ -212,7 +222,7 @@ fn it_is_tried_on_demand_and_goes_on_waiting() {
 #[test]
 fn a_restart_keeps_it_under_the_same_number() {
     let (mut desk, gone) = without_ann();
-    let (number, out) = send_later(&mut desk, vec![gone], "hi");
+    let (number, out) = keep_for(&mut desk, &gone, "hi");
     let mut next = restarted(&desk, memory(&[&out]));
     next.input(Input::Links(vec![link(1, [10, 0, 0, 1])]));
     let out = pass(&mut next, 10_000);
@@ -252,9 +262,37 @@ fn what_was_not_to_be_kept_ends_with_the_run_that_sent_it() {
 }
 
 #[test]
+fn nothing_empty_is_sent_when_the_port_changes_hands_right_after_a_restart() {
+    let mut desk = Desk::new();
+    desk.hear("10.0.0.2", ann(1));
+    let (_, first) = desk.send("Ann", "hi");
+    let (_, second) = send_later(&mut desk, vec![Target::Peer(peer_id("ann@pc"))], "later");
+    let next = restarted(&desk, memory(&[&first, &second]));
+    let json = serde_json::to_string(&next.node.hand_over()).unwrap();
+    let handover = serde_json::from_str(&json).unwrap();
+    let mut last = Desk::of(Node::resume(config(), [9; 32], handover, next.now));
+    last.now = next.now;
+    last.input(Input::Links(vec![link(1, [10, 0, 0, 1])]));
+    let out = last.pass(ms(1_000));
+    assert_eq!(told(&out), ["NotConfirmed", "queued"]);
+    assert!(out.transmits().iter().all(|transmit| !transmit.bytes.is_empty()));
+}
+
+#[test]
+fn what_is_kept_asks_for_its_receipt() {
+    let (mut desk, gone) = without_ann();
+    let to = vec![Target::Peer(gone.id.clone())];
+    let wishes = Wishes { later: true, absent: vec![gone], ..Wishes::default() };
+    let request = Request::Send { to, text: "x".into(), check: false, timeout_ms: 1, wishes };
+    let (_, out) = desk.ask(request);
+    let [(_, Record::Message(record)), _] = out.saves()[..] else { panic!("{out:?}") };
+    assert!(record.options.bits() & 0x100 != 0);
+}
+
+#[test]
 fn what_expired_while_nothing_ran_ends_at_the_start() {
     let (mut desk, gone) = without_ann();
-    let (_, out) = send_later(&mut desk, vec![gone], "hi");
+    let (_, out) = keep_for(&mut desk, &gone, "hi");
     desk.now.wall.0 += i64::try_from(DAY).unwrap() + 1;
     let mut next = restarted(&desk, memory(&[&out]));
     assert_eq!(told(&next.pass(ms(1))), ["Expired"]);
@@ -263,7 +301,7 @@ fn what_expired_while_nothing_ran_ends_at_the_start() {
 #[test]
 fn it_goes_along_when_the_port_changes_hands() {
     let (mut desk, gone) = without_ann();
-    let (number, out) = send_later(&mut desk, vec![gone], "hi");
+    let (number, out) = keep_for(&mut desk, &gone, "hi");
     let json = serde_json::to_string(&desk.node.hand_over()).unwrap();
     let mut next =
         Desk::of(Node::resume(config(), [9; 32], serde_json::from_str(&json).unwrap(), desk.now));
@@ -310,7 +348,7 @@ fn an_address_is_waited_for_until_somebody_is_there() {
 fn many_kept_messages_are_paced_when_their_recipient_appears() {
     let (mut desk, gone) = without_ann();
     for n in 0..200 {
-        send_later(&mut desk, vec![gone.clone()], &n.to_string());
+        keep_for(&mut desk, &gone, &n.to_string());
     }
     let out = desk.hear("10.0.0.2", ann(2));
     assert_eq!(texts(&out, "10.0.0.2").len(), 50);
@@ -333,9 +371,9 @@ fn nothing_is_sent_later_without_a_store() {
 #[test]
 fn who_is_gone_is_written_to_only_later() {
     let (mut desk, gone) = without_ann();
-    let wishes = Wishes::default();
-    let request =
-        Request::Send { to: vec![gone], text: "x".into(), check: true, timeout_ms: 1, wishes };
+    let to = vec![Target::Peer(gone.id.clone())];
+    let wishes = Wishes { absent: vec![gone], ..Wishes::default() };
+    let request = Request::Send { to, text: "x".into(), check: true, timeout_ms: 1, wishes };
     let refused = Refusal::UnknownPeer { peer: peer_id("ann@pc") };
     assert_eq!(desk.ask(request).0, Reply::Refused(refused));
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::cli::error::{CliError, Exit};
-use crate::cli::output::{Printer, Style, VERSION, day_and_time, rfc3339};
+use crate::cli::output::{Printer, Style, VERSION, date_and_time, rfc3339};
 use crate::node::{Charset, reread};
 use crate::store::history::{Entry, Pen, Query, Reread};
 use crate::store::{Paths, Reader};
@@ -69,7 +69,7 @@ fn show(printer: &mut Printer, entry: &Entry, after: &str) -> Result<(), CliErro
     }
     let nick = entry.message.peer.as_ref().map_or("", |peer| peer.nick.as_str());
     let columns = printer.style().columns().map_or(usize::MAX, |columns| columns.saturating_sub(4));
-    printer.line(&format!("{}  {}", day_and_time(at), term::safe(nick)))?;
+    printer.line(&format!("{}  {}", date_and_time(at), term::safe(nick)))?;
     for (mark, text) in [('-', before), ('+', after)] {
         printer.line(&format!("  {mark} {}", term::cut(&term::safe(text), columns)))?;
     }

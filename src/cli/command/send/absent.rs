@@ -1,25 +1,56 @@
 //! Whom `send --later` means: also those who are not here, if the store knows them.
 
+use std::collections::BTreeSet;
+
+use crate::cli::client::Client;
 use crate::cli::error::CliError;
 use crate::cli::pick::{self, Book, NoPick, Rules};
+use crate::cli::who;
 use crate::node::{PeerId, PeerView, Target};
 use crate::store::{Paths, Reader, StoreError};
 
-/// Everybody the store knows messages from or to; nobody where nothing was stored yet.
-pub(super) fn known(paths: &Paths) -> Result<Vec<PeerView>, CliError> {
-    match Reader::open(paths) {
-        Ok(reader) => Ok(reader.correspondents()?),
-        Err(StoreError::Missing { .. }) => Ok(Vec::new()),
-        Err(error) => Err(error.into()),
-    }
+/// Everybody that `whos` mean, and how those of them looked who are not here; or an error and nobody.
+pub(super) async fn resolve(
+    client: &mut Client,
+    whos: &[String],
+    every_match: bool,
+) -> Result<(Vec<Target>, Vec<PeerView>), CliError> {
+    let book = client.book().await?;
+    let rules = Rules { port: client.port(), every_match };
+    // A node that just started knows nobody yet; it meets addresses by itself.
+    let by_name = whos.iter().any(|who| !pick::is_address(who));
+    let here = if client.is_owner() && by_name {
+        client.roll_call(None).await?
+    } else {
+        client.peers().await?
+    };
+    let mut known = known(client.paths())?;
+    known.retain(|peer| !book.blocks(&peer.id));
+    let targets = pick(whos, &here, &known, &book, rules)?;
+    let is_meant = |peer: &PeerView| targets.contains(&Target::Peer(peer.id.clone()));
+    known.retain(|peer| !here.iter().any(|other| other.id == peer.id) && is_meant(peer));
+    Ok((targets, known))
+}
+
+/// Everybody the store remembers or has messages of, the one heard last first; nobody where nothing
+/// was stored yet.
+fn known(paths: &Paths) -> Result<Vec<PeerView>, CliError> {
+    let mut peers: Vec<PeerView> = who::seen(paths)?.into_iter().map(|seen| seen.peer).collect();
+    let seen: BTreeSet<PeerId> = peers.iter().map(|peer| peer.id.clone()).collect();
+    let others = match Reader::open(paths) {
+        Err(StoreError::Missing { .. } | StoreError::Older { .. }) => Vec::new(),
+        reader => reader?.correspondents()?,
+    };
+    peers.extend(others.into_iter().filter(|peer| !seen.contains(&peer.id)));
+    Ok(peers)
 }
 
 /// As [`pick::pick`], each WHO first among those who are `here`, then among those who were. A group
 /// has its absent members too; `@all` are those who are here.
-pub(super) fn pick(
+fn pick(
     whos: &[String],
     here: &[PeerView],
-    known: Vec<PeerView>,
+    known: &[PeerView],
     book: &Book,
     rules: Rules,
 ) -> Result<Vec<Target>, NoPick> {
@@ -27,8 +58,8 @@ pub(super) fn pick(
         let named = |peer: &&PeerView| peer.user == gone.user && peer.host == gone.host;
         here.iter().any(|peer| peer.id == gone.id || named(&peer))
     };
-    let absent = known.into_iter().filter(|peer| !is_here(peer) && !is_address(peer));
-    let all: Vec<PeerView> = here.iter().cloned().chain(absent).collect();
+    let absent = known.iter().filter(|peer| !is_here(peer) && !is_address(peer));
+    let all: Vec<PeerView> = here.iter().chain(absent).cloned().collect();
     let mut targets: Vec<Target> = Vec::new();
     for who in whos {
         let one = std::slice::from_ref(who);
@@ -41,7 +72,6 @@ pub(super) fn pick(
             })
         };
         for target in found? {
-            let target = absent_as_it_was(target, here, &all);
             if !targets.contains(&target) {
                 targets.push(target);
             }
@@ -53,17 +83,6 @@ pub(super) fn pick(
 /// One written to by its address, of whom nothing else is known.
 fn is_address(peer: &PeerView) -> bool {
     peer.user.is_empty() && peer.host.is_empty()
-}
-
-fn absent_as_it_was(target: Target, here: &[PeerView], all: &[PeerView]) -> Target {
-    let find = |among: &[PeerView], id: &PeerId| among.iter().find(|peer| peer.id == *id).cloned();
-    match target {
-        Target::Peer(id) if find(here, &id).is_none() => match find(all, &id) {
-            Some(peer) => Target::Gone(Box::new(peer)),
-            None => Target::Peer(id),
-        },
-        target => target,
-    }
 }
 
 #[cfg(test)]
@@ -97,11 +116,10 @@ mod tests {
     fn picked(who: &str) -> Result<Vec<String>, NoPick> {
         let here = [peer("ann", "ops", 1), peer("carl", "", 2)];
         let known = vec![peer("bob", "ops", 3), peer("ann", "ops", 9), peer("carla", "", 4)];
-        let targets = pick(&[who.to_owned()], &here, known, &Book::default(), RULES)?;
+        let targets = pick(&[who.to_owned()], &here, &known, &Book::default(), RULES)?;
         let name = |target: Target| match target {
             Target::Peer(id) => id.0.to_string(),
             Target::Addr(addr) => addr.to_string(),
-            Target::Gone(peer) => format!("{} (gone)", peer.nick),
         };
         Ok(targets.into_iter().map(name).collect())
     }
@@ -110,13 +128,13 @@ mod tests {
     fn those_who_are_here_come_first() {
         assert_eq!(picked("ann").unwrap(), ["ann@pc"]);
         assert_eq!(picked("car").unwrap(), ["carl@pc"]);
-        assert_eq!(picked("bob").unwrap(), ["bob (gone)"]);
+        assert_eq!(picked("bob").unwrap(), ["bob@pc"]);
         assert!(matches!(picked("dave"), Err(NoPick::Nobody { .. })));
     }
 
     #[test]
     fn a_group_has_its_absent_members_and_all_are_those_who_are_here() {
-        assert_eq!(picked("@ops").unwrap(), ["ann@pc", "bob (gone)"]);
+        assert_eq!(picked("@ops").unwrap(), ["ann@pc", "bob@pc"]);
         assert_eq!(picked("@all").unwrap(), ["ann@pc", "carl@pc"]);
     }
 

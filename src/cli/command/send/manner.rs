@@ -12,9 +12,8 @@ use crate::node::Wishes;
 pub(super) struct Manner {
     /// Keep the message for those who are away, and send it when they appear
     ///
-    /// Names and groups are then also looked up among those you have exchanged messages with. What
-    /// nobody confirmed within the time-out is queued; `feige outbox` lists it, and a node that
-    /// runs sends it.
+    /// Names and groups are then also looked up among the peers seen before. What nobody confirmed
+    /// within the time-out is queued; `feige outbox` lists it, and a node that runs sends it.
     #[arg(long, group = "kept")]
     later: bool,
 

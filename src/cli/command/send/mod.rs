@@ -13,11 +13,10 @@ use tokio::time::timeout;
 use crate::cli::client::Client;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::Feed;
-use crate::cli::pick::{self, Rules};
 use crate::cli::wish::Wish;
 use crate::cli::{OwnGroup, duration, text};
 use crate::io::Chosen;
-use crate::node::{PacketNo, PeerView, Reply, Request, Target};
+use crate::node::{PacketNo, PeerView, Reply, Request, Target, Wishes};
 
 use files::Files;
 use manner::Manner;
@@ -118,15 +117,11 @@ impl Args {
             .hint("start one with `feige node`, or leave --detach out"));
         }
         let feed = client.feed().await?;
+        let (to, absent) = self.recipients(client).await?;
         let later = self.manner.later();
-        let to = if later {
-            self.also_absent(client).await?
-        } else {
-            client.resolve(self.whos(), self.yes).await?
-        };
         let timeout_ms = u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX);
         let check = !self.no_receipt;
-        let mut wishes = self.manner.wishes();
+        let mut wishes = Wishes { absent, ..self.manner.wishes() };
         self.files.wish(&files, &mut wishes);
         let request = Request::Send { to, text, check, timeout_ms, wishes };
         let sent = if files.is_empty() {
@@ -184,20 +179,16 @@ impl Args {
         Ok(if detach || told != Exit::Done { told } else { done })
     }
 
-    /// Everybody meant, also those who are not here; or an error and nobody.
-    async fn also_absent(&self, client: &mut Client) -> Result<Vec<Target>, CliError> {
-        let whos = self.whos();
-        // A node that just started knows nobody yet; it meets addresses by itself.
-        let by_name = whos.iter().any(|who| !pick::is_address(who));
-        let peers = if client.is_owner() && by_name {
-            client.roll_call(None).await?
+    /// Everybody meant, and how those looked who are not here; or an error and nobody.
+    async fn recipients(
+        &self,
+        client: &mut Client,
+    ) -> Result<(Vec<Target>, Vec<PeerView>), CliError> {
+        if self.manner.later() {
+            absent::resolve(client, self.whos(), self.yes).await
         } else {
-            client.peers().await?
-        };
-        let book = client.book().await?;
-        let rules = Rules { port: client.port(), every_match: self.yes };
-        let known = absent::known(client.paths())?;
-        Ok(absent::pick(whos, &peers, known, &book, rules)?)
+            Ok((client.resolve(self.whos(), self.yes).await?, Vec::new()))
+        }
     }
 }
 
