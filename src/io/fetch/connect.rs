@@ -43,16 +43,17 @@ pub(super) fn ask(
                 return Err(Trouble::Stopped);
             }
             let asked = (&socket).write_all(&fetch.ask.bytes(offset, base));
-            let len = match asked.and_then(|()| receive(&socket, buffer)) {
+            let answered = asked.and_then(|()| receive(&socket, buffer));
+            if stop.is_wanted() {
+                return Err(Trouble::Stopped);
+            }
+            let len = match answered {
                 Ok(len) => len,
                 Err(error) if is_timeout(&error) => return Err(Trouble::Silence(limits.silence)),
                 // FeiQ's way to close when it was asked too soon.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => 0,
                 Err(error) => return Err(Trouble::Broke(error)),
             };
-            if stop.is_wanted() {
-                return Err(Trouble::Stopped);
-            }
             if len > 0 || may_be_empty {
                 return Ok(Answer { socket, len, ids: several.then_some(base) });
             }

@@ -14,7 +14,7 @@ pub(super) struct Manner {
     ///
     /// Names and groups are then also looked up among the peers seen before. What nobody confirmed
     /// within the time-out is queued; `feige outbox` lists it, and a node that runs sends it.
-    #[arg(long, group = "kept")]
+    #[arg(long, group = "kept", conflicts_with = "no_receipt")]
     later: bool,
 
     /// How long a kept message waits for its recipient (7 days if nothing is said), and files stay on
