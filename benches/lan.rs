@@ -343,6 +343,7 @@ fn config(home: &TempDir, port: u16) -> Start {
         ipv6: true,
         skip_links: Vec::new(),
         store: true,
+        downloads: home.path().join("downloads"),
         allow_takeover: false,
     }
 }

@@ -405,6 +405,12 @@ impl Lan {
                 let done = Box::new(running.keyring.perform(job, &mut rng));
                 self.plan(KEY_WORK, Happening::Finishes { at, id, done });
             }
+            // A simulated machine has neither TCP nor files.
+            Effect::Fetch(..)
+            | Effect::StopFetch(_)
+            | Effect::Serve(_)
+            | Effect::HangUp(_)
+            | Effect::Unlist(_) => {}
             Effect::Reply(id, reply) => {
                 running.replies.insert(id, reply);
             }
@@ -521,6 +527,7 @@ impl Lan {
             keeps: true,
             numbers: Disk::default().numbers(self.wall()),
             version: [0, 1, 0],
+            accept: Vec::new(),
             policy: self.policy.clone(),
         };
         adjust(&mut config);

@@ -17,7 +17,9 @@ use super::error::{CliError, Exit};
 use super::output::Style;
 use super::wish::{Role, Wish, refuse_to_change, start};
 use crate::io::control::{self, Hello, Joined, Succeeded};
-use crate::io::{self, Gone, Handle, Place, Running, Stamped, Start, StartError, Subscription};
+use crate::io::{
+    self, Chosen, Gone, Handle, Place, Running, Stamped, Start, StartError, Subscription,
+};
 use crate::node::{PacketNo, PeerId, PeerView, Policy, Reply, Request, Status};
 use crate::store::Paths;
 
@@ -171,6 +173,31 @@ impl Client {
                 Ok(Reply::Refused(refusal)) => return Err(refusal.into()),
                 Ok(reply) => return Ok(reply),
                 // It was not done, so the next owner can be asked the same.
+                Err(Gone::Moved) => {
+                    if !self.follow().await? {
+                        return Err(gone(Gone::Vanished));
+                    }
+                }
+                Err(why) => return Err(gone(why)),
+            }
+        }
+    }
+
+    /// Asks the node to send a message that offers files, with each of them open.
+    pub(super) async fn offer(
+        &mut self,
+        request: Request,
+        files: &[Chosen],
+    ) -> Result<Reply, CliError> {
+        loop {
+            let handle = self.handle().ok_or_else(|| gone(Gone::Vanished))?;
+            let open = files.iter().map(|chosen| chosen.file.try_clone());
+            let open = open.collect::<std::io::Result<Vec<_>>>().map_err(|error| {
+                CliError::new(Exit::Usage, "too many files at once").because(&error)
+            })?;
+            match handle.request_with(request.clone(), open).await {
+                Ok(Reply::Refused(refusal)) => return Err(refusal.into()),
+                Ok(reply) => return Ok(reply),
                 Err(Gone::Moved) => {
                     if !self.follow().await? {
                         return Err(gone(Gone::Vanished));

@@ -142,10 +142,11 @@ impl From<Refusal> for CliError {
         let exit = match refusal {
             Refusal::UnknownPeer { .. }
             | Refusal::Nobody
+            | Refusal::NoOffer
             | Refusal::UnknownAlias { .. }
             | Refusal::NotBlocked { .. } => Exit::Nobody,
             Refusal::NoLink => Exit::CannotListen,
-            Refusal::Busy => Exit::Partly,
+            Refusal::Busy | Refusal::NothingWaits | Refusal::NoList { .. } => Exit::Partly,
             Refusal::NotKept { .. } | Refusal::StaysClosed { .. } => Exit::Store,
             _ => Exit::Usage,
         };
@@ -158,6 +159,9 @@ impl From<Refusal> for CliError {
                     known_as(peer)
                 ),
             ),
+            Refusal::NoOffer | Refusal::NothingWaits | Refusal::NoList { .. } => {
+                Self::new(exit, &refusal)
+            }
             Refusal::NotKept { .. }
             | Refusal::BadAlias { .. }
             | Refusal::UnknownAlias { .. }
@@ -180,6 +184,12 @@ impl From<Refusal> for CliError {
                 error.hint("the ID of a message is its seq; `feige listen --json` shows it")
             }
             Refusal::UnknownPeer { .. } => error.hint("`feige peers` lists who is here"),
+            Refusal::NoOffer | Refusal::NothingWaits => {
+                error.hint("`feige files` lists what is on offer")
+            }
+            Refusal::NoList { .. } => {
+                error.hint("only iptux shares lists; ask for the file by a message")
+            }
             _ => error,
         }
     }

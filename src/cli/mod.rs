@@ -4,6 +4,7 @@
 //! in `docs/json.md` and in the help texts, which come from the types of this module.
 
 mod absence;
+mod bars;
 mod book;
 mod client;
 mod command;
@@ -14,6 +15,7 @@ pub mod output;
 pub mod pick;
 mod seen;
 mod signals;
+mod size;
 mod text;
 mod who;
 mod wish;
@@ -149,7 +151,11 @@ enum Command {
     Listen(command::listen::Args),
     Peers(command::peers::Args),
     Broadcast(command::broadcast::Args),
+    Files(command::files::Args),
+    Get(command::get::Args),
+    Refuse(command::refuse::Args),
     Send(command::send::Args),
+    Withdraw(command::withdraw::Args),
     History(command::history::Args),
     Away(command::away::Args),
     Back(command::back::Args),
@@ -238,6 +244,19 @@ impl Cli {
             Command::Node(args) => {
                 attend(globals, args.wish(), async |client| args.run(client).await)
             }
+            Command::Files(args) => {
+                attend(globals, command::files::Args::wish(), async |client| args.run(client).await)
+            }
+            Command::Get(args) => {
+                args.check()?;
+                attend(globals, command::get::Args::wish(), async |client| args.run(client).await)
+            }
+            Command::Refuse(args) => {
+                args.check()?;
+                attend(globals, command::refuse::Args::wish(), async |client| {
+                    args.run(client).await
+                })
+            }
             Command::History(args) => match args.opens() {
                 Some((seq, wish)) => attend(globals, wish, async |client| {
                     command::history::Args::open(seq, client).await
@@ -258,8 +277,11 @@ impl Cli {
                 attend(globals, args.wish(), async |client| args.run(client, text).await)
             }
             Command::Send(args) => {
-                let text = args.text()?;
-                attend(globals, args.wish(), async |client| args.run(client, text).await)
+                let (files, text) = (args.files()?, args.text()?);
+                attend(globals, args.wish(), async |client| args.run(client, text, files).await)
+            }
+            Command::Withdraw(args) => {
+                attend(globals, args.wish(), async |client| args.run(client).await)
             }
         }
     }

@@ -57,6 +57,7 @@ pub(super) fn start(globals: &Globals, wish: Wish<'_>) -> Result<(Start, Style),
         seeds: settings.seeds(),
         passive: wish.passive,
         keeps: !globals.no_store,
+        accept: settings.accept.value.iter().map(|accept| accept.rule().clone()).collect(),
         ..Config::new(settings.identity(String::new()))
     };
     let style = Style::new(globals, settings.color.value);
@@ -66,6 +67,7 @@ pub(super) fn start(globals: &Globals, wish: Wish<'_>) -> Result<(Start, Style),
         ipv6: settings.ipv6.value,
         skip_links: settings.skip_links.value,
         store: !globals.no_store,
+        downloads: settings.downloads.value,
         allow_takeover: true,
         paths,
     };

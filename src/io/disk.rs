@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::gate::Gate;
 use super::handle::{BACKLOG_EVENTS, Stamped};
-use super::{Start, StartError};
+use super::{Start, StartError, serve};
 use crate::node::{
     Event, Keyring, Memory, Node, Now, PacketNo, Record, SaveId, SaveResult, UnixMillis,
 };
@@ -46,6 +46,8 @@ pub(crate) struct Disk {
     told: Told,
     /// What the store knows of earlier runs, until the node knows it too.
     memory: Memory,
+    /// What is to be said of files that earlier runs offered.
+    changed: Vec<String>,
     /// What the user should know of the store.
     notes: Vec<String>,
     /// The private keys in the store, until the worker has them.
@@ -86,8 +88,15 @@ impl Disk {
                 start.config.identity.mac = passing_mac()?;
             }
         }
+        let changed = serve::check(&mut memory.grants);
         let (gate, batch, paths) = (Gate::default(), Vec::new(), start.paths.clone());
-        Ok(Self { gate, batch, writer, results, told, memory, notes, keyring, paths })
+        Ok(Self { gate, batch, writer, results, told, memory, changed, notes, keyring, paths })
+    }
+
+    /// Which files are offered no more because they changed since an earlier run: what to say of
+    /// each, once.
+    pub(crate) fn changed_files(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.changed)
     }
 
     /// Tells a new node what the store knows of the runs before it.

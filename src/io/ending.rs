@@ -67,6 +67,7 @@ impl Task {
 
     async fn leave(&mut self) {
         self.handle(self.clock.now(), Input::Leave);
+        self.fetches.close().await;
         self.commit().await;
     }
 
@@ -89,6 +90,7 @@ impl Task {
     async fn hand_over(mut self) -> Stopped {
         let hello = self.last_hello();
         let node = self.node.hand_over();
+        self.fetches.close().await;
         self.listeners = Listeners::default();
         // The next owner opens it.
         self.close_disk().await;

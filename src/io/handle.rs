@@ -2,6 +2,7 @@
 //! types whether the node runs in this process or is joined over the control socket.
 
 use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,14 @@ impl Handle {
         answer.await.unwrap_or(Err(Gone::Vanished))
     }
 
+    /// As [`Handle::request`], for a message that offers files: with each of them open, in the order
+    /// of the request's list.
+    pub async fn request_with(&self, request: Request, files: Vec<OwnedFd>) -> Result<Reply, Gone> {
+        let (reply, answer) = oneshot::channel();
+        self.to.send(Ask::WithFiles(request, files, reply)).await.map_err(|_| Gone::Vanished)?;
+        answer.await.unwrap_or(Err(Gone::Vanished))
+    }
+
     /// Listens to what happens from now on.
     pub async fn subscribe(&self) -> Result<Subscription, Gone> {
         self.subscribe_after(None).await
@@ -51,6 +60,8 @@ const ASKS_MAX: usize = 64;
 #[derive(Debug)]
 pub(crate) enum Ask {
     Request(Request, oneshot::Sender<Result<Reply, Gone>>),
+    /// A request with the files it offers.
+    WithFiles(Request, Vec<OwnedFd>, oneshot::Sender<Result<Reply, Gone>>),
     Subscribe(Option<u64>, oneshot::Sender<Result<Subscription, Gone>>),
 }
 

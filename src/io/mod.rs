@@ -14,6 +14,7 @@ pub mod control;
 mod crypto;
 mod disk;
 mod ending;
+mod fetch;
 mod gate;
 mod handle;
 mod handover;
@@ -22,14 +23,17 @@ pub mod lab;
 pub mod links;
 mod offline;
 mod owner;
+mod places;
 mod recall;
 mod routes;
+mod serve;
 mod sockets;
 mod task;
 mod tcp;
 mod udp;
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -39,6 +43,7 @@ pub use handle::{Gone, Handle, Stamped, Subscription};
 pub use handover::Handed;
 pub use offline::{keep_absence, keep_book};
 pub use owner::{Place, StartError, resume, start, succeed};
+pub use serve::{ChooseError, Chosen};
 pub use udp::SocketError;
 
 use self::control::Hello;
@@ -65,6 +70,8 @@ pub struct Start {
     pub skip_links: Vec<String>,
     /// Keep messages; without a store no receipts are sent.
     pub store: bool,
+    /// Where received files go that name no folder.
+    pub downloads: PathBuf,
     /// Whether a lasting client may take the port over when this node ends.
     pub allow_takeover: bool,
 }

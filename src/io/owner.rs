@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep};
 use super::clock::Clock;
 use super::control::{self, Hello, JoinError, Joined, Succeeded};
 use super::disk::Disk;
+use super::fetch::Fetches;
 use super::handover::Handed;
 use super::holder::holder;
 use super::links::Selection;
@@ -255,13 +256,14 @@ impl Owner {
         let mut seed = [0; 32];
         OsRng.try_fill_bytes(&mut seed).map_err(StartError::Random)?;
         let config = start.config.clone();
+        let fetches = Fetches::new(start.downloads.clone(), self.selection.exact_loopback());
         let now = clock.now();
         let node = match from {
             None => Node::new(config, seed),
             Some(from) => Node::resume(config, seed, from, now),
         };
         let node = disk.instruct(node, now);
-        Ok(Task::spawn(self, node, clock, disk, &start))
+        Ok(Task::spawn(self, node, clock, (disk, fetches), &start))
     }
 }
 

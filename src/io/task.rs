@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::future::pending;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,17 +15,19 @@ use super::clock::Clock;
 use super::control::{Hello, Server};
 use super::crypto::Crypto;
 use super::disk::{Disk, Results};
+use super::fetch::Fetches;
 use super::handle::{Ask, Gone, Handle, Listeners, Stamped, Subscription};
 use super::links::{Selection, Watch};
 use super::owner::Owner;
 use super::recall::{Found, Recalls};
+use super::serve::Servers;
 use super::sockets::Sockets;
-use super::tcp::Acceptor;
+use super::tcp::{Acceptor, Caller};
 use super::udp::RECEIVE_BUFFER;
 use super::{Running, Start, Stopped};
 use crate::node::{
-    Done, Effect, Event, Input, JobId, Node, NoticeCode, Now, Reply, Request, RequestId,
-    ShellStatus, Tick, UnixMillis,
+    Done, Effect, Event, FetchId, FetchNews, Input, JobId, Node, NoticeCode, Now, Reply, Request,
+    RequestId, ServeNews, ShellStatus, StreamId, Tick, UnixMillis,
 };
 use crate::store::{Lock, Paths};
 
@@ -37,8 +40,13 @@ pub(super) struct Task {
     watch: Watch,
     pub(super) acceptor: Option<Acceptor>,
     pub(super) server: Server,
+    /// What is being sent over TCP.
+    servers: Servers,
+    /// The files that came with the request that is being handled.
+    files: Vec<OwnedFd>,
     pub(super) disk: Disk,
     crypto: Crypto,
+    pub(super) fetches: Fetches,
     pub(super) lock: Lock,
     pub(super) paths: Paths,
     pub(super) allow_takeover: bool,
@@ -74,8 +82,11 @@ enum Woken {
     Results(Results),
     Crypto(JobId, Done),
     Ask(Ask),
+    Fetch(FetchId, FetchNews),
     Recalled(Found),
     Links,
+    Caller(Caller),
+    Served(StreamId, ServeNews),
     Readable,
     Writable,
     Deadline,
@@ -87,7 +98,7 @@ impl Task {
         owner: Owner,
         node: Node,
         clock: Clock,
-        mut disk: Disk,
+        (mut disk, fetches): (Disk, Fetches),
         start: &Start,
     ) -> Running {
         let Owner { lock, control, selection, sockets, acceptor, took_over } = owner;
@@ -105,7 +116,10 @@ impl Task {
             acceptor,
             server,
             crypto: Crypto::new(disk.keyring()),
+            servers: Servers::new(clock),
+            files: Vec::new(),
             disk,
+            fetches,
             lock,
             paths: start.paths.clone(),
             allow_takeover: start.allow_takeover,
@@ -149,6 +163,9 @@ impl Task {
             let text = "this process took the port over".to_owned();
             self.notice(now, NoticeCode::TookOver, text);
         }
+        for text in self.disk.changed_files() {
+            self.notice(now, NoticeCode::OfferChanged, text);
+        }
     }
 
     async fn run(mut self) -> Stopped {
@@ -158,8 +175,13 @@ impl Task {
                 Woken::Results(results) => self.settle(results),
                 Woken::Crypto(id, done) => self.handle(self.clock.now(), Input::Crypto(id, done)),
                 Woken::Ask(ask) => self.ask(ask),
+                Woken::Fetch(id, news) => self.handle(self.clock.now(), Input::Fetch(id, news)),
                 Woken::Recalled(found) => self.handle(self.clock.now(), found.into()),
                 Woken::Links => self.relink(),
+                Woken::Caller(caller) => self.called(caller),
+                Woken::Served(stream, news) => {
+                    self.handle(self.clock.now(), Input::Served(stream, news));
+                }
                 Woken::Readable | Woken::Writable | Woken::Deadline => {}
             }
             if self.turn() {
@@ -182,8 +204,11 @@ impl Task {
             results = self.disk.results() => Woken::Results(results),
             (id, done) = self.crypto.done() => Woken::Crypto(id, done),
             Some(ask) = self.asks.recv() => Woken::Ask(ask),
+            (id, news) = self.fetches.news() => Woken::Fetch(id, news),
             found = self.recalls.next() => Woken::Recalled(found),
             () = self.watch.changed() => Woken::Links,
+            caller = next_caller(&mut self.acceptor) => Woken::Caller(caller),
+            (stream, news) = self.servers.news() => Woken::Served(stream, news),
             () = self.sockets.readable(), if !self.disk.gate.is_full() => Woken::Readable,
             () = self.sockets.writable(), if self.sockets.is_waiting() => Woken::Writable,
             () = due => Woken::Deadline,
@@ -198,6 +223,9 @@ impl Task {
         for _ in 0..ASKS_MAX {
             let Ok(ask) = self.asks.try_recv() else { break };
             self.ask(ask);
+        }
+        while let Some((id, news)) = self.fetches.try_news() {
+            self.handle(self.clock.now(), Input::Fetch(id, news));
         }
         let left = self.drain();
         let now = self.clock.now();
@@ -259,6 +287,11 @@ impl Task {
                 }
                 Effect::Emit { event, after: None } => self.tell(now.wall, None, event),
                 Effect::Reply(id, reply) => self.reply(id, reply),
+                Effect::Serve(serve) => self.servers.serve(*serve),
+                Effect::HangUp(stream) => self.servers.hang_up(stream),
+                Effect::Unlist(number) => self.servers.release(number),
+                Effect::Fetch(id, fetch) => self.fetches.start(id, *fetch),
+                Effect::StopFetch(id) => self.fetches.stop(id),
                 Effect::Recall(request, seq) => self.recalls.look_up(request, seq),
             }
         }
@@ -313,13 +346,33 @@ impl Task {
                 let _ = answer.send(Ok(Reply::Done));
                 self.asked.send_replace(true);
             }
-            Ask::Request(request, answer) => {
-                self.last_request += 1;
-                let id = RequestId(self.last_request);
-                self.replies.insert(id, answer);
-                self.handle(self.clock.now(), Input::Request(id, request));
+            Ask::Request(request, answer) => self.request(request, answer),
+            Ask::WithFiles(request, files, answer) => {
+                let Request::Send { wishes, .. } = &request else {
+                    return self.request(request, answer);
+                };
+                if let Err(refusal) = Servers::look(&wishes.choices, &files) {
+                    let _ = answer.send(Ok(Reply::Refused(refusal)));
+                    return;
+                }
+                self.files = files;
+                self.request(request, answer);
+                self.files.clear();
             }
         }
+    }
+
+    fn request(&mut self, request: Request, answer: oneshot::Sender<Result<Reply, Gone>>) {
+        self.last_request += 1;
+        let id = RequestId(self.last_request);
+        self.replies.insert(id, answer);
+        self.handle(self.clock.now(), Input::Request(id, request));
+    }
+
+    /// Somebody asks for a file: the node decides in this very turn.
+    fn called(&mut self, caller: Caller) {
+        let (stream, from, request) = self.servers.admit(caller);
+        self.handle(self.clock.now(), Input::Asked { stream, from, request: &request });
     }
 
     fn subscribe(
@@ -351,6 +404,9 @@ impl Task {
                 store: self.disk.path(),
             });
         }
+        if let Reply::Sent { number, .. } = &reply {
+            self.servers.hold(*number, std::mem::take(&mut self.files));
+        }
         if let Some(answer) = self.replies.remove(&id) {
             let _ = answer.send(Ok(reply));
         }
@@ -381,5 +437,13 @@ impl Task {
             acceptor.restrict_to(&links);
         }
         self.handle(now, Input::Links(links));
+    }
+}
+
+/// The next one who asks for a file; never, where nobody is let in.
+async fn next_caller(acceptor: &mut Option<Acceptor>) -> Caller {
+    match acceptor {
+        Some(acceptor) => acceptor.caller().await,
+        None => pending().await,
     }
 }

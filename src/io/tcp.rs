@@ -1,9 +1,6 @@
-//! The TCP side of the port: who connects asks for an offered file.
-//!
-//! Nothing is offered yet, so every request ends the same way: the connection is closed without a
-//! byte and without a hint (threats, rule 27). The caps hold all the same.
+//! The TCP side of the port: who connects asks for an offered file. Here connections are let in and
+//! requests read, within the caps; what becomes of a request the node decides.
 
-use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
@@ -13,24 +10,38 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
+use super::places::{IN_ALL, Place, Places};
 use super::udp::SocketError;
 use crate::node::Link;
+use crate::wire::request::{Arrived, REQUEST_MAX};
 
-/// Connections served at once from one address, and in all (threats, caps).
-const PER_ADDRESS: usize = 8;
-const IN_ALL: usize = 64;
-/// Longest request, bytes, and how long it may take to arrive whole (threats, caps).
-const REQUEST_MAX: usize = 4_096;
+/// How long a request may take to arrive whole (threats, caps).
 const REQUEST_WAIT: Duration = Duration::from_secs(5);
+/// How long a request that may be whole is waited on for more. Only one that was cut inside its last
+/// number takes longer.
+const REST_WAIT: Duration = Duration::from_millis(200);
 
 /// Takes connections in, each on a task of its own.
 #[derive(Debug)]
 pub(crate) struct Acceptor {
     doors: Vec<(Arc<TcpListener>, JoinHandle<()>)>,
     owned: Owned,
+    callers: mpsc::Receiver<Caller>,
+}
+
+/// Somebody who asked for something.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    pub(crate) from: SocketAddr,
+    /// The packet it sent.
+    pub(crate) request: Vec<u8>,
+    pub(crate) socket: Socket,
+    /// Taken for as long as it is served.
+    pub(crate) place: Place,
 }
 
 /// The addresses connections may come in at; none: all of this host.
@@ -79,13 +90,22 @@ pub(crate) fn adopt(fd: OwnedFd) -> io::Result<TcpListener> {
 
 impl Acceptor {
     pub(crate) fn new(listeners: Vec<TcpListener>) -> Self {
-        let (owned, counts) = (Owned::default(), Counts::default());
+        let (owned, places) = (Owned::default(), Places::default());
+        let (call, callers) = mpsc::channel(IN_ALL);
         let doors = listeners.into_iter().map(|listener| {
             let listener = Arc::new(listener);
-            let task = tokio::spawn(accept(listener.clone(), owned.clone(), counts.clone()));
-            (listener, task)
+            let accept = accept(listener.clone(), owned.clone(), places.clone(), call.clone());
+            (listener, tokio::spawn(accept))
         });
-        Self { doors: doors.collect(), owned }
+        Self { doors: doors.collect(), owned, callers }
+    }
+
+    /// The next one who asked for something. May be dropped and called again at any time.
+    pub(crate) async fn caller(&mut self) -> Caller {
+        match self.callers.recv().await {
+            Some(caller) => caller,
+            None => std::future::pending().await,
+        }
     }
 
     /// Takes connections only at addresses of these links.
@@ -110,7 +130,12 @@ impl Drop for Acceptor {
     }
 }
 
-async fn accept(listener: Arc<TcpListener>, owned: Owned, counts: Counts) {
+async fn accept(
+    listener: Arc<TcpListener>,
+    owned: Owned,
+    places: Places,
+    call: mpsc::Sender<Caller>,
+) {
     loop {
         let (stream, from) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -124,16 +149,32 @@ async fn accept(listener: Arc<TcpListener>, owned: Owned, counts: Counts) {
         if !is_welcome(&stream, &owned) {
             continue;
         }
-        let Some(place) = counts.take(from.ip()) else {
+        let Some(place) = places.take(from.ip().to_canonical()) else {
             tracing::debug!(%from, "too many connections");
             continue;
         };
+        let call = call.clone();
         tokio::spawn(async move {
-            let request = timeout(REQUEST_WAIT, request(stream)).await;
-            tracing::debug!(%from, in_time = request.is_ok(), "a request for a file, none is offered");
-            drop(place);
+            if let Some(caller) = hear(stream, from, place).await {
+                let _ = call.send(caller).await;
+            }
         });
     }
+}
+
+/// Reads what a connection asks for. None, and it is closed, if it never says, says too much, or
+/// its place is needed.
+async fn hear(mut stream: TcpStream, from: SocketAddr, place: Place) -> Option<Caller> {
+    let request = tokio::select! {
+        request = timeout(REQUEST_WAIT, request(&mut stream)) => request.ok().flatten(),
+        () = place.lost() => None,
+    };
+    let Some(request) = request.filter(|_| place.keep()) else {
+        tracing::debug!(%from, "a connection without a request");
+        return None;
+    };
+    let socket = Socket::from(stream.into_std().ok()?);
+    Some(Caller { from, request, socket, place })
 }
 
 fn is_welcome(stream: &TcpStream, owned: &Owned) -> bool {
@@ -142,91 +183,30 @@ fn is_welcome(stream: &TcpStream, owned: &Owned) -> bool {
     owned.as_ref().is_none_or(|owned| owned.contains(&local.ip()))
 }
 
-/// A connection and the request that came on it. A request has no end mark: it is whole when it has
-/// the fields of a packet and of its body, up to the last `:` that every client writes, or when its
-/// sender stops sending. None if it is too long.
-async fn request(mut stream: TcpStream) -> Option<(TcpStream, Vec<u8>)> {
+/// The request that comes on a connection; none if what comes is none. It has no end mark that all
+/// clients write, see [`Arrived`].
+async fn request(stream: &mut TcpStream) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(256);
-    while bytes.len() < REQUEST_MAX {
-        let left = REQUEST_MAX - bytes.len();
-        let read = (&mut stream).take(left as u64).read_buf(&mut bytes).await.ok()?;
-        if read == 0 || is_whole(&bytes) {
-            return Some((stream, bytes));
+    loop {
+        let arrived = Arrived::of(&bytes);
+        match arrived {
+            Arrived::Whole => return Some(bytes),
+            Arrived::Never => return None,
+            Arrived::Part | Arrived::Perhaps => {}
         }
-    }
-    None
-}
-
-/// Five colons end the header, two more the number and the file id (wire reference, 8.1).
-fn is_whole(bytes: &[u8]) -> bool {
-    bytes.last().is_some_and(|last| matches!(last, b':' | 0))
-        && memchr::memchr_iter(b':', bytes).count() >= 7
-}
-
-/// How many connections each address has.
-#[derive(Clone, Debug, Default)]
-struct Counts(Arc<Mutex<HashMap<IpAddr, usize>>>);
-
-impl Counts {
-    fn take(&self, addr: IpAddr) -> Option<Place> {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let all: usize = counts.values().sum();
-        let here = counts.get(&addr).copied().unwrap_or(0);
-        if all >= IN_ALL || here >= PER_ADDRESS {
-            return None;
-        }
-        counts.insert(addr, here + 1);
-        Some(Place { counts: self.clone(), addr })
-    }
-}
-
-/// A place among the connections, given back when it is dropped.
-#[derive(Debug)]
-struct Place {
-    counts: Counts,
-    addr: IpAddr,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut counts = self.counts.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.addr) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.addr);
+        let left = (REQUEST_MAX + 1).saturating_sub(bytes.len());
+        let mut part = stream.take(left as u64);
+        let read = part.read_buf(&mut bytes);
+        let read = if arrived == Arrived::Perhaps {
+            match timeout(REST_WAIT, read).await {
+                Ok(read) => read,
+                Err(_) => return Some(bytes),
             }
+        } else {
+            read.await
+        };
+        if read.ok()? == 0 {
+            return (arrived == Arrived::Perhaps).then_some(bytes);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn connections_are_counted_for_each_address_and_in_all() {
-        let counts = Counts::default();
-        let addr = |last: u8| IpAddr::from([10, 0, 0, last]);
-        let mut places: Vec<Place> =
-            (0..PER_ADDRESS).map(|_| counts.take(addr(1)).unwrap()).collect();
-        assert!(counts.take(addr(1)).is_none());
-        for last in 2..=8 {
-            places.extend((0..PER_ADDRESS).map(|_| counts.take(addr(last)).unwrap()));
-        }
-        assert_eq!(places.len(), IN_ALL);
-        assert!(counts.take(addr(9)).is_none());
-        places.pop();
-        assert!(counts.take(addr(9)).is_some());
-        places.clear();
-        assert!(counts.0.lock().unwrap().is_empty());
-    }
-
-    #[test]
-    fn a_request_is_whole_with_its_last_field() {
-        assert!(is_whole(b"1:100:u:h:96:5d:0:0:"));
-        assert!(is_whole(b"1:100:u:h:98:5d:0:"));
-        assert!(is_whole(b"1:100:u:h:96:5d:0:0\0"));
-        assert!(!is_whole(b"1:100:u:h:96:5d"));
-        assert!(!is_whole(b""));
     }
 }

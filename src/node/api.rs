@@ -3,11 +3,14 @@
 //! The same types travel in process, over the control socket and as `--json` lines; `docs/json.md`
 //! describes every field. Adding a field is allowed, changing or removing one is not.
 
+mod choice;
 mod envelopes;
 mod feiq;
+pub mod files;
 mod outbox;
 mod peer;
 mod people;
+mod refusal;
 mod status;
 mod wishes;
 
@@ -15,16 +18,19 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use self::files::{FilesOf, Get, OfferId, OfferView, Pick, Progress, Transferred};
 pub use people::Alias;
 
 use super::effect::Outcome;
 use super::input::{Bounce, UnixMillis};
 use crate::wire::{Charset, PacketNo, Recipient, Sure};
+pub use choice::FileChoice;
 pub use envelopes::Told;
 pub use feiq::{Extras, GroupRef, GroupView};
 pub use outbox::{Waiting, WaitingState};
 pub(crate) use peer::without_title;
 pub use peer::{PeerId, PeerView};
+pub use refusal::Refusal;
 pub use status::{Counters, ShellStatus, Status};
 pub use wishes::Wishes;
 
@@ -91,7 +97,8 @@ pub enum Request {
         /// The text.
         text: String,
     },
-    /// Stop waiting for the receipts of this message. Answered by [`Reply::Done`].
+    /// Stop waiting for the receipts of this message, and take back the files it offers. Answered by
+    /// [`Reply::Done`].
     Cancel {
         /// Its number.
         number: PacketNo,
@@ -111,6 +118,25 @@ pub enum Request {
         /// New group.
         group: String,
     },
+    /// Which files are on offer, to us and by us? Answered by [`Reply::Offers`].
+    Offers,
+    /// Fetch what was offered to us. Answered by [`Reply::Fetching`]; each item then ends in exactly
+    /// one [`Event::Transferred`].
+    Get(Get),
+    /// We do not want these items; a transfer that runs is ended. The peer is told when nothing of
+    /// the offer is left. Answered by [`Reply::Offers`] with the offers as they are then.
+    Refuse {
+        /// Which.
+        picks: Vec<Pick>,
+    },
+    /// Take back what we offered; transfers that run are ended. Answered by [`Reply::Done`].
+    Withdraw {
+        /// The short number of the offer.
+        offer: OfferId,
+    },
+    /// Which files does a peer share with everybody? Answered by [`Reply::Offers`] with one offer
+    /// when its list has come, or by [`Refusal::NoList`].
+    FilesOf(FilesOf),
     /// Open a sealed message: its text is shown, and its sender is told once that is on disk.
     /// Answered by [`Reply::Opened`], also if it is open already; then nobody is told.
     Open {
@@ -190,6 +216,16 @@ pub enum Reply {
         /// Names of the links it left through (broadcast only).
         links: Vec<String>,
     },
+    /// To [`Request::Offers`] and its kin, ordered by their short numbers.
+    Offers {
+        /// The offers.
+        offers: Vec<OfferView>,
+    },
+    /// To [`Request::Get`]: what is being fetched now.
+    Fetching {
+        /// Each item as it stands at the beginning.
+        transfers: Vec<Progress>,
+    },
     /// To [`Request::Open`]: the message with its text.
     Opened {
         /// What it was asked for by.
@@ -233,100 +269,6 @@ pub enum Reply {
     Done,
     /// It was not done.
     Refused(Refusal),
-}
-
-/// Why a request was not done. Nothing was sent to anybody.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, thiserror::Error)]
-#[serde(tag = "refusal", rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Refusal {
-    /// No text.
-    #[error("the text is empty")]
-    EmptyText,
-    /// The datagram for this recipient would be longer than it can read.
-    #[error("too long for {}: {size} bytes as sent to it, {limit} can be read there", peer.nick)]
-    TooLong {
-        /// The recipient; for a broadcast, a peer object that stands for everybody.
-        peer: Box<PeerView>,
-        /// Size of the datagram, bytes.
-        size: usize,
-        /// Limit, bytes.
-        limit: usize,
-    },
-    /// A broadcast would be longer than peers can read.
-    #[error("too long: {size} bytes as sent, {limit} can be read")]
-    BroadcastTooLong {
-        /// Size of the datagram, bytes.
-        size: usize,
-        /// Limit, bytes.
-        limit: usize,
-    },
-    /// The peer is not known (any more).
-    #[error("no such peer")]
-    UnknownPeer {
-        /// The identity asked for.
-        peer: PeerId,
-    },
-    /// No recipients.
-    #[error("nobody to send to")]
-    Nobody,
-    /// No link to send through.
-    #[error("no network link is up")]
-    NoLink,
-    /// The node only listens (`--passive`).
-    #[error("this node only listens")]
-    Passive,
-    /// It could not be kept, so it was not done.
-    #[error("it cannot be kept: {reason}")]
-    NotKept {
-        /// Why, for people.
-        reason: String,
-    },
-    /// No name for an alias.
-    #[error("{name:?} cannot be an alias: 1 to 64 bytes, no control characters, no @ in front")]
-    BadAlias {
-        /// As it was given.
-        name: String,
-    },
-    /// There is no such alias.
-    #[error("no alias is called {name}")]
-    UnknownAlias {
-        /// As it was given.
-        name: String,
-    },
-    /// This peer is not blocked.
-    #[error("this peer is not blocked")]
-    NotBlocked {
-        /// The peer.
-        peer: PeerId,
-    },
-    /// There is no room for more.
-    #[error("there is room for 4,096 aliases and 4,096 blocks, and no more")]
-    BookFull,
-    /// Sent later means kept until then, and this node keeps nothing.
-    #[error("this node keeps nothing on disk, so nothing can be sent later")]
-    KeepsNothing,
-    /// This is no group of FeiQ.
-    #[error("{group:?} is no group of FeiQ: 1 to 16 hexadecimal digits")]
-    BadGroup {
-        /// As it was given.
-        group: String,
-    },
-    /// Too many messages wait for receipts.
-    #[error("too many messages are waiting for receipts")]
-    Busy,
-    /// There is no message at this place of the event stream.
-    #[error("there is no message {seq}")]
-    NoMessage {
-        /// The place asked for.
-        seq: u64,
-    },
-    /// The store cannot be read or written, so the message stays closed.
-    #[error("the message stays closed: {reason}")]
-    StaysClosed {
-        /// What the store says.
-        reason: String,
-    },
 }
 
 /// Something happened.
@@ -399,6 +341,12 @@ pub enum Event {
         /// What the network said last, if anything.
         hint: Option<Bounce>,
     },
+    /// Somebody offers files to us, or we to somebody. Stored.
+    Offer(Box<OfferView>),
+    /// Files are moving.
+    Progress(Box<Progress>),
+    /// A transfer ended. Stored.
+    Transferred(Box<Transferred>),
     /// A recipient opened a sealed message of ours, or threw it away. Stored.
     Read {
         /// Our number of the message.
@@ -490,10 +438,14 @@ pub enum NoticeCode {
     SmallBuffer,
     /// Part of a message was left out.
     Cut,
+    /// An offer of files was dropped to make room for another one.
+    OfferDropped,
     /// A message came encrypted and cannot be read; its sender gets no receipt.
     Unreadable,
     /// This process took the port over from one that ended.
     TookOver,
+    /// Files of ours are offered no more because they changed since an earlier run.
+    OfferChanged,
     /// Our packet numbers start low again.
     NumbersWrapped,
     /// Own names or blocks changed.

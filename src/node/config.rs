@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::offers::AcceptRule;
 use crate::wire::{Office, PORT, PacketNo};
 
 /// Everything a node needs to know beforehand.
@@ -28,6 +29,8 @@ pub struct Config {
     pub numbers: NumberStart,
     /// Version of this program: major, minor, patch.
     pub version: [u32; 3],
+    /// Whose offers of files are accepted unasked.
+    pub accept: Vec<AcceptRule>,
     /// Limits and times.
     pub policy: Policy,
 }
@@ -46,6 +49,7 @@ impl Config {
             keeps: true,
             numbers: NumberStart::default(),
             version: this_version(),
+            accept: Vec::new(),
             policy: Policy::default(),
         }
     }
@@ -155,6 +159,13 @@ pub struct Policy {
     /// Recipients of one message that are served at once; the others at the rate below.
     pub sends_at_once: usize,
     pub sends_per_second: u32,
+    /// Offers to us that lie on the table.
+    pub offers_per_peer_max: usize,
+    pub offers_max: usize,
+    /// Transfers to us that run at once; the others wait.
+    pub fetches_at_once: usize,
+    /// How long a peer has for its list of shared files.
+    pub list_wait: Duration,
     /// How long the store may not know who was heard.
     pub roster_lag: Duration,
     /// Packet numbers reserved on disk at a time.
@@ -237,6 +248,10 @@ impl Default for Policy {
             same_entry_span: ms(10_000),
             sends_at_once: 50,
             sends_per_second: 500,
+            offers_per_peer_max: 64,
+            offers_max: 512,
+            fetches_at_once: 8,
+            list_wait: ms(3_000),
             roster_lag: ms(5_000),
             numbers_block: 65_536,
             auto_reply_once_per: ms(60_000),

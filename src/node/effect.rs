@@ -6,14 +6,20 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::api::files::OfferId;
 use super::api::{
-    Alias, Delivery, Direction, Event, Extras, GroupView, MessageEvent, PeerId, PeerView, Reply,
+    Alias, Delivery, Direction, Event, Extras, FileChoice, GroupView, MessageEvent, PeerId,
+    PeerView, Reply,
 };
-use super::input::{Bounce, LinkId, RequestId, SaveId, UnixMillis};
+use super::fetch::{Fetch, FetchId};
+use super::input::{Bounce, LinkId, RequestId, SaveId, StreamId, UnixMillis};
 use super::jobs::{Job, JobId};
+use super::offers::OfferRecord;
+use super::serving::grant::GrantRecord;
 use crate::crypto::{KeySize, PrivateDer};
 use crate::wire::command::message;
-use crate::wire::{Dialect, Learned, Options, PacketNo, Recipients, Verdict};
+use crate::wire::filename::NameForm;
+use crate::wire::{Charset, Dialect, Learned, Options, PacketNo, Recipients, Verdict};
 
 /// Something for the shell to do.
 #[derive(Clone, Debug)]
@@ -36,9 +42,45 @@ pub enum Effect {
     },
     /// Answer a request.
     Reply(RequestId, Reply),
+    /// Send a file or folder on this connection; `Input::Served` tells how it goes.
+    Serve(Box<Serve>),
+    /// Close this connection at once: without a byte if nothing was served on it yet.
+    HangUp(StreamId),
+    /// Nothing of what this message offers can be fetched any more: what is held open for it can be
+    /// closed.
+    Unlist(PacketNo),
+    /// Fetch a file or folder, and tell of it with `Input::Fetch`, the end in any case.
+    Fetch(FetchId, Box<Fetch>),
+    /// End this transfer; what came stays as a part. It tells its end as always.
+    StopFetch(FetchId),
     /// Look up a stored message for a request, and answer with `Input::Recalled`. In a run without
     /// a store the node makes no such effects.
     Recall(RequestId, u64),
+}
+
+/// A file or folder to send on a connection.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Serve {
+    /// The connection.
+    pub stream: StreamId,
+    /// Packet number of the message that offers it.
+    pub number: PacketNo,
+    /// Its place in that message's list, from 0.
+    pub item: usize,
+    /// Exactly this one, or nothing.
+    pub choice: FileChoice,
+    /// As a folder stream with its headers, also if it is a file; else its bytes alone.
+    pub tree: bool,
+    /// Where to begin, bytes; 0 for a folder stream.
+    pub offset: u64,
+    /// Charset of the names in a folder stream.
+    pub charset: Charset,
+    /// Which names the receiver can store.
+    pub names: NameForm,
+    /// At most so many bytes a second.
+    pub limit: Option<u64>,
+    /// Tell the SHA-256 of a file.
+    pub digest: bool,
 }
 
 /// A datagram to send.
@@ -71,6 +113,16 @@ pub enum Record {
     Group(GroupView),
     /// A private key of ours was made. No event, and it leaves the store in no export.
     Key(KeyRecord),
+    /// How an offer to us stands; it is known again after a restart. Replaces what was kept of it.
+    Offer(Box<OfferRecord>),
+    /// Nothing is left of an offer to us.
+    OfferOver(OfferId),
+    /// An event that is kept as it is told: an offer, or the end of a transfer.
+    Told(ToldRecord),
+    /// Files on offer to one peer; a later one with the same short number takes its place.
+    Grant(Box<GrantRecord>),
+    /// The offer with this short number is over.
+    GrantEnded(OfferId),
     /// Packet numbers up to and including this one may be used; the next start begins above it.
     /// Asked for before the first of them is used. A number below the one before means that the
     /// numbers wrapped and start low again.
@@ -127,8 +179,20 @@ pub struct SeenPeer {
 impl Record {
     /// Whether it is part of the event stream; other records are told to nobody.
     pub fn is_event(&self) -> bool {
-        matches!(self, Self::Message(_) | Self::Outcome(_) | Self::Knock(_) | Self::Read(_))
+        matches!(
+            self,
+            Self::Message(_) | Self::Outcome(_) | Self::Knock(_) | Self::Read(_) | Self::Told(_)
+        )
     }
+}
+
+/// An event that is kept as it is told.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ToldRecord {
+    /// When it happened.
+    pub at: UnixMillis,
+    /// What happened; listeners hear the same, now and when it is read back from the store.
+    pub event: Box<Event>,
 }
 
 /// A message as it is kept.

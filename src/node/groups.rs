@@ -168,7 +168,7 @@ impl Parts {
         group: &str,
         text: &str,
     ) -> Result<(), Refusal> {
-        may_write(turn, text)?;
+        may_write(turn, text, false)?;
         let digits = (1..=GROUP_DIGITS_MAX).contains(&group.len())
             && group.bytes().all(|byte| byte.is_ascii_hexdigit());
         if !digits {

@@ -8,15 +8,18 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Parts;
+use super::api::files::OfferId;
 use super::api::{Counters, PeerId, PeerView};
 use super::effect::SeenPeer;
 use super::envelopes::ReadNotice;
 use super::inbox::Key;
 use super::input::{LinkId, Tick, UnixMillis};
+use super::offers::{FetchNote, OfferRecord};
 use super::outbox::later::Later;
 use super::outbox::{SendNo, Sending};
 use super::peer::{Charsets, Mac, Peer, Place};
 use super::sealed::Unopened;
+use super::serving::grant::GrantRecord;
 use super::timers::Timer;
 use super::turn::{Base, Turn};
 use crate::wire::{Dialect, Options, PacketNo, dialect};
@@ -39,6 +42,18 @@ pub struct Handover {
     unwritten: Vec<SeenPeer>,
     /// Answers to entries that wait for the shared timer.
     answers: Vec<(PeerId, LinkId, SocketAddr)>,
+    /// Files of ours on offer.
+    #[serde(default)]
+    grants: Vec<GrantRecord>,
+    /// Offers to us that are open.
+    #[serde(default)]
+    offers: Vec<OfferRecord>,
+    /// The highest number an offer had.
+    #[serde(default)]
+    last_offer: OfferId,
+    /// What was being fetched.
+    #[serde(default)]
+    fetches: Vec<FetchNote>,
     /// Sealed messages of ours that nobody opened yet, oldest first.
     sealed: Vec<SealedNote>,
     /// Read notices of ours that wait for their answer.
@@ -89,6 +104,10 @@ impl Handover {
             epochs: epochs.collect(),
             unwritten: base.remembered.seen().cloned().collect(),
             answers: answers.collect(),
+            grants: parts.serving.records().collect(),
+            offers: parts.offers.records(),
+            last_offer: base.last_offer,
+            fetches: parts.offers.fetch_notes(),
             sealed: parts.outbox.sealed.iter().cloned().map(SealedNote::from).collect(),
             read_notices: parts.envelopes.notices().map(ReadNoticeNote::of).collect(),
             away: base.own.away.clone(),
@@ -103,6 +122,9 @@ impl Handover {
         for peer in self.peers {
             parts.roster.restore(peer.into_peer(now), &turn.base.policy);
         }
+        turn.base.last_offer = self.last_offer;
+        parts.offers.remember(turn.base, self.offers);
+        parts.offers.resume(self.fetches);
         for (id, link, addr) in self.answers {
             let Parts { roster, presence, .. } = &mut *parts;
             if let Some(no) = roster.find(&id) {
@@ -120,6 +142,7 @@ impl Handover {
         for ReceivedNote { peer, epoch, number, ago } in self.received {
             parts.inbox.restore(Key { peer, epoch, number }, before(now, ago));
         }
+        parts.serving.restore(turn, self.grants, false);
         for send in self.sends {
             let (no, sending) = send.into_sending(now);
             parts.outbox.restore(turn, no, sending);
@@ -178,6 +201,8 @@ struct SendNote {
     options: u32,
     /// The text as it was written.
     text: Option<Arc<str>>,
+    #[serde(default)]
+    files: usize,
     bytes: Option<Arc<[u8]>>,
     left: Duration,
     tries: u32,
@@ -303,6 +328,7 @@ impl SendNote {
             addr: sending.addr,
             options: sending.options.bits(),
             text: sending.text.clone(),
+            files: sending.files,
             bytes: sending.bytes.clone(),
             left: sending.deadline - now,
             // One whose record is on its way is on disk before the port changes hands.
@@ -324,6 +350,7 @@ impl SendNote {
             addr: self.addr,
             options: Options::from_bits_retain(self.options),
             text: self.text,
+            files: self.files,
             bytes: self.bytes,
             deadline: now + self.left,
             tries: self.tries,

@@ -8,7 +8,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::api::Request;
+use super::api::files::TransferProblem;
 use super::effect::MessageRecord;
+use super::fetch::{FetchId, FetchNews};
 use super::jobs::{Done, JobId};
 
 /// A monotonic instant: microseconds since an origin the shell chose. For timers.
@@ -103,6 +105,35 @@ pub struct RequestId(pub u64);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SaveId(pub u64);
 
+/// Names a TCP connection.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct StreamId(pub u64);
+
+/// How it goes with a file or folder that is being sent.
+#[derive(Clone, PartialEq, Debug)]
+pub enum ServeNews {
+    /// It goes on; told a few times a second.
+    Moved {
+        /// Bytes of contents sent on this connection until now.
+        bytes: u64,
+        /// Files sent whole, of a folder.
+        files: u64,
+    },
+    /// It ended; nothing more comes of this connection.
+    Ended {
+        /// Bytes of contents sent.
+        bytes: u64,
+        /// Files sent whole; 1 for a file.
+        files: u64,
+        /// Entries of a folder that were passed over.
+        skipped: u64,
+        /// SHA-256 of the whole file in hexadecimal, if it was asked for.
+        sha256: Option<String>,
+        /// Why it is not complete; none if the receiver has all of it.
+        problem: Option<TransferProblem>,
+    },
+}
+
 /// What became of a record.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum SaveResult {
@@ -155,8 +186,22 @@ pub enum Input<'a> {
         /// What the system said.
         reason: Bounce,
     },
+    /// Somebody connected on TCP and asks for something. Answered by `Effect::Serve` or
+    /// `Effect::HangUp`.
+    Asked {
+        /// Names the connection.
+        stream: StreamId,
+        /// Where it comes from.
+        from: SocketAddr,
+        /// What was sent on it: a packet, as far as that can be told.
+        request: &'a [u8],
+    },
+    /// How it goes with what is served on a connection.
+    Served(StreamId, ServeNews),
     /// A record was committed, or not.
     Saved(SaveId, SaveResult),
+    /// A transfer to us tells something.
+    Fetch(FetchId, FetchNews),
     /// A stored message was looked up, for [`Effect::Recall`](super::Effect::Recall).
     Recalled {
         /// The request it is for.

@@ -15,13 +15,15 @@ use super::numbers::Issued;
 use super::outbox::later::{Later, footer};
 use super::outbox::{SendNo, Sending, is_stranger};
 use super::own::canonical;
-use super::peer::{PeerNo, charset_of, view_of_stranger};
+use super::peer::{Peer, PeerNo, charset_of, view_of_stranger};
+use super::serving::grant::OfferedFile;
+use super::serving::{Serving, grant};
 use super::timers::Timer;
 use super::turn::{Turn, Voice};
 use super::unicasts::Job;
 use crate::wire::body::DATAGRAM_MAX;
 use crate::wire::command::message;
-use crate::wire::dialect::TextForm;
+use crate::wire::dialect::{Habits, IPMSG, TextForm};
 use crate::wire::{Charset, Options, PacketNo, Recipients, Verdict};
 
 /// A message as a face wants it sent.
@@ -41,6 +43,24 @@ struct Recipient {
     peer: Option<PeerNo>,
     addr: Option<SocketAddr>,
     form: TextForm,
+    /// How it reads a list of files.
+    reader: Reader,
+}
+
+/// How a list of files is read: what the client expects, and what it announced.
+#[derive(Clone, Copy)]
+struct Reader {
+    habits: &'static Habits,
+    status: Options,
+}
+
+impl Reader {
+    /// Of somebody of whom nothing is known.
+    const STRANGER: Self = Self { habits: &IPMSG.habits, status: Options::empty() };
+
+    fn of(peer: &Peer) -> Self {
+        Self { habits: &peer.dialect.habits, status: peer.options }
+    }
 }
 
 /// One text in the forms its recipients read: few forms, however many recipients.
@@ -48,6 +68,8 @@ struct Sheets<'a> {
     number: PacketNo,
     options: Options,
     text: &'a str,
+    /// What it offers; each dialect has a form of its own for that, so no sheet serves two peers.
+    files: &'a [OfferedFile],
     written: Vec<(TextForm, Arc<[u8]>)>,
 }
 
@@ -65,7 +87,7 @@ impl Parts {
         id: RequestId,
         letter: &Letter,
     ) -> Result<(), Refusal> {
-        may_write(turn, &letter.text)?;
+        may_write(turn, &letter.text, !letter.wishes.choices.is_empty())?;
         if letter.to.is_empty() {
             return Err(Refusal::Nobody);
         }
@@ -82,15 +104,17 @@ impl Parts {
         // Only a receipt ends what is kept.
         options.set(message::SEND_CHECK, letter.check || later.is_some());
         options.set(message::MULTICAST, recipients.len() > 1);
+        let files = Serving::lay_out(turn, &letter.wishes.choices)?;
         options |= seal(&letter.wishes);
         let Issued { number, gate } = turn.message_number();
-        let mut sheets = Sheets { number, options, text: &letter.text, written: Vec::new() };
+        let written = Vec::new();
+        let mut sheets = Sheets { number, options, text: &letter.text, files: &files, written };
         for recipient in &recipients {
             let mut forms = vec![recipient.form];
             // A stranger may turn out to read UTF-8, which may be longer.
             forms.extend(recipient.peer.is_none().then_some(TextForm::Utf8));
             for form in forms {
-                let size = sheets.write(turn, form).len();
+                let size = sheets.write(turn, form, recipient.reader).len();
                 if size > DATAGRAM_MAX {
                     let peer = Box::new(recipient.view.clone());
                     return Err(Refusal::TooLong { peer, size, limit: DATAGRAM_MAX });
@@ -103,7 +127,12 @@ impl Parts {
         for (index, recipient) in (0..).zip(recipients) {
             let known = recipient.peer.is_some() || recipient.addr.is_none();
             let met = known.then(|| charset_of(recipient.form));
-            let bytes = met.map(|_| sheets.write(turn, recipient.form));
+            let bytes = met.map(|_| sheets.write(turn, recipient.form, recipient.reader));
+            let no = SendNo { number, index };
+            if !files.is_empty() {
+                let to = (recipient.view.clone(), recipient.form.charset());
+                self.serving.offer(turn, no, to, Arc::clone(&files), &letter.wishes);
+            }
             let place = usize::try_from(index).unwrap_or(usize::MAX);
             let policy = &turn.base.policy;
             let turned_away = place.saturating_sub(policy.sends_at_once);
@@ -113,6 +142,7 @@ impl Parts {
                 addr: recipient.addr,
                 options,
                 text: Some(Arc::clone(&text)),
+                files: files.len(),
                 bytes,
                 deadline: turn.now.tick + letter.timeout + turn_comes,
                 tries: 0,
@@ -128,7 +158,6 @@ impl Parts {
                 later,
                 may_have_left: false,
             };
-            let no = SendNo { number, index };
             match (recipient.peer, recipient.addr) {
                 (Some(no), _) => self.roster.note_written(no),
                 (None, Some(addr)) => {
@@ -158,8 +187,10 @@ impl Parts {
         let Some(sending) = self.outbox.get_mut(no) else { return };
         let (Some(addr), Some(text)) = (sending.addr, sending.text.clone()) else { return };
         let mut form = turn.base.own.form_for_strangers();
+        let mut reader = Reader::STRANGER;
         if let Some(peer) = self.roster.at(addr).and_then(|no| self.roster.get(no)) {
             form = peer.text_form(turn.base.own.office);
+            reader = Reader::of(peer);
             // Faces were told the address as its identity, and go on knowing it by that.
             let view = PeerView {
                 id: sending.view.id.clone(),
@@ -169,7 +200,19 @@ impl Parts {
             };
             *sending.view = view;
         }
-        let bytes = turn.base.own.message(no.number, sending.options, &text, form);
+        let grant = self.serving.offered(no);
+        let files = grant.map_or_else(Default::default, |grant| {
+            (grant.peer, grant.charset) = ((*sending.view).clone(), form.charset());
+            Arc::clone(&grant.files)
+        });
+        let mut sheets = Sheets {
+            number: no.number,
+            options: sending.options,
+            text: &text,
+            files: &files,
+            written: Vec::new(),
+        };
+        let bytes = sheets.write(turn, form, reader);
         if bytes.len() > DATAGRAM_MAX {
             self.outbox.drop(turn, &self.roster, no);
             return;
@@ -255,7 +298,7 @@ impl Parts {
         id: RequestId,
         text: &str,
     ) -> Result<(), Refusal> {
-        may_write(turn, text)?;
+        may_write(turn, text, false)?;
         let port = turn.base.own.port;
         let through = self.links.iter().filter_map(|link| {
             let targets = targets(link, port);
@@ -322,7 +365,8 @@ impl Parts {
                 let gone = absent.iter().find(|view| peer.is_none() && view.id == *id);
                 if let Some(view) = gone {
                     let form = turn.base.own.form_for_strangers();
-                    return Ok(Recipient { view: view.clone(), peer: None, addr: None, form });
+                    let (view, reader) = (view.clone(), Reader::STRANGER);
+                    return Ok(Recipient { view, peer: None, addr: None, form, reader });
                 }
                 (Some(peer.ok_or_else(|| Refusal::UnknownPeer { peer: id.clone() })?), None)
             }
@@ -333,7 +377,8 @@ impl Parts {
         };
         if let Some((no, peer)) = peer.and_then(|no| Some((no, self.roster.get(no)?))) {
             let form = peer.text_form(turn.base.own.office);
-            return Ok(Recipient { view: peer.view(), peer: Some(no), addr, form });
+            let reader = Reader::of(peer);
+            return Ok(Recipient { view: peer.view(), peer: Some(no), addr, form, reader });
         }
         let addr = addr.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
         let form = turn.base.own.form_for_strangers();
@@ -342,16 +387,22 @@ impl Parts {
         if !self.links.is_host(addr) {
             return Err(Refusal::UnknownPeer { peer: view.id });
         }
-        Ok(Recipient { view, peer: None, addr: Some(addr), form })
+        Ok(Recipient { view, peer: None, addr: Some(addr), form, reader: Reader::STRANGER })
     }
 }
 
 impl Sheets<'_> {
-    fn write(&mut self, turn: &Turn<'_>, form: TextForm) -> Arc<[u8]> {
+    fn write(&mut self, turn: &Turn<'_>, form: TextForm, reader: Reader) -> Arc<[u8]> {
+        let own = &turn.base.own;
+        if !self.files.is_empty() {
+            let list = grant::list(self.files, self.text, reader.habits, reader.status);
+            let list = (list.as_slice(), reader.habits);
+            return own.offer(self.number, self.options, self.text, form, list);
+        }
         if let Some((_, bytes)) = self.written.iter().find(|(known, _)| same(*known, form)) {
             return Arc::clone(bytes);
         }
-        let bytes = turn.base.own.message(self.number, self.options, self.text, form);
+        let bytes = own.message(self.number, self.options, self.text, form);
         self.written.push((form, Arc::clone(&bytes)));
         bytes
     }
@@ -387,14 +438,14 @@ fn seal(wishes: &Wishes) -> Options {
     options
 }
 
-/// Whether a message with this text may be sent at all.
-pub(crate) fn may_write(turn: &Turn<'_>, text: &str) -> Result<(), Refusal> {
+/// Whether a message with this text may be sent at all; one that offers files needs none.
+pub(crate) fn may_write(turn: &Turn<'_>, text: &str, offers: bool) -> Result<(), Refusal> {
     match turn.base.voice {
         Voice::Speaks => {}
         Voice::Passive => return Err(Refusal::Passive),
         Voice::Left => return Err(Refusal::NoLink),
     }
-    if text.chars().all(|c| matches!(c, '\r' | '\0')) {
+    if !offers && text.chars().all(|c| matches!(c, '\r' | '\0')) {
         return Err(Refusal::EmptyText);
     }
     Ok(())

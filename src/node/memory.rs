@@ -1,8 +1,11 @@
 //! What the store tells a starting node of the runs before it.
 
+use super::api::files::OfferId;
 use super::api::{Alias, GroupView, PeerId, PeerView};
 use super::effect::{BookRecord, CharsetRecord, Open};
 use super::input::UnixMillis;
+use super::offers::OfferRecord;
+use super::serving::grant::GrantRecord;
 use crate::wire::{Options, PacketNo};
 
 /// What a node is told of earlier runs, once, before its first input; by a store that has nothing to
@@ -13,6 +16,13 @@ pub struct Memory {
     /// Peers that number their packets from 1. With it a message that is repeated across our own
     /// restart is known; without it such a peer begins a new epoch then.
     pub epochs: Vec<EpochMemory>,
+    /// Files of ours that are still on offer. Those the shell found changed have the state
+    /// [`ItemState::Over`](super::ItemState::Over).
+    pub grants: Vec<GrantRecord>,
+    /// Offers to us that are open.
+    pub offers: Vec<OfferRecord>,
+    /// The highest number an offer ever had, to us or by us.
+    pub last_offer: OfferId,
     /// The user's own names for peers.
     pub aliases: Vec<Alias>,
     /// Peers we are deaf to, as they were when they were blocked.

@@ -3,11 +3,18 @@
 use super::Parts;
 use super::api::Extras;
 use super::inbox::{Key, Taken};
+use super::input::SaveId;
 use super::peer::{PeerNo, Sighting};
 use super::trust::Allowance;
 use super::turn::Turn;
 use crate::wire::body::Message;
 use crate::wire::command::message;
+
+/// A message came that had not come before.
+pub(super) struct New {
+    /// The record that what follows from it waits for; none where nothing is kept.
+    pub(super) after: Option<SaveId>,
+}
 
 impl Parts {
     pub(super) fn message(
@@ -19,7 +26,7 @@ impl Parts {
     ) {
         let options = seen.packet.options;
         if options.contains(message::IPTUX_SHARED) {
-            return;
+            return self.shared_listed(turn, seen, body);
         }
         if options.contains(message::ENCRYPT) {
             return self.private_message(turn, seen, allowance);
@@ -34,16 +41,20 @@ impl Parts {
             knocks.wrote(turn, roster, met.peer);
         }
         let arrival = (seen, body, Extras::default());
-        self.take_message(turn, met.peer, arrival, key, allowance);
+        let taken = self.take_message(turn, met.peer, arrival, key, allowance);
         let Self { roster, presence, links, inbox, .. } = self;
         inbox.epochs.trim(&turn.base.policy, roster);
         let silent = message::NO_ADD_LIST | message::BROADCAST | message::AUTO_RETURN;
         if !options.intersects(silent) {
             presence.greet(turn, roster, links, seen, allowance);
         }
+        if let Some(New { after }) = taken {
+            self.offered(turn, seen, body, after);
+        }
     }
 
-    /// Takes a message in, in clear or opened, and replies by itself where its reader is away.
+    /// Takes a message in, in clear or opened, and replies by itself where its reader is away. None
+    /// for a repeat.
     pub(super) fn take_message(
         &mut self,
         turn: &mut Turn<'_>,
@@ -51,13 +62,13 @@ impl Parts {
         arrival: (&Sighting<'_>, &Message, Extras),
         key: Key,
         allowance: &mut Allowance,
-    ) {
+    ) -> Option<New> {
         let Self { roster, links, inbox, envelopes, absence, .. } = self;
-        let Some(peer) = roster.get(no) else { return };
+        let peer = roster.get(no)?;
         let seen = arrival.0;
         // The receipt fits in any case; the automatic reply has all that a datagram may cause.
         let room = allowance.room();
-        let Some(taken) = inbox.take(turn, links, peer, arrival, key, allowance) else { return };
+        let taken = inbox.take(turn, links, peer, arrival, key, allowance)?;
         let after = match taken {
             Taken::Saving(id) => Some(id),
             Taken::Passing(message) => {
@@ -71,5 +82,6 @@ impl Parts {
         if let Some(size) = absence.answer(turn, (peer, link), seen, after, room) {
             allowance.spend(size);
         }
+        Some(New { after })
     }
 }

@@ -9,6 +9,7 @@
 //! letters  -> outbox           messages of ours
 //! outbox   -> sealed           what of them is to be opened by its reader
 //! inbox                        messages of others
+//! offers                       files of others
 //! envelopes                    what of them is to be opened by us
 //! absence                      what is said and replied while we are away
 //! trust                        how much of a stranger's wish is granted
@@ -23,6 +24,7 @@ pub mod config;
 pub mod effect;
 mod envelopes;
 mod epochs;
+pub mod fetch;
 mod groups;
 mod handover;
 mod inbox;
@@ -33,7 +35,9 @@ mod letters;
 mod links;
 mod memory;
 mod messages;
+mod meter;
 mod numbers;
+mod offers;
 mod outbox;
 mod own;
 mod peer;
@@ -41,45 +45,56 @@ mod presence;
 mod private;
 mod reach;
 mod remembered;
+mod requests;
 mod reread;
 mod rollcall;
 mod roster;
 mod sealed;
+mod serving;
 mod timers;
 mod trust;
 mod turn;
 mod unicasts;
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 /// Values of the wire that this vocabulary is made of, for those who do not speak to the wire.
 pub use crate::crypto::{Capability, CryptoRngCore, KeySize, PrivateDer};
+pub use crate::wire::dialect::IdBase;
 pub use crate::wire::dialect::{Font, GROUP_ADDR, GROUP_TTL};
+pub use crate::wire::filename::NameForm;
 pub use crate::wire::{
     Charset, Learned, Office, Options, PORT, PacketNo, Recipient, Recipients, Sure, Verdict,
 };
+pub use api::files::{
+    FilesOf, Get, ItemKind, ItemState, ItemView, NoOffer, OfferId, OfferView, Pick, Progress, Side,
+    TransferOutcome, TransferProblem, Transferred,
+};
 pub use api::{
-    Alias, Counters, Delivery, Direction, DownReason, Event, Extras, GroupRef, GroupView,
-    MessageEvent, NoticeCode, PeerId, PeerView, Refusal, Reply, Request, ShellStatus, Status,
-    Target, Told, Waiting, WaitingState, Wishes,
+    Alias, Counters, Delivery, Direction, DownReason, Event, Extras, FileChoice, GroupRef,
+    GroupView, MessageEvent, NoticeCode, PeerId, PeerView, Refusal, Reply, Request, ShellStatus,
+    Status, Target, Told, Waiting, WaitingState, Wishes,
 };
 pub use config::{Config, Identity, Network, NumberStart, Policy};
 pub use effect::{
     BookRecord, CharsetRecord, Effect, KeyRecord, KnockRecord, MessageRecord, Open, OpenedRecord,
-    Outcome, OutcomeRecord, ReadRecord, Record, RosterRecord, SeenPeer, Transmit,
+    Outcome, OutcomeRecord, ReadRecord, Record, RosterRecord, SeenPeer, Serve, ToldRecord,
+    Transmit,
 };
+pub use fetch::{Fetch, FetchEnd, FetchId, FetchNews, FileAsk};
 pub use handover::Handover;
 pub use input::{
-    Bounce, Input, Ipv4Net, Link, LinkId, Now, Recalled, RequestId, SaveId, SaveResult, Tick,
-    UnixMillis,
+    Bounce, Input, Ipv4Net, Link, LinkId, Now, Recalled, RequestId, SaveId, SaveResult, ServeNews,
+    StreamId, Tick, UnixMillis,
 };
 pub use jobs::{Done, Job, JobId, Keyring, Section};
 pub use memory::{EpochMemory, Memory, OpenMemory, SealedMemory};
+pub use offers::{AcceptRule, AcceptWho, OfferRecord};
 pub use reread::reread;
+pub use serving::grant::{GrantRecord, OfferedFile};
 
 use absence::Absence;
 use book::Book;
@@ -87,9 +102,9 @@ use envelopes::Envelopes;
 use groups::{Groups, is_group};
 use inbox::Inbox;
 use knock::Knocks;
-use letters::Letter;
 use links::Links;
 use numbers::Numbers;
+use offers::Offers;
 use outbox::{Due, Outbox};
 use own::{Own, canonical};
 use peer::{Sighting, mac_of};
@@ -99,6 +114,7 @@ use remembered::Remembered;
 use rollcall::Cause;
 use roster::Roster;
 use sealed::Unopened;
+use serving::Serving;
 use timers::{Timer, Timers};
 use trust::{Admission, Allowance, Trust};
 use turn::{Base, Turn, Voice};
@@ -122,6 +138,8 @@ pub(crate) struct Parts {
     presence: Presence,
     outbox: Outbox,
     inbox: Inbox,
+    serving: Serving,
+    offers: Offers,
     envelopes: Envelopes,
     absence: Absence,
     book: Book,
@@ -165,6 +183,8 @@ impl Node {
                 presence: Presence::new(&config),
                 outbox: Outbox::default(),
                 inbox: Inbox::default(),
+                serving: Serving::default(),
+                offers: Offers::new(config.accept.clone()),
                 envelopes: Envelopes::default(),
                 absence: Absence::default(),
                 book: Book::default(),
@@ -185,6 +205,7 @@ impl Node {
                 numbers,
                 counters: Counters::default(),
                 next_save: 0,
+                last_offer: OfferId(0),
                 store_fails: None,
                 told_quota: None,
                 remembered: Remembered::default(),
@@ -198,10 +219,24 @@ impl Node {
     /// [`Node::resume`] too.
     pub fn remember(&mut self, now: Now, memory: Memory) {
         self.last = now;
-        let Memory { epochs, aliases, blocks, sealed, away, charsets, groups, open } = memory;
+        let Memory {
+            epochs,
+            grants,
+            offers,
+            last_offer,
+            aliases,
+            blocks,
+            sealed,
+            away,
+            charsets,
+            groups,
+            open,
+        } = memory;
         self.parts.inbox.epochs.remember(epochs);
         self.parts.roster.charsets.remember(charsets);
         self.parts.groups.remember(groups);
+        self.base.last_offer = self.base.last_offer.max(last_offer);
+        self.parts.offers.remember(&mut self.base, offers);
         self.parts.book.remember(aliases, blocks);
         for SealedMemory { number, peer } in sealed {
             let sent_to = peer.addrs.clone();
@@ -212,7 +247,9 @@ impl Node {
             self.base.own.away = away;
         }
         let mut turn = Turn::new(now, &mut self.base);
-        self.parts.outbox.remember(&mut turn, open);
+        self.parts.serving.restore(&mut turn, grants, true);
+        let Parts { outbox, serving, .. } = &mut self.parts;
+        outbox.remember(&mut turn, open, |number, peer| serving.seat(number, peer));
     }
 
     /// What the next owner of the port needs.
@@ -240,7 +277,12 @@ impl Node {
             Input::Request(id, request) => parts.request(&mut turn, id, request, since),
             Input::Links(links) => parts.links_are(&mut turn, links),
             Input::Bounced { to, reason } => parts.outbox.bounced(canonical(to), reason),
+            Input::Asked { stream, from, request } => {
+                parts.serving.asked(&mut turn, stream, canonical(from), request);
+            }
+            Input::Served(stream, news) => parts.serving.news(&mut turn, stream, news),
             Input::Saved(id, result) => parts.saved(&mut turn, id, &result),
+            Input::Fetch(id, news) => parts.fetch_news(&mut turn, id, news),
             Input::Recalled { request, seq, found } => {
                 parts.recalled(&mut turn, request, seq, found);
             }
@@ -248,6 +290,9 @@ impl Node {
             Input::Wake => parts.wake(&mut turn),
             Input::Leave => parts.leave(&mut turn),
         }
+        let news = parts.outbox.file_news();
+        parts.serving.hear(&mut turn, news);
+        parts.serving.keep(&mut turn);
         if turn.base.numbers.take_wrapped() {
             parts.start_low_again(&mut turn);
         }
@@ -307,6 +352,10 @@ impl Parts {
                 self.message(turn, seen, body, &mut allowance);
             }
             (Command::RECVMSG, &Body::Reference(number)) => self.receipt(turn, seen, number),
+            (Command::RELEASEFILES, &Body::Reference(number)) => {
+                roster.hear(turn.now.tick, seen);
+                self.serving.released(turn, seen.from, number);
+            }
             (Command::READMSG | Command::DELMSG, &Body::Reference(number)) => {
                 self.read_notice(turn, seen, number, &mut allowance);
             }
@@ -386,92 +435,6 @@ impl Parts {
         }
     }
 
-    fn request(&mut self, turn: &mut Turn<'_>, id: RequestId, request: Request, since: UnixMillis) {
-        let reply = match request {
-            Request::Peers => Reply::Peers { peers: self.roster.views() },
-            Request::RollCall if turn.base.voice == Voice::Passive => {
-                Reply::Refused(Refusal::Passive)
-            }
-            Request::RollCall => {
-                let Self { presence, roster, links, .. } = self;
-                let wait = presence.call_roll(turn, roster, links);
-                Reply::RollCall { wait_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX) }
-            }
-            Request::Broadcast { text } => return self.broadcast(turn, id, &text),
-            Request::Send { to, text, check, timeout_ms, wishes } => {
-                let timeout = Duration::from_millis(timeout_ms);
-                return self.send(turn, id, &Letter { to, text, check, timeout, wishes });
-            }
-            Request::Knock { to } => self.knock(turn, &to),
-            Request::Typing { to, typing } => self.type_to(turn, &to, typing),
-            Request::SetCharset { peer, charset } => self.set_charset(turn, &peer, charset),
-            Request::Groups => Reply::Groups { groups: self.groups.views() },
-            Request::SendToGroup { group, text } => {
-                return self.send_to_group(turn, id, &group, &text);
-            }
-            Request::Cancel { number } => {
-                self.outbox.cancel(turn, &self.roster, number);
-                Reply::Done
-            }
-            Request::Outbox => Reply::Outbox { waiting: self.outbox.views(&self.roster) },
-            Request::Retry { number } => {
-                self.retry(turn, number);
-                Reply::Done
-            }
-            Request::Rename { nick, group } => {
-                let identity = &mut turn.base.own.identity;
-                if identity.nick != nick || identity.group != group {
-                    (identity.nick, identity.group) = (nick, group);
-                    let Self { presence, roster, links, .. } = self;
-                    presence.announce(turn, roster, links, Command::BR_ABSENCE, None);
-                }
-                Reply::Done
-            }
-            Request::Open { seq } => return self.open(turn, id, seq),
-            Request::Away { text } => return self.absent(turn, id, Some(text)),
-            Request::Back => return self.absent(turn, id, None),
-            Request::Book => self.book.view(),
-            Request::SetAlias { alias } => {
-                return self.change_book(turn, id, BookRecord::Named(alias));
-            }
-            Request::RemoveAlias { name } => {
-                return self.change_book(turn, id, BookRecord::Unnamed { name });
-            }
-            Request::Block { peer } => {
-                return self.change_book(turn, id, BookRecord::Blocked(peer));
-            }
-            Request::Unblock { peer } => {
-                return self.change_book(turn, id, BookRecord::Unblocked { peer });
-            }
-            Request::Status => Reply::Status(Box::new(self.status(turn, since))),
-            Request::Stop => Reply::Done,
-        };
-        turn.reply(id, reply);
-    }
-
-    fn status(&self, turn: &Turn<'_>, since: UnixMillis) -> Status {
-        let own = &turn.base.own;
-        Status {
-            version: own.version(),
-            nick: own.identity.nick.clone(),
-            group: own.identity.group.clone(),
-            user: own.identity.user.clone(),
-            host: own.identity.host.clone(),
-            identity: own.identity.mac.clone(),
-            port: own.port,
-            passive: turn.base.voice == Voice::Passive,
-            away: own.away.clone(),
-            keeps: turn.base.keeps,
-            since,
-            links: self.links.iter().cloned().collect(),
-            peers: self.roster.len(),
-            store_trouble: turn.base.store_fails.clone(),
-            waiting: self.outbox.len(),
-            counters: turn.base.counters,
-            shell: None,
-        }
-    }
-
     fn links_are(&mut self, turn: &mut Turn<'_>, now: Vec<Link>) {
         let change = self.links.update(now);
         let Self { presence, roster, links, .. } = self;
@@ -487,12 +450,14 @@ impl Parts {
             if !self.resumed {
                 presence.start(turn, roster, links);
             }
+            self.offers.start(turn);
         }
     }
 
     fn saved(&mut self, turn: &mut Turn<'_>, id: SaveId, result: &SaveResult) {
         turn.note_store(result);
         let kept = result.is_kept();
+        self.offers.saved(turn, id, result);
         let Self { inbox, outbox, envelopes, absence, roster, links, private, knocks, .. } = self;
         absence.reply_to(turn, id, result);
         if private.saved(id, result) || knocks.saved(turn, id, result) {
@@ -530,10 +495,12 @@ impl Parts {
             Timer::Scan => presence.scan_next(turn, links),
             Timer::RollCall => presence.close_roll(turn, roster, links),
             Timer::Seeds => presence.seeds_due(turn),
+            Timer::SharedList(addr) => self.no_list(turn, addr),
             Timer::Remember => remembered::write_down(turn, roster, false),
             Timer::Probe(addr) => presence.probe_due(turn, roster, links, addr),
             Timer::Knock(addr) => knocks.knock_due(turn, roster, addr),
             Timer::Typing(no) => knocks.typing_due(turn, roster, no),
+            Timer::Offers => self.serving.sweep(turn),
             Timer::FirstTries => outbox.send_next(turn, roster, links),
             Timer::Seek => self.seek(turn),
             Timer::Send(no) => match outbox.due(turn, roster, links, no) {
@@ -553,8 +520,10 @@ impl Parts {
         for no in self.outbox.unwritten() {
             self.write(turn, no);
         }
-        let Self { roster, presence, links, outbox, .. } = self;
+        let Self { roster, presence, links, outbox, offers, .. } = self;
         outbox.close(turn, roster);
+        self.serving.leave(turn);
+        offers.leave(turn);
         remembered::write_down(turn, roster, true);
         if self.started {
             presence.announce(turn, roster, links, Command::BR_EXIT, None);

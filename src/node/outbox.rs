@@ -4,6 +4,7 @@
 //! What a request means is decided in [`super::letters`]; this part keeps, sends, repeats, and
 //! settles. [`later`] keeps for those who are away.
 
+mod files;
 pub(crate) mod later;
 mod records;
 
@@ -23,6 +24,7 @@ use super::timers::Timer;
 use super::turn::Turn;
 use crate::wire::command::message;
 use crate::wire::{Options, PacketNo, Verdict};
+pub(crate) use files::{FileNews, Seat};
 use later::{Later, Shelf};
 
 /// Names a message to one recipient: the message's number, and which recipient.
@@ -56,6 +58,8 @@ pub(crate) struct Outbox {
     shelf: Shelf,
     /// What the network said last of an address that something is on its way to.
     bounces: BTreeMap<SocketAddr, Bounce>,
+    /// What became of messages that offer files, for those who serve them.
+    file_news: Vec<FileNews>,
 }
 
 /// A message to one recipient.
@@ -69,6 +73,8 @@ pub(crate) struct Sending {
     pub(crate) options: Options,
     /// The text as it was written.
     pub(crate) text: Option<Arc<str>>,
+    /// How many files it offers.
+    pub(crate) files: usize,
     /// The datagram; none while it waits to know its recipient.
     pub(crate) bytes: Option<Arc<[u8]>>,
     pub(crate) deadline: Tick,
@@ -104,6 +110,11 @@ impl Outbox {
     /// How many recipients are waited for.
     pub(crate) fn len(&self) -> usize {
         self.sends.len()
+    }
+
+    /// What became of messages that offer files, since this was last asked.
+    pub(crate) fn file_news(&mut self) -> Vec<FileNews> {
+        std::mem::take(&mut self.file_news)
     }
 
     /// All of them, in the order of their numbers.
@@ -387,6 +398,7 @@ impl Outbox {
         let mut record = sent_record(turn, no.number, sending.options, text, charset, raw);
         record.at = sending.written;
         record.peer = Some((*sending.view).clone());
+        record.files = sending.files;
         record.open = match sending.later {
             Some(later) => Some(later.as_open()),
             None => sending.options.contains(message::SEND_CHECK).then_some(Open::Run),
@@ -432,6 +444,9 @@ impl Outbox {
             turn.transmit(link, to, bytes, sending.saving);
             if !sending.went_to.contains(&to) {
                 sending.went_to.push(to);
+                if sending.files > 0 {
+                    self.file_news.push(FileNews::Went(no, to));
+                }
                 self.sent_to.insert((to, no.number), no);
             }
             if sending.saving.is_none() {
@@ -490,6 +505,9 @@ impl Outbox {
             sending.went_to.iter().chain(asked).find_map(|addr| self.bounces.get(addr).copied())
         });
         let Some(sending) = self.remove(turn, no) else { return };
+        if sending.files > 0 && outcome != Outcome::Confirmed {
+            self.file_news.push(FileNews::Failed(no));
+        }
         self.tell(turn, roster, no, &sending, outcome, hint);
     }
 }

@@ -5,10 +5,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::config::{Config, Identity};
+use super::fetch::FileAsk;
 use super::peer::Mac;
-use crate::wire::command::{entry, message};
-use crate::wire::dialect::{TextForm, group_version_field, own_version_field};
+use crate::wire::attach::FileEntry;
+use crate::wire::command::{entry, message, request};
+use crate::wire::dialect::{Habits, TextForm, group_version_field, own_version_field};
 use crate::wire::entry::{Announcement, Form};
+use crate::wire::request::AnswerForm;
 use crate::wire::{Charset, Command, CommandWord, Head, Office, Options, PacketNo, body};
 
 /// Ourselves.
@@ -118,6 +121,34 @@ impl Own {
         body::emit_reference(&self.head(number), names, command, options, of).into()
     }
 
+    /// The end of our interest in what the message `of` offered.
+    pub(crate) fn release(&self, number: PacketNo, of: PacketNo) -> Arc<[u8]> {
+        let (names, command) = (self.office.own(), Command::RELEASEFILES);
+        body::emit_reference(&self.head(number), names, command, Options::empty(), of).into()
+    }
+
+    /// A request for the file `file` that the message `packet` offered. `utf8`: that message was
+    /// marked as UTF-8.
+    pub(crate) fn ask(
+        &self,
+        number: PacketNo,
+        utf8: bool,
+        (form, packet, file): (AnswerForm, PacketNo, u64),
+        habits: Habits,
+    ) -> FileAsk {
+        FileAsk {
+            version: self.version_field.clone(),
+            number,
+            user: self.identity.user.clone(),
+            host: self.identity.host.clone(),
+            options: if utf8 { request::UTF8 } else { Options::empty() },
+            form,
+            packet,
+            file,
+            habits,
+        }
+    }
+
     /// A packet with an ASCII body.
     pub(crate) fn ascii(&self, number: PacketNo, command: Command, text: &str) -> Arc<[u8]> {
         let names = self.office.own();
@@ -162,6 +193,18 @@ impl Own {
         form: TextForm,
     ) -> Arc<[u8]> {
         body::emit_message(&self.head(number), options, text, form).into()
+    }
+
+    /// A message that offers files.
+    pub(crate) fn offer(
+        &self,
+        number: PacketNo,
+        options: Options,
+        text: &str,
+        form: TextForm,
+        (files, habits): (&[FileEntry], &Habits),
+    ) -> Arc<[u8]> {
+        body::emit_offer(&self.head(number), options, text, form, files, habits).into()
     }
 
     fn head(&self, number: PacketNo) -> Head<'_> {

@@ -14,7 +14,9 @@ use super::api::{Extras, NoticeCode};
 use super::effect::{Effect, KeyRecord, Record};
 use super::inbox::Key;
 use super::input::{LinkId, SaveId, SaveResult, Tick};
+
 use super::jobs::{Done, Job, JobId, Section};
+use super::messages::New;
 use super::peer::Sighting;
 use super::trust::Allowance;
 use super::turn::Turn;
@@ -256,7 +258,10 @@ impl Parts {
         let Some(no) = self.roster.find(&key.peer) else { return };
         self.roster.learn_text(turn, no, body.charset);
         self.knocks.wrote(turn, &self.roster, no);
-        self.take_message(turn, no, (&seen, &body, extras), key, &mut allowance);
+        let new = self.take_message(turn, no, (&seen, &body, extras), key, &mut allowance);
+        if let Some(New { after }) = new {
+            self.offered(turn, &seen, &body, after);
+        }
     }
 
     /// A message stays closed. The user hears of it, now and then; its sender does not.

@@ -31,6 +31,10 @@ pub(crate) enum Timer {
     Probe(SocketAddr),
     /// The next first datagrams of a large send leave.
     FirstTries,
+    /// An offer of ours comes to its end.
+    Offers,
+    /// A peer had its time to send its list of shared files.
+    SharedList(SocketAddr),
     /// A message to one recipient: next try, or the end of its time.
     Send(SendNo),
     /// A read notice of ours was not answered in time.

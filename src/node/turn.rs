@@ -8,10 +8,11 @@ use std::time::Duration;
 use rand::Rng;
 use rand::rngs::StdRng;
 
+use super::api::files::OfferId;
 use super::api::{Counters, Event, NoticeCode, Reply};
 use super::config::Policy;
-use super::effect::{Effect, Record, Transmit};
-use super::input::{LinkId, Now, RequestId, SaveId, SaveResult, Tick};
+use super::effect::{Effect, Record, Serve, Transmit};
+use super::input::{LinkId, Now, RequestId, SaveId, SaveResult, StreamId, Tick};
 use super::numbers::{Issued, Numbers};
 use super::own::Own;
 use super::remembered::Remembered;
@@ -31,6 +32,9 @@ pub(crate) struct Base {
     pub(crate) counters: Counters,
     /// The id of the next record.
     pub(crate) next_save: u64,
+    /// The highest number of an offer, to us or by us; the parts that keep offers raise it when
+    /// they are told of those of earlier runs.
+    pub(crate) last_offer: OfferId,
     /// The store refused a record, and has taken none since.
     pub(crate) store_fails: Option<String>,
     /// When the user was told last that strangers filled their share.
@@ -102,6 +106,11 @@ impl<'a> Turn<'a> {
         self.effects.push(Effect::Emit { event, after });
     }
 
+    /// Has the shell do something else.
+    pub(crate) fn effect(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
     /// Tells the user something.
     pub(crate) fn notice(&mut self, code: NoticeCode, text: String) {
         self.emit(Event::Notice { code, text }, None);
@@ -115,6 +124,21 @@ impl<'a> Turn<'a> {
     /// Answers a request.
     pub(crate) fn reply(&mut self, to: RequestId, reply: Reply) {
         self.effects.push(Effect::Reply(to, reply));
+    }
+
+    /// Sends a file or folder on a connection.
+    pub(crate) fn serve(&mut self, serve: Serve) {
+        self.effects.push(Effect::Serve(Box::new(serve)));
+    }
+
+    /// Closes a connection.
+    pub(crate) fn hang_up(&mut self, stream: StreamId) {
+        self.effects.push(Effect::HangUp(stream));
+    }
+
+    /// What a message offered needs to be held open no more.
+    pub(crate) fn unlist(&mut self, number: PacketNo) {
+        self.effects.push(Effect::Unlist(number));
     }
 
     /// Looks a stored message up for a request. Only for a node that keeps.
@@ -153,6 +177,13 @@ impl<'a> Turn<'a> {
             }
             _ => {}
         }
+    }
+
+    /// The short number of a new offer.
+    pub(crate) fn offer_id(&mut self) -> OfferId {
+        let OfferId(last) = &mut self.base.last_offer;
+        *last = last.wrapping_add(1).max(1);
+        self.base.last_offer
     }
 
     /// A number for a packet that is no message.

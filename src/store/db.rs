@@ -256,11 +256,15 @@ fn weight(record: &Record) -> usize {
         Record::Message(message) => 256 + message.raw.len() + message.text.len(),
         Record::Roster(roster) => 512 * (1 + roster.seen.len()),
         Record::Away(away) => 64 + away.as_ref().map_or(0, String::len),
+        Record::Offer(_) | Record::Told(_) => 1_024,
+        Record::Grant(grant) => 1_024 + 512 * grant.files.len(),
         Record::Outcome(_)
         | Record::Numbers(_)
         | Record::Book(_)
         | Record::Opened(_)
         | Record::Read(_)
+        | Record::OfferOver(_)
+        | Record::GrantEnded(_)
         | Record::Knock(_)
         | Record::Charsets(_)
         | Record::Group(_) => 256,

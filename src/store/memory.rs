@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::{Store, StoreError, feiq, outbox, people, rows};
+use super::{Store, StoreError, feiq, offered, outbox, people, rows, served};
 use crate::node::{EpochMemory, Memory, PacketNo, PeerId};
 
 impl Store {
@@ -18,6 +18,9 @@ impl Store {
                 away: rows::envelopes::away(db)?,
                 charsets: feiq::charsets(db)?,
                 groups: feiq::groups(db)?,
+                offers: offered::all(db)?,
+                last_offer: offered::last(db)?,
+                grants: served::read(db)?,
                 open: outbox::read(db)?,
             })
         };

@@ -6,6 +6,7 @@
 
 mod connect;
 pub mod db;
+pub mod download;
 mod error;
 mod feiq;
 mod files;
@@ -13,12 +14,14 @@ pub mod history;
 mod keys;
 mod memory;
 mod numbers;
+mod offered;
 mod outbox;
 mod people;
 mod quota;
 mod reader;
 mod rows;
 mod schema;
+mod served;
 pub mod settings;
 mod writer;
 

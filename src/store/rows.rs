@@ -11,12 +11,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::numbers::Numbers;
+use super::offered;
 use super::quota::Quota;
 use super::reader::StoredEvent;
-use super::{feiq, keys, outbox, people};
+use super::{feiq, keys, outbox, people, served};
 use crate::node::{
     Charset, Direction, Event, KnockRecord, MessageRecord, Options, Outcome, OutcomeRecord,
-    PacketNo, PeerId, PeerView, ReadRecord, Recipients, Record, SaveResult, UnixMillis, Verdict,
+    PacketNo, PeerId, PeerView, ReadRecord, Recipients, Record, SaveResult, ToldRecord, UnixMillis,
+    Verdict,
 };
 
 /// Writes the records of one transaction.
@@ -76,6 +78,17 @@ impl<'c> Rows<'c> {
                 keys::keep(self.db, key)?;
                 Ok(SaveResult::Kept { seq: None })
             }
+            Record::Told(told) => self.keep_told(told),
+            Record::Grant(grant) => {
+                served::keep(self.db, grant)?;
+                Ok(SaveResult::Kept { seq: None })
+            }
+            Record::GrantEnded(offer) => {
+                served::forget(self.db, *offer)?;
+                Ok(SaveResult::Kept { seq: None })
+            }
+            Record::Offer(offer) => offered::keep(self.db, offer),
+            Record::OfferOver(id) => offered::forget(self.db, *id),
             Record::Numbers(number) => {
                 let numbers = self.numbers.reserve(number.0);
                 write_numbers(self.db, numbers)?;
@@ -172,6 +185,15 @@ impl<'c> Rows<'c> {
             (None, _) => {}
         }
         self.announce(outcome.at, "outcome")
+    }
+
+    fn keep_told(&mut self, told: &ToldRecord) -> rusqlite::Result<SaveResult> {
+        let json = serde_json::to_string(&told.event)
+            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+        self.db
+            .prepare_cached("INSERT INTO told (id, event) VALUES (?1, ?2)")?
+            .execute((self.next_seq, json))?;
+        self.announce(told.at, "told")
     }
 
     /// The message of ours with this number to this peer.
@@ -396,36 +418,38 @@ pub(super) const EVENTS: &str = "
         coalesce(m.direction, k.direction) AS direction, m.delivery, m.addr, m.epoch, m.options,
         m.text, m.charset, m.sure, m.cut, m.files, m.recipients, m.extras,
         coalesce(o.outcome, k.outcome) AS outcome, o.tries, o.rtt_ms, o.hint, o.waited_ms,
-        o.expires, r.discarded, w.at AS opened
+        o.expires, r.discarded, w.at AS opened, t.event
     FROM event AS e
     LEFT JOIN message AS m ON e.kind = 'message' AND m.id = e.seq
     LEFT JOIN outcome AS o ON e.kind = 'outcome' AND o.id = e.seq
     LEFT JOIN reading AS r ON e.kind = 'reading' AND r.id = e.seq
     LEFT JOIN knock AS k ON e.kind = 'knock' AND k.id = e.seq
     LEFT JOIN opening AS w ON w.message = m.id
+    LEFT JOIN told AS t ON e.kind = 'told' AND t.id = e.seq
     LEFT JOIN appearance AS a
         ON a.id = coalesce(m.appearance, o.appearance, r.appearance, k.appearance)
-    WHERE e.seq > ?1
-        AND (m.id IS NOT NULL OR o.id IS NOT NULL OR r.id IS NOT NULL OR k.id IS NOT NULL)
+    WHERE e.seq > ?1 AND coalesce(m.id, o.id, r.id, k.id, t.id) IS NOT NULL
     ORDER BY e.seq LIMIT ?2";
 
 /// A row of [`EVENTS`].
 pub(super) fn read_event(row: &Row<'_>) -> rusqlite::Result<StoredEvent> {
     let at = UnixMillis(row.get("at")?);
-    let number = PacketNo(row.get::<_, i64>("number")?.cast_unsigned());
+    let number = || row.get::<_, i64>("number").map(|number| PacketNo(number.cast_unsigned()));
     let event = match row.get_ref("kind")?.as_str()? {
+        "told" => serde_json::from_str(row.get_ref("event")?.as_str()?)
+            .map_err(|error| unreadable(row, "event", error))?,
         "message" => match row.get::<_, Option<i64>>("opened")? {
-            Some(_) => Event::Message(Box::new(read_message(row, at, number)?.opened())),
-            None => read_message(row, at, number)?.event(),
+            Some(_) => Event::Message(Box::new(read_message(row, at, number()?)?.opened())),
+            None => read_message(row, at, number()?)?.event(),
         },
         "reading" => {
             let peer = read_view(row)?;
             let peer = peer.ok_or_else(|| unreadable(row, "view", "a reading without its peer"))?;
             let discarded = row.get("discarded")?;
-            ReadRecord { at, number, peer, discarded }.event()
+            ReadRecord { at, number: number()?, peer, discarded }.event()
         }
-        "knock" => read_knock(row, at, number)?.event(),
-        _ => read_outcome(row, at, number)?.event(),
+        "knock" => read_knock(row, at, number()?)?.event(),
+        _ => read_outcome(row, at, number()?)?.event(),
     };
     Ok(StoredEvent { seq: row.get::<_, i64>("seq")?.cast_unsigned(), at, event })
 }
@@ -545,6 +569,11 @@ pub(super) fn read_word<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rus
     let word = row.get_ref(column)?.as_str()?;
     T::deserialize(serde::de::value::StrDeserializer::<serde::de::value::Error>::new(word))
         .map_err(|error| unreadable(row, column, error))
+}
+
+/// What is stored in this column is no JSON of this program.
+pub(super) fn unreadable_json(index: usize, error: serde_json::Error) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(index, Type::Text, error.into())
 }
 
 pub(super) fn unreadable(

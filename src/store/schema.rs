@@ -101,6 +101,28 @@ const STEPS: &[&str] = &[
     ) STRICT;
     CREATE INDEX outcome_message ON outcome (message) WHERE message IS NOT NULL;
     ",
+    // Events that are kept as they are told (JSON as on the event stream): offers, ends of
+    // transfers.
+    "
+    CREATE TABLE told (
+        id    INTEGER PRIMARY KEY,
+        event TEXT NOT NULL
+    ) STRICT;
+    ",
+    // Files of ours on offer, one row for each recipient of a message (JSON of a grant record).
+    "
+    CREATE TABLE served (
+        offer INTEGER PRIMARY KEY,
+        grant TEXT NOT NULL
+    ) STRICT;
+    ",
+    // Offers to us that are open, as the node knows them (JSON).
+    "
+    CREATE TABLE offered (
+        id    INTEGER PRIMARY KEY,
+        offer TEXT NOT NULL
+    ) STRICT;
+    ",
     // Own names, blocks, peers ever seen; whom we ever wrote to.
     "
     CREATE TABLE alias (

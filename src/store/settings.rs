@@ -5,6 +5,7 @@
 //! variables, the flags and `feige config set`. Hooks get `FEIGE_EVENT_*` variables; no key begins
 //! with `event`, so settings never read one.
 
+mod accept;
 mod check;
 mod file;
 mod key;
@@ -14,6 +15,7 @@ mod system;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+pub use accept::Accept;
 use check::{address, away, charset, color, each, field, folder, link, name, port};
 use file::Said;
 pub use file::{Place, SettingsError, template};
@@ -55,6 +57,8 @@ pub struct Settings {
     pub color: Setting<Color>,
     /// What is answered while away; may have several lines.
     pub away_text: Setting<String>,
+    /// Whose offered files are fetched unasked.
+    pub accept: Setting<Vec<Accept>>,
     /// For `~`.
     home: Option<PathBuf>,
 }
@@ -221,6 +225,7 @@ impl Settings {
             downloads: default(system.downloads),
             color: default(Color::Auto),
             away_text: default("I am away from my desk.".to_owned()),
+            accept: default(Vec::new()),
             home: system.home,
         }
     }
@@ -264,6 +269,9 @@ impl Settings {
             }
             (Key::Color, Given::Text(text)) => put(&mut self.color, color(&text)?, source),
             (Key::AwayText, Given::Text(text)) => put(&mut self.away_text, away(text)?, source),
+            (Key::Accept, Given::List(list)) => {
+                put(&mut self.accept, each(&list, Accept::parse)?, source);
+            }
             (key, given) => return Err(given.is_not(key.kind())),
         }
         Ok(())
@@ -292,6 +300,7 @@ impl Settings {
             Key::Downloads => text(&self.downloads, |path| path.display().to_string()),
             Key::Color => text(&self.color, Color::to_string),
             Key::AwayText => text(&self.away_text, String::clone),
+            Key::Accept => list(&self.accept),
         }
     }
 }

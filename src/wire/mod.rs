@@ -18,6 +18,7 @@ pub mod body;
 pub mod command;
 pub mod dialect;
 pub mod entry;
+pub mod filename;
 pub mod hosts;
 pub mod packet;
 pub mod picture;

@@ -2,10 +2,13 @@
 
 mod away;
 mod book;
+mod both;
 mod config;
 mod crash;
 mod decode;
+mod files;
 mod history;
+mod hostile;
 mod lan;
 mod ports;
 mod sealed;
@@ -14,7 +17,7 @@ mod stream;
 
 use crate::support::home::Lan;
 
-const COMMANDS: [&[&str]; 22] = [
+const COMMANDS: [&[&str]; 26] = [
     &["history"],
     &["away"],
     &["back"],
@@ -22,6 +25,10 @@ const COMMANDS: [&[&str]; 22] = [
     &["peers"],
     &["broadcast"],
     &["send"],
+    &["withdraw"],
+    &["files"],
+    &["get"],
+    &["refuse"],
     &["alias"],
     &["block"],
     &["outbox"],
@@ -70,6 +77,7 @@ fn the_help_of_send_explains_who_is_meant() {
 
     Usage: feige send [OPTIONS] <WHO> <TEXT>...
            feige send [OPTIONS] <WHO>... -- <TEXT>...
+           feige send [OPTIONS] <WHO>... --file <PATH>... [-- <TEXT>...]
            feige send --feiq-group <ID> <TEXT>...
 
     Arguments:
@@ -77,15 +85,20 @@ fn the_help_of_send_explains_who_is_meant() {
       [TEXT]...  The text behind --; - or a pipe reads standard input
 
     Options:
-          --timeout <TIME>   How long to wait for the receipts [default: 30s]
-          --no-receipt       Ask for no receipt, and do not wait
-          --yes              Write to everybody a pattern matches, also where that are several
-          --feiq-group <ID>  Write to a group of FeiQ instead, by id or name (experimental)
-          --later            Keep the message for those who are away, and send it when they appear
-          --expire <TIME>    How long a kept message waits for its recipient; 7 days if nothing is said
-          --sealed           Hide the text until the reader opens it, and hear of that
-          --lock             Seal, and have the reader's messenger ask for its password first
-      -h, --help             Print help (see more with '--help')
+          --timeout <TIME>  How long to wait for the receipts [default: 30s]
+          --no-receipt      Ask for no receipt, and do not wait
+          --yes             Write to everybody a pattern matches, also where that are several
+          --file <PATH>...  Offer files and folders; every word before it is a WHO, a text stands behind
+                            --
+          --detach          End at once and let the node that runs serve the files
+          --limit <RATE>    At most so many bytes a second for each transfer: 500K, 10M
+          --digest          Tell the SHA-256 of each file that was fetched, as sha256sum does
+          --later           Keep the message for those who are away, and send it when they appear
+          --expire <TIME>   How long a kept message waits for its recipient (7 days if nothing is said),
+                            and files stay on offer (a day at most)
+          --sealed          Hide the text until the reader opens it, and hear of that
+          --lock            Seal, and have the reader's messenger ask for its password first
+      -h, --help            Print help (see more with '--help')
 
     Global options:
           --json            Machine output: one JSON object on each line
@@ -101,12 +114,14 @@ fn the_help_of_send_explains_who_is_meant() {
           --user <NAME>     Log-on name that others see
           --host <NAME>     Computer name that others see
           --alone           Never join a running node
+          --group <NAME>    Group that others see
           --no-store        Keep nothing on disk; then no receipts are sent
 
     Examples:
       feige send alice 'lunch at noon?'
       feige send alice bob 10.0.0.7 -- the build is green
       df -h | feige send @ops -
+      feige send alice bob --file report.pdf photos/ -- 'as promised'
       feige send --later --expire 8h bob 'call me when you are back'
       feige send --timeout 5s 张三 在吗
     ");

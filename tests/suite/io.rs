@@ -66,6 +66,7 @@ fn start_at(paths: &Paths, addr: SocketAddr, nick: &str) -> Start {
         ipv6: true,
         skip_links: Vec::new(),
         store: true,
+        downloads: paths.db.with_file_name("downloads"),
         allow_takeover: true,
     }
 }

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use feige::node::{
-    Alias, Bounce, Charset, Counters, Delivery, Direction, DownReason, Event, Extras, Font,
-    GroupRef, GroupView, Ipv4Net, Link, LinkId, MessageEvent, NoticeCode, Outcome, PacketNo,
-    PeerId, PeerView, Recipient, Refusal, Reply, Request, ShellStatus, Status, Sure, Target, Told,
-    UnixMillis, Waiting, WaitingState, Wishes,
+    Alias, Bounce, Charset, Counters, Delivery, Direction, DownReason, Event, Extras, FileChoice,
+    FilesOf, Font, Get, GroupRef, GroupView, Ipv4Net, ItemKind, ItemState, ItemView, Link, LinkId,
+    MessageEvent, NoticeCode, OfferId, OfferView, Outcome, PacketNo, PeerId, PeerView, Pick,
+    Progress, Recipient, Refusal, Reply, Request, ShellStatus, Side, Status, Sure, Target, Told,
+    TransferOutcome, TransferProblem, Transferred, UnixMillis, Waiting, WaitingState, Wishes,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -70,12 +71,19 @@ impl Page {
 
     fn describes_inside(&self, object: &Map<String, Value>) {
         for (key, value) in object {
-            let name = match key.as_str() {
-                "peers" | "to" | "without" | "blocks" | "absent" => "peer",
+            let (kind, name) = match key.as_str() {
+                "offers" => ("event", "offer"),
+                "transfers" => ("event", "progress"),
+                name => ("object", name),
+            };
+            let name = match name {
+                "items" => "item",
                 "groups" => "group",
+                "peers" | "to" | "without" | "blocks" | "absent" => "peer",
                 "links" => "link",
                 "v4" => "net",
                 "files" => "file",
+                "choices" => "choice",
                 "hosts" => "listed",
                 "aliases" => "alias",
                 "recipients" => "recipient",
@@ -87,11 +95,13 @@ impl Page {
                 other => std::slice::from_ref(other),
             };
             for object in inner.iter().filter_map(Value::as_object) {
-                // A recipient of a request is `{"peer": ID}` or `{"addr": ADDRESS}`.
+                // In a request a peer is `{"peer": ID}` or `{"addr": ADDRESS}`, an item
+                // `{"offer": ...}`, `{"wire": ...}` or `{"from": ID}`.
+                let named = matches!(key.as_str(), "to" | "target" | "peer" | "picks");
                 if key == "message" {
                     self.describes("event", name, object);
-                } else if !matches!(key.as_str(), "to" | "target") || object.len() > 1 {
-                    self.describes("object", name, object);
+                } else if !named || object.len() > 1 {
+                    self.describes(kind, name, object);
                 }
             }
         }
@@ -151,6 +161,9 @@ fn every_event_is_described() {
                 tries: 17,
                 hint: Some(Bounce::PortUnreachable),
             },
+            Event::Offer(Box::new(offer())),
+            Event::Progress(Box::new(progress())),
+            Event::Transferred(Box::new(transferred())),
             Event::Read { number: PacketNo(1), peer: peer(), discarded: false },
             Event::Told { number: PacketNo(1), peer: peer(), told: Told::Confirmed, tries: 1 },
             Event::Queued {
@@ -192,6 +205,9 @@ fn every_request_is_described() {
                 wishes: Wishes {
                     later: true,
                     expire_ms: Some(3_600_000),
+                    choices: vec![choice()],
+                    limit: Some(10 << 20),
+                    digest: true,
                     sealed: true,
                     locked: false,
                     utc_offset_s: Some(28_800),
@@ -207,6 +223,17 @@ fn every_request_is_described() {
             Request::SendToGroup { group: "b4cc80e4".into(), text: "x".into() },
             Request::Cancel { number: PacketNo(1) },
             Request::Rename { nick: "a".into(), group: "b".into() },
+            Request::Offers,
+            Request::Get(Get {
+                picks: vec![Pick::Offer(OfferId(7), Some(2)), Pick::All],
+                into: Some("/tmp".into()),
+                limit: Some(1),
+                folder_max: Some(1),
+                digest: true,
+            }),
+            Request::Refuse { picks: vec![Pick::From(PeerId(Arc::from("a@b")))] },
+            Request::Withdraw { offer: OfferId(7) },
+            Request::FilesOf(FilesOf { peer: Target::Peer(PeerId(Arc::from("a@b"))) }),
             Request::Open { seq: 418 },
             Request::Away { text: "at lunch".into() },
             Request::Back,
@@ -231,6 +258,8 @@ fn every_reply_is_described() {
             Reply::Peers { peers: vec![peer()] },
             Reply::RollCall { wait_ms: 1200 },
             Reply::Sent { number: PacketNo(1), to: vec![peer()], links: vec!["eth0".into()] },
+            Reply::Offers { offers: vec![offer()] },
+            Reply::Fetching { transfers: vec![progress()] },
             Reply::Opened {
                 seq: 418,
                 at: UnixMillis(0),
@@ -270,6 +299,11 @@ fn every_refusal_is_described() {
             Refusal::Nobody,
             Refusal::NoLink,
             Refusal::Passive,
+            Refusal::NoOffer,
+            Refusal::TooManyFiles { files: 300, limit: 256 },
+            Refusal::Unofferable { name: "report.pdf".into(), why: "it is gone".into() },
+            Refusal::NothingWaits,
+            Refusal::NoList { peer: Box::new(peer()) },
             Refusal::NotKept { reason: "the disk is full".into() },
             Refusal::BadAlias { name: "@boss".into() },
             Refusal::UnknownAlias { name: "boss".into() },
@@ -290,8 +324,12 @@ fn every_word_is_described() {
     words::<Direction>("direction");
     words::<Delivery>("delivery");
     words::<Outcome>("outcome");
+    words::<ItemKind>("kind");
+    words::<ItemState>("state");
+    words::<TransferOutcome>("transfer_outcome");
+    words::<Side>("side");
     words::<Bounce>("hint");
-    words::<WaitingState>("state");
+    words::<WaitingState>("waiting_state");
     words::<Sure>("charset_sure");
     words::<NoticeCode>("code");
     words::<Told>("told");
@@ -327,6 +365,19 @@ fn peer() -> PeerView {
         version: Some("6".into()),
         absent: false,
         fingerprint: Some("00".into()),
+    }
+}
+
+fn choice() -> FileChoice {
+    FileChoice {
+        name: "report.pdf".into(),
+        kind: ItemKind::File,
+        size: 1,
+        mtime: 1_705_034_736,
+        read_only: false,
+        path: "/home/lin/report.pdf".into(),
+        device: 1,
+        inode: 2,
     }
 }
 
@@ -366,6 +417,72 @@ fn message() -> MessageEvent {
             }),
             encryption: Some("RSA-1024, Blowfish-128".into()),
         },
+    }
+}
+
+fn offer() -> OfferView {
+    OfferView {
+        offer: OfferId(7),
+        direction: Direction::In,
+        made_at: UnixMillis(0),
+        ends_at: Some(UnixMillis(1)),
+        peer: peer(),
+        number: PacketNo(1),
+        shared: false,
+        items: vec![ItemView {
+            item: 1,
+            file: 0,
+            name: "报告.pdf".into(),
+            kind: ItemKind::File,
+            size: 3,
+            mtime: 0,
+            state: ItemState::Waiting,
+            bytes: 0,
+            path: Some("/tmp/报告.pdf".into()),
+        }],
+    }
+}
+
+fn progress() -> Progress {
+    Progress {
+        offer: OfferId(7),
+        item: 1,
+        direction: Direction::In,
+        peer: peer(),
+        number: PacketNo(1),
+        name: "报告.pdf".into(),
+        kind: ItemKind::File,
+        bytes: 1,
+        of: Some(3),
+        done: 0,
+        rate: 1,
+        eta: Some(2),
+    }
+}
+
+fn transferred() -> Transferred {
+    Transferred {
+        offer: OfferId(7),
+        item: 1,
+        direction: Direction::In,
+        peer: peer(),
+        number: PacketNo(1),
+        name: "报告.pdf".into(),
+        kind: ItemKind::File,
+        outcome: TransferOutcome::Broken,
+        bytes: 1,
+        resumed: 0,
+        done: 0,
+        seconds: 0.5,
+        rate: 2,
+        sha256: Some("00".into()),
+        path: Some("/tmp/报告.pdf".into()),
+        skipped: 0,
+        problem: Some(TransferProblem {
+            side: Side::Theirs,
+            what: "the peer closed the connection".into(),
+            hint: "ask again".into(),
+        }),
     }
 }
 

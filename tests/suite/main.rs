@@ -20,6 +20,10 @@ mod cli;
 #[cfg(feature = "cli")]
 mod demo;
 #[cfg(feature = "cli")]
+mod download;
+#[cfg(feature = "cli")]
+mod get;
+#[cfg(feature = "cli")]
 mod io;
 #[cfg(feature = "cli")]
 mod json;

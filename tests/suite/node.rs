@@ -11,4 +11,5 @@ mod outbox;
 mod presence;
 mod roster;
 mod running;
+mod serving;
 mod several;

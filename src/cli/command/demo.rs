@@ -120,6 +120,7 @@ impl Stage {
             ipv6: false,
             skip_links: Vec::new(),
             store: true,
+            downloads: home.join("downloads"),
             allow_takeover: false,
         };
         let running = io::start(start).await?;

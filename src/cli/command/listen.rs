@@ -1,8 +1,11 @@
 //! `feige listen`: stays on the LAN and prints what happens.
 
+mod accept;
+
 use std::collections::HashSet;
 use std::time::Duration;
 
+use self::accept::Accepting;
 use regex::Regex;
 use tokio::time::sleep;
 
@@ -26,6 +29,7 @@ use crate::store::{Reader, StoreError};
 Examples:
   feige listen
   feige listen --from alice --count 1 --for 5m
+  feige listen --accept 10.0.0.7 --download ~/inbox
   feige listen --json --since 418 | jq -r 'select(.event == \"message\").text'")]
 pub(in crate::cli) struct Args {
     /// Leave after this time: 30s, 5m, 2h
@@ -51,6 +55,14 @@ pub(in crate::cli) struct Args {
     /// Print first what was stored after this event, then go on without a gap
     #[arg(long, value_name = "SEQ")]
     since: Option<u64>,
+
+    /// Fetch what WHO offers as it comes (repeatable); files up to 100M each, folders too
+    #[arg(long, value_name = "WHO")]
+    accept: Vec<String>,
+
+    /// Into this folder [default: the download folder of the settings]
+    #[arg(long, value_name = "DIR", requires = "accept")]
+    download: Option<std::path::PathBuf>,
 
     /// Open sealed messages at once; their senders are told
     #[arg(long, conflicts_with = "passive")]
@@ -79,6 +91,7 @@ impl Args {
             feed: client.feed().await?,
             present: HashSet::new(),
             left: self.count,
+            accepting: Accepting::new(&self.accept, self.download.as_deref(), client.style())?,
             untold: Untold::default(),
             seen: (!globals.no_store).then(|| Seen::new(client.paths())),
         };
@@ -109,6 +122,7 @@ struct Listen<'a> {
     present: HashSet<PeerId>,
     /// Messages still to come before the end.
     left: Option<u64>,
+    accepting: Accepting,
     /// Senders that do not know yet that we opened their messages.
     untold: Untold,
     /// What was printed is read.
@@ -152,12 +166,27 @@ impl Listen<'_> {
                 self.feed.human().use_book(client.book().await?);
             }
             self.show(client, &event).await?;
+            self.accept(client, &event.event).await;
             // What was missed is in the store; more may not come for a long time.
             if let (Event::Lagged { .. }, Some(before)) = (&event.event, last) {
                 last = Some(self.replay(client, before, u64::MAX).await?);
             }
         }
         Ok(())
+    }
+
+    /// Fetches what is offered by those whose files are accepted.
+    async fn accept(&mut self, client: &mut Client, event: &Event) {
+        let Event::Offer(offer) = event else { return };
+        let mut known: Vec<_> = self.feed.human().peers().cloned().collect();
+        known.retain(|peer| peer.id != offer.peer.id);
+        known.push(offer.peer.clone());
+        if let Some(request) = self.accepting.request(offer, &known, self.feed.human().book())
+            && let Err(error) = client.request(request).await
+        {
+            // A rule of the settings may have been quicker.
+            self.feed.style().say(&error.to_string());
+        }
     }
 
     /// Shows what was stored after `since` up to `until`, and returns how far it came.
@@ -276,8 +305,15 @@ impl Listen<'_> {
                 theirs && self.args.matching.is_none() && self.wants_peer(peer)
             }
             Event::Typing { peer, .. } => self.args.matching.is_none() && self.wants_peer(peer),
+            Event::Offer(offer) => self.wants_files(&offer.peer),
+            Event::Progress(moving) => self.wants_files(&moving.peer),
+            Event::Transferred(end) => self.wants_files(&end.peer),
             Event::Notice { .. } | Event::Lagged { .. } => true,
         }
+    }
+
+    fn wants_files(&mut self, peer: &PeerView) -> bool {
+        self.args.matching.is_none() && self.wants_peer(peer)
     }
 
     fn wants_message(&mut self, message: &MessageEvent) -> bool {

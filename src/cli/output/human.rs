@@ -13,6 +13,8 @@
 //! with blanks and `|`. Marks: `<` to us, `>` by us, doubled for broadcasts, `*` what we say
 //! ourselves, `!` what went wrong.
 
+pub mod files;
+
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 
@@ -23,7 +25,7 @@ use super::{Style, date_and_time, local};
 use crate::cli::pick::Book;
 use crate::node::{
     Bounce, Delivery, Direction, DownReason, Event, GroupRef, MessageEvent, Outcome, PeerId,
-    PeerView, Told, UnixMillis,
+    PeerView, Told, TransferOutcome, UnixMillis,
 };
 use crate::term;
 
@@ -175,6 +177,15 @@ impl Human {
                 let words = format!("{number}: {}", failed(*outcome, *tries, *hint));
                 (Mark::Trouble, peer, self.name(peer), words)
             }
+            Event::Offer(offer) => {
+                (Mark::System, &offer.peer, self.name(&offer.peer), files::offered(offer))
+            }
+            Event::Transferred(end) => {
+                let done = end.outcome == TransferOutcome::Done;
+                let mark = if done { Mark::System } else { Mark::Trouble };
+                (mark, &end.peer, self.name(&end.peer), files::transferred(end))
+            }
+            Event::Progress(_) => return Rendered::Nothing,
             Event::Read { peer, number, discarded } => {
                 let words = if *discarded { "threw away unread" } else { "opened" };
                 (Mark::System, peer, self.name(peer), format!("{words} {number}"))

@@ -16,7 +16,8 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
 pub use human::{
-    Human, Rendered, UNFELT, failed, group_label, milliseconds, peer_colour, queued, waited, why,
+    Human, Rendered, UNFELT, failed, files, group_label, milliseconds, peer_colour, queued, waited,
+    why,
 };
 
 use super::Globals;
@@ -189,9 +190,18 @@ fn unwritten(error: &io::Error) -> CliError {
 pub struct Feed {
     style: Style,
     human: Human,
-    lines: mpsc::Sender<String>,
+    lines: mpsc::Sender<Line>,
     /// How the thread ended.
     end: oneshot::Receiver<io::Result<()>>,
+}
+
+/// What the writing thread is given.
+#[derive(Debug)]
+enum Line {
+    /// To be written.
+    Text(String),
+    /// Everything before is written.
+    Mark(oneshot::Sender<()>),
 }
 
 /// Lines on their way to the writing thread; more wait with their writer.
@@ -200,14 +210,17 @@ const LINES_MAX: usize = 64;
 impl Feed {
     /// Starts the writing thread.
     pub fn new(style: Style) -> Result<Self, CliError> {
-        let (lines, mut queue) = mpsc::channel::<String>(LINES_MAX);
+        let (lines, mut queue) = mpsc::channel(LINES_MAX);
         let (ended, end) = oneshot::channel();
         thread::Builder::new()
             .name("output".to_owned())
             .spawn(move || {
                 let mut written = Ok(());
-                while let Some(text) = queue.blocking_recv() {
-                    written = write_out(&text);
+                while let Some(line) = queue.blocking_recv() {
+                    match line {
+                        Line::Text(text) => written = write_out(&text),
+                        Line::Mark(reached) => drop(reached.send(())),
+                    }
                     if written.is_err() {
                         break;
                     }
@@ -270,9 +283,23 @@ impl Feed {
     /// Text of ours, whose parts from outside are neutralised already. Ends the command where
     /// nobody reads any more.
     pub async fn line(&mut self, text: impl Into<String>) -> Result<(), CliError> {
-        if self.lines.send(text.into()).await.is_ok() {
+        if self.lines.send(Line::Text(text.into())).await.is_ok() {
             return Ok(());
         }
+        self.broken().await
+    }
+
+    /// Waits until everything so far is written, where something else writes to the same terminal.
+    pub async fn flush(&mut self) -> Result<(), CliError> {
+        let (reached, mark) = oneshot::channel();
+        if self.lines.send(Line::Mark(reached)).await.is_ok() && mark.await.is_ok() {
+            return Ok(());
+        }
+        self.broken().await
+    }
+
+    /// How the writing thread ended.
+    async fn broken(&mut self) -> Result<(), CliError> {
         match (&mut self.end).await {
             Ok(Err(error)) => Err(unwritten(&error)),
             _ => Err(CliError::closed_pipe()),

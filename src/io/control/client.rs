@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,12 +13,12 @@ use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::lines::Lines;
+use super::lines::{HANDED_MAX, Lines, send_fds};
 use super::{ANSWER_MAX, Hello, ToClient, ToNode, encode, is_own, short_path, socket_path};
 use crate::io::VERSION;
 use crate::io::handle::{Ask, Gone, Handle, Listeners, Subscription};
 use crate::io::handover::Handed;
-use crate::node::Reply;
+use crate::node::{Reply, Request};
 use crate::store::Paths;
 
 /// A node that runs in another process. The connection lasts as long as a clone of its handle does.
@@ -113,7 +114,7 @@ pub async fn join(paths: &Paths, lasting: bool) -> Result<Option<Joined>, JoinEr
         return Err(JoinError::Foreign { path });
     }
     let (read, mut write) = stream.into_split();
-    let mut lines = Lines::new(read, ANSWER_MAX, true);
+    let mut lines = Lines::new(read, ANSWER_MAX, HANDED_MAX);
     let (version, pid) = (VERSION.to_owned(), std::process::id());
     let hello = encode(&ToNode::Hello { version, pid, lasting }).map_err(failed)?;
     let introduce = async {
@@ -165,10 +166,11 @@ struct Waiting {
 }
 
 impl Waiting {
-    /// Notes a question down and gives the line to send, if one has to be sent.
-    fn enter(&mut self, ask: Ask) -> Option<ToNode> {
+    /// Notes a question down and gives the line to send, if one has to be sent, with the files that
+    /// go before it.
+    fn enter(&mut self, ask: Ask) -> Option<(ToNode, Vec<OwnedFd>)> {
         match ask {
-            Ask::Request(_, answer) if self.ended.is_some() => {
+            Ask::Request(_, answer) | Ask::WithFiles(_, _, answer) if self.ended.is_some() => {
                 let _ = answer.send(Err(self.ended?));
                 None
             }
@@ -176,10 +178,9 @@ impl Waiting {
                 let _ = answer.send(Err(self.ended?));
                 None
             }
-            Ask::Request(request, answer) => {
-                self.next += 1;
-                self.answers.insert(self.next, answer);
-                Some(ToNode::Ask { id: self.next, request })
+            Ask::Request(request, answer) => Some((self.ask(request, 0, answer), Vec::new())),
+            Ask::WithFiles(request, files, answer) => {
+                Some((self.ask(request, files.len(), answer), files))
             }
             Ask::Subscribe(_, answer) if self.subscribed => {
                 let _ = answer.send(Ok(self.listeners.add(self.last_seq)));
@@ -187,9 +188,20 @@ impl Waiting {
             }
             Ask::Subscribe(after, answer) => {
                 self.subscribers.push(answer);
-                (self.subscribers.len() == 1).then_some(ToNode::Subscribe { after })
+                (self.subscribers.len() == 1).then(|| (ToNode::Subscribe { after }, Vec::new()))
             }
         }
+    }
+
+    fn ask(
+        &mut self,
+        request: Request,
+        files: usize,
+        answer: oneshot::Sender<Result<Reply, Gone>>,
+    ) -> ToNode {
+        self.next += 1;
+        self.answers.insert(self.next, answer);
+        ToNode::Ask { id: self.next, request, files }
     }
 
     fn end(&mut self, why: Gone) {
@@ -223,16 +235,18 @@ async fn talk(
     loop {
         let line = tokio::select! {
             _ = &mut reading => break,
-            Some(line) = to_say.recv() => Some(line),
+            Some(line) = to_say.recv() => Some((line, Vec::new())),
             ask = asks.recv() => match ask {
                 Some(ask) => lock(&shared).enter(ask),
                 None => break,
             },
         };
-        let Some(line) = line else { continue };
+        let Some((line, files)) = line else { continue };
         let Ok(bytes) = encode(&line) else { continue };
         // A write that fails is an owner that is gone; the reader notices that too.
-        let _ = write.write_all(&bytes).await;
+        if send_fds(&write, &files).await.is_ok() {
+            let _ = write.write_all(&bytes).await;
+        }
     }
     reading.abort();
     asks.close();

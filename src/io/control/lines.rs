@@ -18,21 +18,22 @@ pub(super) struct Lines {
     buffer: Vec<u8>,
     scanned: usize,
     longest: usize,
-    /// Descriptors that came so far; none are taken from a peer that has no business sending them.
-    fds: Option<Vec<OwnedFd>>,
+    /// Descriptors that came so far.
+    fds: Vec<OwnedFd>,
+    /// So many are kept; none are taken from a peer that has no business sending them.
+    fds_max: usize,
 }
 
 /// Descriptors sent with one byte; the kernel takes 253.
 const FDS_AT_ONCE: usize = 64;
-/// Descriptors kept for one hand-over.
-const FDS_MAX: usize = 4_096;
+/// Descriptors kept for one hand-over, or for the requests of a client.
+pub(super) const HANDED_MAX: usize = 4_096;
 const CHUNK: usize = 16 * 1024;
 
 impl Lines {
-    /// Reads lines of up to `longest` bytes.
-    pub(super) fn new(read: OwnedReadHalf, longest: usize, takes_fds: bool) -> Self {
-        let fds = takes_fds.then(Vec::new);
-        Self { read, buffer: Vec::new(), scanned: 0, longest, fds }
+    /// Reads lines of up to `longest` bytes, and keeps up to `fds_max` descriptors between them.
+    pub(super) fn new(read: OwnedReadHalf, longest: usize, fds_max: usize) -> Self {
+        Self { read, buffer: Vec::new(), scanned: 0, longest, fds: Vec::new(), fds_max }
     }
 
     /// The next line that is not empty, without its end; none at the end of the stream. May be
@@ -70,12 +71,12 @@ impl Lines {
 
     fn read_some(&mut self) -> io::Result<usize> {
         let stream = self.read.as_ref();
-        let (buffer, fds) = (&mut self.buffer, &mut self.fds);
+        let (buffer, fds, fds_max) = (&mut self.buffer, &mut self.fds, self.fds_max);
         stream.try_io(Interest::READABLE, || {
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_AT_ONCE))];
-            let mut control = match fds {
-                Some(_) => RecvAncillaryBuffer::new(&mut space),
-                None => RecvAncillaryBuffer::default(),
+            let mut control = match fds_max {
+                0 => RecvAncillaryBuffer::default(),
+                _ => RecvAncillaryBuffer::new(&mut space),
             };
             let mut chunk = [0; CHUNK];
             let flags = RecvFlags::CMSG_CLOEXEC;
@@ -83,9 +84,9 @@ impl Lines {
                 recvmsg(stream, &mut [IoSliceMut::new(&mut chunk)], &mut control, flags)?;
             buffer.extend_from_slice(&chunk[..received.bytes]);
             for message in control.drain() {
-                if let (RecvAncillaryMessage::ScmRights(came), Some(fds)) = (message, &mut *fds) {
+                if let RecvAncillaryMessage::ScmRights(came) = message {
                     fds.extend(came);
-                    fds.truncate(FDS_MAX);
+                    fds.truncate(fds_max);
                 }
             }
             Ok(received.bytes)
@@ -94,7 +95,12 @@ impl Lines {
 
     /// The descriptors that came before the last line.
     pub(super) fn take_fds(&mut self) -> Vec<OwnedFd> {
-        self.fds.as_mut().map(std::mem::take).unwrap_or_default()
+        std::mem::take(&mut self.fds)
+    }
+
+    /// The first so many of them: those behind may belong to the next line. None if fewer came.
+    pub(super) fn take_first_fds(&mut self, count: usize) -> Option<Vec<OwnedFd>> {
+        (count <= self.fds.len()).then(|| self.fds.drain(..count).collect())
     }
 }
 
@@ -134,7 +140,7 @@ mod tests {
     #[tokio::test]
     async fn lines_come_whole_however_they_were_cut() {
         let (near, far) = UnixStream::pair().unwrap();
-        let mut lines = Lines::new(near.into_split().0, 100, false);
+        let mut lines = Lines::new(near.into_split().0, 100, 0);
         let (keep, mut write) = far.into_split();
         write.write_all(b"one\n\ntw").await.unwrap();
         assert_eq!(lines.next().await.unwrap().as_deref(), Some(&b"one"[..]));
@@ -147,7 +153,7 @@ mod tests {
     #[tokio::test]
     async fn a_line_without_end_is_given_up() {
         let (near, far) = UnixStream::pair().unwrap();
-        let mut lines = Lines::new(near.into_split().0, 100, false);
+        let mut lines = Lines::new(near.into_split().0, 100, 0);
         let (_read, mut write) = far.into_split();
         write.write_all(&[b'x'; 200]).await.unwrap();
         assert_eq!(lines.next().await.unwrap_err().kind(), io::ErrorKind::InvalidData);
@@ -156,7 +162,7 @@ mod tests {
     #[tokio::test]
     async fn descriptors_come_with_the_line_that_follows_them() {
         let (near, far) = UnixStream::pair().unwrap();
-        let mut lines = Lines::new(near.into_split().0, 100, true);
+        let mut lines = Lines::new(near.into_split().0, 100, HANDED_MAX);
         let (_read, mut write) = far.into_split();
         let fds: Vec<OwnedFd> = (0..FDS_AT_ONCE + 3).map(|_| pipe()).collect();
         send_fds(&write, &fds).await.unwrap();
@@ -168,7 +174,7 @@ mod tests {
     #[tokio::test]
     async fn descriptors_nobody_asked_for_are_not_taken() {
         let (near, far) = UnixStream::pair().unwrap();
-        let mut lines = Lines::new(near.into_split().0, 100, false);
+        let mut lines = Lines::new(near.into_split().0, 100, 0);
         let (_read, mut write) = far.into_split();
         send_fds(&write, &[pipe()]).await.unwrap();
         write.write_all(b"mine\n").await.unwrap();

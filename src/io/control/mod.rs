@@ -68,7 +68,13 @@ enum ToNode {
     /// First line.
     Hello { version: String, pid: u32, lasting: bool },
     /// A request; its answer bears the same number.
-    Ask { id: u64, request: Request },
+    Ask {
+        id: u64,
+        request: Request,
+        /// So many open files came just before it.
+        #[serde(default)]
+        files: usize,
+    },
     /// Tell me what happens, first of all what was stored after this.
     Subscribe { after: Option<u64> },
     /// Sockets and state have arrived.

@@ -212,7 +212,7 @@ async fn serve(
         return Err(io::ErrorKind::PermissionDenied.into());
     }
     let (read, mut write) = stream.into_split();
-    let mut lines = Lines::new(read, ASK_MAX, false);
+    let mut lines = Lines::new(read, ASK_MAX, FILES_MAX);
     let first = timeout(HELLO_WAIT, lines.next()).await??;
     let Some(ToNode::Hello { version, pid, lasting }) = first.map(|l| decode(&l)).transpose()?
     else {
@@ -236,6 +236,9 @@ async fn serve(
         written = write_answers(write, to_write, end, was_taken) => written,
     }
 }
+
+/// Files that may come with requests: twice as many as one message can offer.
+const FILES_MAX: usize = 512;
 
 /// Answers that may wait for a client that does not read; its next request waits then.
 const ANSWERS_MAX: usize = 16;
@@ -266,10 +269,18 @@ async fn read_asks(
 ) -> io::Result<()> {
     while let Some(line) = lines.next().await? {
         let answer = match decode(&line)? {
-            ToNode::Ask { id, request } => match handle.request(request).await {
-                Ok(reply) => ToWrite::Line(ToClient::Answer { id, reply }),
-                Err(_) => continue,
-            },
+            ToNode::Ask { id, request, files } => {
+                let files = lines.take_first_fds(files).ok_or(io::ErrorKind::InvalidData)?;
+                let reply = if files.is_empty() {
+                    handle.request(request).await
+                } else {
+                    handle.request_with(request, files).await
+                };
+                match reply {
+                    Ok(reply) => ToWrite::Line(ToClient::Answer { id, reply }),
+                    Err(_) => continue,
+                }
+            }
             ToNode::Subscribe { after } => match handle.subscribe_after(after).await {
                 Ok(subscription) => ToWrite::Subscription(subscription),
                 Err(_) => continue,

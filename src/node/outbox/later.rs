@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Outbox, SendNo, Sending, is_stranger};
+use super::{Outbox, Seat, SendNo, Sending, is_stranger};
 use crate::node::api::{PeerId, Waiting, WaitingState};
 use crate::node::effect::{Open, Outcome};
 use crate::node::input::{Tick, UnixMillis};
@@ -187,7 +187,13 @@ impl Outbox {
 
     /// Puts back what the store says is open. What was to be kept waits again; the rest is over at
     /// the next wake-up, for the node that sent it is no more.
-    pub(crate) fn remember(&mut self, turn: &mut Turn<'_>, open: Vec<OpenMemory>) {
+    /// `seats` says what each of them offers.
+    pub(crate) fn remember(
+        &mut self,
+        turn: &mut Turn<'_>,
+        open: Vec<OpenMemory>,
+        seats: impl Fn(PacketNo, &PeerId) -> Seat,
+    ) {
         for memory in open {
             let known = |no: &SendNo| {
                 self.sends.get(no).is_some_and(|sending| sending.view.id == memory.peer.id)
@@ -196,7 +202,9 @@ impl Outbox {
             if of.iter().any(known) {
                 continue;
             }
-            let index = of.last().map_or(0, |no| no.index + 1);
+            let seat = seats(memory.number, &memory.peer.id);
+            let free = of.last().map_or(0, |no| no.index + 1).max(seat.free);
+            let index = seat.index.unwrap_or(free);
             let no = SendNo { number: memory.number, index };
             let later = match memory.open {
                 Open::Run => None,
@@ -220,6 +228,7 @@ impl Outbox {
                 addr,
                 options: memory.options,
                 text: Some(memory.text.into()),
+                files: seat.files,
                 bytes: Some([].into()),
                 deadline,
                 tries: 0,

@@ -21,6 +21,7 @@ pub(super) enum Key {
     Downloads,
     Color,
     AwayText,
+    Accept,
 }
 
 /// What kind of value a key has.
@@ -46,7 +47,7 @@ struct About {
 }
 
 /// Every key, in the order of [`Key`].
-const KEYS: [About; 14] = [
+const KEYS: [About; 15] = [
     About {
         key: Key::Nick,
         name: "nick",
@@ -166,6 +167,17 @@ const KEYS: [About; 14] = [
         doc: "What is answered while you are away.",
         more: &[],
         example: r#""I am away from my desk.""#,
+    },
+    About {
+        key: Key::Accept,
+        name: "accept",
+        kind: Kind::List,
+        doc: "Whose offered files are fetched unasked; without it nobody's.",
+        more: &[
+            "peer=USER@HOST with addr=IP, or nick=NAME or group=NAME with unverified=true, because",
+            "anybody can take a name. max=SIZE (100M), types=pdf+jpg, folders=true.",
+        ],
+        example: r#"["peer=lin@desk-7 addr=192.168.1.7 max=20M types=pdf+docx"]"#,
     },
 ];
 
@@ -346,7 +358,7 @@ mod tests {
         assert!(Key::named("nik").unwrap_err().contains("did you mean 'nick'"));
         assert!(Key::named("network").unwrap_err().contains("did you mean 'networks'"));
         assert!(Key::named("colour").unwrap_err().contains("did you mean 'color'"));
-        assert!(Key::named("accept").unwrap_err().contains("there are nick, group"));
+        assert!(Key::named("hooks").unwrap_err().contains("there are nick, group"));
         assert_eq!(Key::named("away_text"), Ok(Key::AwayText));
     }
 

@@ -1,7 +1,7 @@
 //! Ourselves: FeiQ's version field, and a `VS` line that FeiQ never writes (wire reference, end of
 //! section 4).
 
-use super::{Dialect, Habits, IdBase, Reads, as_typed, feiq, whole};
+use super::{Dialect, Habits, IdBase, NameForm, Reads, as_typed, feiq, whole};
 use crate::wire::command::entry;
 use crate::wire::entry::VERSION_TYPE;
 use crate::wire::packet::RawPacket;
@@ -27,6 +27,7 @@ pub const FEIGE: Dialect = Dialect {
         knocks: true,
         shows_typing: true,
         probes: true,
+        file_names: NameForm::Any,
     },
     recognises,
     may_hide_as: Some(feiq::FEIQ.name),

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use memchr::memrchr;
 use serde::{Deserialize, Serialize};
 
-use super::{Dialect, Habits, IdBase, Reads, emoticon};
+use super::{Dialect, Habits, IdBase, NameForm, Reads, emoticon};
 use crate::wire::packet::{RawPacket, name};
 use crate::wire::scan;
 use crate::wire::text::Charset;
@@ -30,6 +30,7 @@ pub const FEIQ: Dialect = Dialect {
         knocks: true,
         shows_typing: true,
         probes: true,
+        file_names: NameForm::Windows,
     },
     recognises: |raw: &RawPacket<'_>| raw.version.starts_with(b"1_lbt"),
     may_hide_as: None,

@@ -1,6 +1,6 @@
 //! IPMsg as the reference client speaks it; also every client that shows no dialect of its own.
 
-use super::{Dialect, Habits, IdBase, Reads, as_typed, whole};
+use super::{Dialect, Habits, IdBase, NameForm, Reads, as_typed, whole};
 
 /// The official client and its plain relatives.
 pub const IPMSG: Dialect = Dialect {
@@ -22,6 +22,7 @@ pub const IPMSG: Dialect = Dialect {
         knocks: false,
         shows_typing: false,
         probes: false,
+        file_names: NameForm::Windows,
     },
     recognises: |_| true,
     may_hide_as: None,

@@ -1,6 +1,6 @@
 //! iptux (`iptux-dialect.md`).
 
-use super::{Dialect, Habits, IdBase, Reads, as_typed, whole};
+use super::{Dialect, Habits, IdBase, NameForm, Reads, as_typed, whole};
 use crate::wire::packet::RawPacket;
 use crate::wire::text::Charset;
 
@@ -24,6 +24,7 @@ pub const IPTUX: Dialect = Dialect {
         knocks: false,
         shows_typing: false,
         probes: false,
+        file_names: NameForm::Any,
     },
     recognises: |raw: &RawPacket<'_>| raw.version.starts_with(b"1_iptux"),
     may_hide_as: None,

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::command::{Options, entry};
+use super::filename::NameForm;
 use super::packet::RawPacket;
 use super::scan;
 use super::text::Charset;
@@ -88,6 +89,9 @@ pub struct Habits {
     /// Asks whether somebody is there when a chat window opens, and waits for the answer
     /// (`feiq-dialect.md`, 3 and 4.5).
     pub probes: bool,
+    /// Which file names it can store: the clients of Windows fewer than the others (wire reference,
+    /// 7).
+    pub file_names: NameForm,
 }
 
 /// The base a number is written in.

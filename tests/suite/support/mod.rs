@@ -2,6 +2,10 @@
 
 pub(crate) mod feiq;
 #[cfg(feature = "cli")]
+pub(crate) mod fetcher;
+#[cfg(feature = "cli")]
+pub(crate) mod filer;
+#[cfg(feature = "cli")]
 pub(crate) mod home;
 #[cfg(feature = "cli")]
 pub(crate) mod process;

@@ -51,6 +51,19 @@ impl Stranger {
         self.expect_fields(command).swap_remove(1)
     }
 
+    /// Waits for a datagram with this command.
+    #[track_caller]
+    pub(crate) fn expect_datagram(&mut self, command: u8) -> Vec<u8> {
+        let wanted = |bytes: &[u8]| {
+            let word = bytes.split(|&byte| byte == b':').nth(4)?;
+            let word = std::str::from_utf8(word).ok()?.parse::<u32>().ok()?;
+            (word.to_le_bytes()[0] == command).then_some(())
+        };
+        let heard = self.peer.expect(PATIENCE, |heard| wanted(&heard.bytes).is_some());
+        let heard = self.runtime.block_on(heard).unwrap_or_else(|missing| panic!("{missing}"));
+        heard.bytes
+    }
+
     #[track_caller]
     fn expect_fields(&mut self, command: u8) -> Vec<String> {
         let fields = |bytes: &[u8]| {

@@ -14,11 +14,12 @@ pub(super) struct Manner {
     ///
     /// Names and groups are then also looked up among the peers seen before. What nobody confirmed
     /// within the time-out is queued; `feige outbox` lists it, and a node that runs sends it.
-    #[arg(long, conflicts_with = "no_receipt")]
+    #[arg(long, group = "kept", conflicts_with = "no_receipt")]
     later: bool,
 
-    /// How long a kept message waits for its recipient; 7 days if nothing is said
-    #[arg(long, value_name = "TIME", requires = "later", value_parser = duration)]
+    /// How long a kept message waits for its recipient (7 days if nothing is said), and files stay on
+    /// offer (a day at most)
+    #[arg(long, value_name = "TIME", requires = "kept", value_parser = duration)]
     expire: Option<Duration>,
 
     /// Hide the text until the reader opens it, and hear of that
@@ -31,6 +32,11 @@ pub(super) struct Manner {
 }
 
 impl Manner {
+    /// How long files stay on offer, if that was said.
+    pub(super) const fn expire(&self) -> Option<Duration> {
+        self.expire
+    }
+
     /// Whether the message is kept for those who are away.
     pub(super) const fn later(&self) -> bool {
         self.later

@@ -2,8 +2,10 @@
 
 mod absent;
 mod chat;
+mod files;
 mod manner;
 pub(super) mod report;
+mod transfers;
 
 use std::time::Duration;
 
@@ -11,12 +13,16 @@ use tokio::time::timeout;
 
 use crate::cli::client::Client;
 use crate::cli::error::{CliError, Exit};
+use crate::cli::output::Feed;
 use crate::cli::wish::Wish;
 use crate::cli::{OwnGroup, duration, text};
-use crate::node::{PeerView, Reply, Request, Target, Wishes};
+use crate::io::Chosen;
+use crate::node::{PacketNo, PeerView, Reply, Request, Target, Wishes};
 
+use files::Files;
 use manner::Manner;
 use report::Report;
+use transfers::Transfers;
 
 /// Send a message, wait for the receipts, and report
 ///
@@ -29,12 +35,14 @@ use report::Report;
     override_usage = "\
 feige send [OPTIONS] <WHO> <TEXT>...
        feige send [OPTIONS] <WHO>... -- <TEXT>...
+       feige send [OPTIONS] <WHO>... --file <PATH>... [-- <TEXT>...]
        feige send --feiq-group <ID> <TEXT>...",
     after_help = "\
 Examples:
   feige send alice 'lunch at noon?'
   feige send alice bob 10.0.0.7 -- the build is green
   df -h | feige send @ops -
+  feige send alice bob --file report.pdf photos/ -- 'as promised'
   feige send --later --expire 8h bob 'call me when you are back'
   feige send --timeout 5s 张三 在吗"
 )]
@@ -67,6 +75,9 @@ pub(in crate::cli) struct Args {
     feiq_group: Option<String>,
 
     #[command(flatten)]
+    files: Files,
+
+    #[command(flatten)]
     manner: Manner,
 
     #[command(flatten)]
@@ -77,7 +88,9 @@ impl Args {
     /// Every WHO.
     fn whos(&self) -> &[String] {
         match self.words.as_slice() {
-            [first, ..] if self.text.is_empty() => std::slice::from_ref(first),
+            [first, ..] if self.text.is_empty() && self.files.is_empty() => {
+                std::slice::from_ref(first)
+            }
             whos => whos,
         }
     }
@@ -87,9 +100,15 @@ impl Args {
             return text::read(&[self.words.as_slice(), &self.text].concat());
         }
         match self.words.as_slice() {
+            _ if self.text.is_empty() && !self.files.is_empty() => Ok(String::new()),
             [_, rest @ ..] if self.text.is_empty() => text::read(rest),
             _ => text::read(&self.text),
         }
+    }
+
+    /// What is to be offered, open.
+    pub(in crate::cli) fn files(&self) -> Result<Vec<Chosen>, CliError> {
+        self.files.open()
     }
 
     pub(in crate::cli) fn wish(&self) -> Wish<'_> {
@@ -100,22 +119,39 @@ impl Args {
         &self,
         client: &mut Client,
         text: String,
+        files: Vec<Chosen>,
     ) -> Result<Exit, CliError> {
         if let Some(group) = &self.feiq_group {
             return chat::send(client, group, text).await;
+        }
+        let detach = self.files.detach();
+        if detach && client.is_owner() {
+            return Err(CliError::usage(
+                "--detach needs a node that goes on when this command ends",
+            )
+            .hint("start one with `feige node`, or leave --detach out"));
         }
         let feed = client.feed().await?;
         let (to, absent) = self.recipients(client).await?;
         let later = self.manner.later();
         let timeout_ms = u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX);
         let check = !self.no_receipt;
-        let wishes = Wishes { absent, ..self.manner.wishes() };
+        let mut wishes = Wishes { absent, ..self.manner.wishes() };
+        self.files.wish(&files, &mut wishes);
         let request = Request::Send { to, text, check, timeout_ms, wishes };
-        let Reply::Sent { number, to, .. } = client.request(request).await? else {
+        let sent = if files.is_empty() {
+            client.request(request).await?
+        } else {
+            client.offer(request, &files).await?
+        };
+        let Reply::Sent { number, to, .. } = sent else {
             return Err(CliError::new(Exit::Partly, "the node does not say whether it was sent"));
         };
         // What is kept for later waits also when nobody watches.
         client.waits_for(Some(number).filter(|_| !later));
+        if !files.is_empty() {
+            return self.watch_files(client, (feed, number), to, detach).await;
+        }
         let patience = patience(self.timeout, to.len());
         let mut report = Report::new(feed, number, to, check, later);
         let end = match timeout(patience, report.watch(client)).await {
@@ -125,6 +161,37 @@ impl Args {
         client.waits_for(None);
         end?;
         report.close().await
+    }
+
+    /// As [`Self::run`] goes on where files were offered.
+    async fn watch_files(
+        &self,
+        client: &mut Client,
+        (feed, number): (Feed, PacketNo),
+        to: Vec<PeerView>,
+        detach: bool,
+    ) -> Result<Exit, CliError> {
+        let recipients = to.len();
+        let mut patience = patience(self.timeout, recipients);
+        if !detach {
+            patience = patience.saturating_add(self.manner.expire().unwrap_or(OFFER_LIFE));
+        }
+        let mut report = Report::new(feed, number, to, !self.no_receipt, self.manner.later());
+        let mut transfers = Transfers::new(&mut report, number, recipients);
+        let watch = transfers.watch(client, &mut report, detach);
+        let end = timeout(patience, watch).await.unwrap_or(Ok(()));
+        client.waits_for(None);
+        end?;
+        let (left, done) = (transfers.open(), transfers.exit());
+        drop(transfers);
+        if detach && !left.is_empty() && !report.feed().style().json {
+            let left: Vec<_> = left.iter().map(ToString::to_string).collect();
+            let words =
+                format!("the node serves it; `feige withdraw {}` takes it back", left.join(" "));
+            report.feed().style().say(&words);
+        }
+        let told = report.close().await?;
+        Ok(if detach || told != Exit::Done { told } else { done })
     }
 
     /// Everybody meant, and how those looked who are not here; or an error and nobody.
@@ -142,6 +209,8 @@ impl Args {
 
 /// When a node has written a message down that waits for nobody.
 const CONFIRMS: Duration = Duration::from_secs(10);
+/// How long files stay on offer where nothing else is said.
+const OFFER_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// When even a node that lost track should have said how each message ended: meeting a stranger and
 /// sending to many take their time before the timeout begins.

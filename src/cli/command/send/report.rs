@@ -204,6 +204,16 @@ impl Report {
         Self { feed, number, check, later, recipients, by_id, columns, open, cut_off: false }
     }
 
+    /// To write with.
+    pub(super) const fn feed(&mut self) -> &mut Feed {
+        &mut self.feed
+    }
+
+    /// Whether nothing more can come of the message.
+    pub(super) const fn is_settled(&self) -> bool {
+        self.open == 0
+    }
+
     /// The report of a message that had been queued and is being sent now.
     pub(in crate::cli::command) fn of_queued(
         feed: Feed,
@@ -243,7 +253,7 @@ impl Report {
         Ok(())
     }
 
-    async fn hear(&mut self, stamped: &Stamped) -> Result<(), CliError> {
+    pub(super) async fn hear(&mut self, stamped: &Stamped) -> Result<(), CliError> {
         let (peer, fate) = match &stamped.event {
             Event::Message(message)
                 if message.number == self.number && message.direction == Direction::Out =>

@@ -1,0 +1,135 @@
+//! `feige get`: fetches what was offered.
+
+mod which;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+pub(super) use self::which::{Which, offers};
+use crate::cli::bars::Bars;
+use crate::cli::client::Client;
+use crate::cli::error::{CliError, Exit};
+use crate::cli::output::Feed;
+use crate::cli::size::size;
+use crate::cli::wish::Wish;
+use crate::node::{Direction, Event, Get, OfferId, Progress, Reply, Request, TransferOutcome};
+
+/// Fetch files and folders that were offered to you
+///
+/// OFFER is the number that `feige files` and `feige listen` show (7, or 7.2 for its second file),
+/// or IP/PACKET/ID as on the wire. What broke off goes on where it was, if the sender's program can.
+/// Nothing that is there is ever replaced: a second report.pdf becomes report (1).pdf. Exit code 1
+/// if something did not come whole. Where a node runs it fetches, and goes on if this command is
+/// interrupted; `feige refuse` stops it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  feige get 7
+  feige get 7.2 9 -o ~/inbox
+  feige get --from 张三 --digest
+  feige get --all --limit 10M
+  feige get 10.0.0.7/1780525944/0")]
+pub(in crate::cli) struct Args {
+    #[command(flatten)]
+    which: Which,
+
+    /// Put it into this folder
+    #[arg(short, long, value_name = "DIR")]
+    output: Option<PathBuf>,
+
+    /// At most so many bytes a second for each file: 500K, 10M
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    limit: Option<u64>,
+
+    /// Most that a folder may have in all [default: what its offer says, else 16G]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    folder_max: Option<u64>,
+
+    /// Tell the SHA-256 of each file, as sha256sum prints it
+    #[arg(long)]
+    digest: bool,
+}
+
+impl Args {
+    pub(in crate::cli) fn check(&self) -> Result<(), CliError> {
+        self.which.check()
+    }
+
+    pub(in crate::cli) fn wish() -> Wish<'static> {
+        Wish { listens: true, ..Wish::default() }
+    }
+
+    pub(in crate::cli) async fn run(&self, client: &mut Client) -> Result<Exit, CliError> {
+        let mut feed = Feed::new(client.style())?;
+        let into = self.output.as_deref().map(absolute).transpose()?;
+        let get = Get {
+            picks: self.which.picks(client).await?,
+            into,
+            limit: self.limit,
+            folder_max: self.folder_max,
+            digest: self.digest,
+        };
+        let Reply::Fetching { transfers } = client.request(Request::Get(get)).await? else {
+            return Err(CliError::new(Exit::Partly, "the node does not say what it fetches"));
+        };
+        let mut open: BTreeSet<(OfferId, u32)> =
+            transfers.iter().map(|transfer| (transfer.offer, transfer.item)).collect();
+        let mut bars = Bars::new(client.style());
+        for transfer in &transfers {
+            feed.human().know(&transfer.peer);
+        }
+        for (at, transfer) in transfers.iter().enumerate() {
+            let of_it = |other: &&Progress| other.offer == transfer.offer;
+            if transfers.iter().position(|other| of_it(&other)) == Some(at) {
+                let bytes = transfers.iter().filter(of_it).filter_map(|other| other.of).sum();
+                bars.begin(transfer.offer, &feed.human().label(&transfer.peer), bytes);
+            }
+        }
+        let (all, mut well) = (open.len(), 0);
+        while !open.is_empty() {
+            let Some(stamped) = client.next_event().await? else { break };
+            match &stamped.event {
+                Event::Progress(moving) if open.contains(&(moving.offer, moving.item)) => {
+                    bars.show(moving);
+                }
+                Event::Transferred(end)
+                    if end.direction == Direction::In && open.remove(&(end.offer, end.item)) =>
+                {
+                    well += usize::from(end.outcome == TransferOutcome::Done);
+                    bars.note(end.offer, end.item, end.bytes + end.resumed);
+                    if open.iter().all(|(offer, _)| *offer != end.offer) {
+                        bars.end(end.offer);
+                    }
+                }
+                Event::Lagged { .. } => {}
+                _ => continue,
+            }
+            if feed.style().json || !matches!(stamped.event, Event::Progress(_)) {
+                bars.hide();
+                feed.event(stamped.seq, stamped.at, &stamped.event).await?;
+                feed.flush().await?;
+                bars.redraw();
+            }
+        }
+        drop(bars);
+        if all > 1 {
+            feed.style().say(&format!("{well} of {all} fetched"));
+        }
+        feed.finish().await?;
+        Ok(if well == all { Exit::Done } else { Exit::Partly })
+    }
+}
+
+/// A whole path: the node may run in another folder.
+pub(in crate::cli) fn absolute(path: &std::path::Path) -> Result<PathBuf, CliError> {
+    let whole = std::path::absolute(path).map_err(|error| {
+        CliError::usage(format_args!("no such folder: {}", path.display())).because(&error)
+    })?;
+    if whole.to_str().is_none() {
+        return Err(CliError::usage(format_args!(
+            "the path {} is not UTF-8, which a node cannot be told",
+            whole.display()
+        )));
+    }
+    Ok(whole)
+}

@@ -1,0 +1,71 @@
+//! Which offers a command is about.
+
+use crate::cli::client::Client;
+use crate::cli::error::{CliError, Exit};
+use crate::cli::pick;
+use crate::node::{Direction, OfferView, Pick, Reply, Request};
+
+/// Which offers.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli::command) struct Which {
+    /// Number of an offer, as in `feige files`: 7, or 7.2 for its second file
+    #[arg(value_name = "OFFER")]
+    offers: Vec<Pick>,
+
+    /// Every offer that waits
+    #[arg(long)]
+    all: bool,
+
+    /// Every offer of WHO that waits
+    #[arg(long, value_name = "WHO")]
+    from: Option<String>,
+}
+
+impl Which {
+    /// Something must be meant.
+    pub(in crate::cli::command) fn check(&self) -> Result<(), CliError> {
+        if self.offers.is_empty() && !self.all && self.from.is_none() {
+            return Err(CliError::usage("which offer?")
+                .hint("`feige files` lists them; --all means every one"));
+        }
+        Ok(())
+    }
+
+    /// As the node understands it.
+    pub(in crate::cli::command) async fn picks(
+        &self,
+        client: &mut Client,
+    ) -> Result<Vec<Pick>, CliError> {
+        let mut picks = self.offers.clone();
+        if self.all {
+            picks.push(Pick::All);
+        }
+        if let Some(who) = &self.from {
+            let offers: Vec<_> = offers(client, Request::Offers).await?;
+            let waiting = offers.iter().filter(|offer| offer.direction == Direction::In);
+            let peers: Vec<_> = waiting.clone().map(|offer| offer.peer.clone()).collect();
+            let book = client.book().await?;
+            let meant = waiting.filter(|offer| pick::admits(who, &offer.peer, &peers, &book));
+            let before = picks.len();
+            picks.extend(meant.map(|offer| Pick::Offer(offer.offer, None)));
+            if picks.len() == before {
+                let error = format!("no offer of {who} waits");
+                return Err(
+                    CliError::new(Exit::Nobody, error).hint("`feige files` lists what is on offer")
+                );
+            }
+        }
+        Ok(picks)
+    }
+}
+
+/// The offers a request is answered with.
+pub(in crate::cli::command) async fn offers(
+    client: &mut Client,
+    request: Request,
+) -> Result<Vec<OfferView>, CliError> {
+    match client.request(request).await? {
+        Reply::Offers { offers } => Ok(offers),
+        _ => Err(CliError::new(Exit::Partly, "the node does not say what is on offer")),
+    }
+}

@@ -1,0 +1,66 @@
+//! The options of `feige send` that offer files.
+
+use std::path::PathBuf;
+
+use crate::cli::error::{CliError, Exit};
+use crate::cli::size::size;
+use crate::io::{ChooseError, Chosen};
+use crate::node::Wishes;
+
+/// Files to offer, and how.
+#[derive(Debug, clap::Args)]
+pub(super) struct Files {
+    /// Offer files and folders; every word before it is a WHO, a text stands behind --
+    #[arg(long = "file", value_name = "PATH", num_args = 1.., group = "kept")]
+    paths: Vec<PathBuf>,
+
+    /// End at once and let the node that runs serve the files
+    #[arg(long, requires = "paths")]
+    detach: bool,
+
+    /// At most so many bytes a second for each transfer: 500K, 10M
+    #[arg(long, value_name = "RATE", requires = "paths", value_parser = size)]
+    limit: Option<u64>,
+
+    /// Tell the SHA-256 of each file that was fetched, as sha256sum does
+    #[arg(long, requires = "paths")]
+    digest: bool,
+}
+
+impl Files {
+    /// Whether anything is offered.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.paths.is_empty()
+    }
+
+    /// Whether to leave the serving to the node.
+    pub(super) const fn detach(&self) -> bool {
+        self.detach
+    }
+
+    /// Opens what is to be offered.
+    pub(super) fn open(&self) -> Result<Vec<Chosen>, CliError> {
+        self.paths
+            .iter()
+            .map(|path| Chosen::open(path).map_err(|error| unoffered(&error)))
+            .collect()
+    }
+
+    /// Adds what the node is to be told of the files.
+    pub(super) fn wish(&self, chosen: &[Chosen], wishes: &mut Wishes) {
+        wishes.choices = chosen.iter().map(|chosen| chosen.choice.clone()).collect();
+        wishes.limit = self.limit;
+        wishes.digest = self.digest;
+    }
+}
+
+fn unoffered(error: &ChooseError) -> CliError {
+    let missing = matches!(error, ChooseError::Open { source, .. }
+        if source.kind() == std::io::ErrorKind::NotFound);
+    let error = CliError::new(Exit::Usage, format_args!("nothing was sent: {error}"));
+    if missing {
+        error.hint("a text stands behind --: feige send WHO --file PATH -- TEXT")
+    } else {
+        error
+    }
+}

@@ -1,0 +1,140 @@
+//! What becomes of offered files with each recipient, beside what becomes of the message.
+
+use std::collections::BTreeMap;
+
+use crate::cli::bars::Bars;
+use crate::cli::client::Client;
+use crate::cli::error::{CliError, Exit};
+use crate::cli::output::files;
+use crate::io::Stamped;
+use crate::node::{Event, ItemState, OfferId, OfferView, PacketNo, TransferOutcome, Transferred};
+
+use super::report::Report;
+
+/// Follows the transfers of one message's files until each recipient has fetched or refused all of
+/// them.
+pub(super) struct Transfers {
+    number: PacketNo,
+    /// Offers still to be told of: one for each recipient.
+    missing: usize,
+    offers: BTreeMap<OfferId, Offer>,
+    bars: Bars,
+}
+
+struct Offer {
+    label: String,
+    /// How each item ended; none while it may still be fetched.
+    items: Vec<Option<TransferOutcome>>,
+}
+
+impl Transfers {
+    pub(super) fn new(report: &mut Report, number: PacketNo, recipients: usize) -> Self {
+        let bars = Bars::new(report.feed().style());
+        Self { number, missing: recipients, offers: BTreeMap::new(), bars }
+    }
+
+    /// Until nothing more can come: of the message, nor, unless `detach`ed, of its files.
+    pub(super) async fn watch(
+        &mut self,
+        client: &mut Client,
+        report: &mut Report,
+        detach: bool,
+    ) -> Result<(), CliError> {
+        let mut said = false;
+        loop {
+            let receipts = report.is_settled();
+            if receipts && self.missing == 0 && (detach || self.is_settled()) {
+                return Ok(());
+            }
+            if receipts && !detach && !said {
+                said = true;
+                let words = "on offer until it is fetched or refused; Ctrl-C takes it back";
+                report.feed().style().say(words);
+            }
+            let Some(stamped) = client.next_event().await? else {
+                report.feed().style().say(
+                    "the node was stopped; what was not fetched stays on \
+                                           offer when it starts again",
+                );
+                return Ok(());
+            };
+            if let Event::Progress(moving) = &stamped.event
+                && moving.number == self.number
+                && !report.feed().style().json
+            {
+                self.bars.show(moving);
+                continue;
+            }
+            self.bars.hide();
+            report.hear(&stamped).await?;
+            self.hear(&stamped, report).await?;
+            report.feed().flush().await?;
+            self.bars.redraw();
+        }
+    }
+
+    fn is_settled(&self) -> bool {
+        self.offers.values().all(|offer| offer.items.iter().all(Option::is_some))
+    }
+
+    async fn hear(&mut self, stamped: &Stamped, report: &mut Report) -> Result<(), CliError> {
+        match &stamped.event {
+            Event::Offer(offer) if offer.number == self.number => self.offered(offer, report),
+            Event::Progress(moving) if moving.number == self.number => {}
+            Event::Transferred(end) if end.number == self.number => {
+                let label = self.ended(end);
+                self.bars.hide();
+                if !report.feed().style().json {
+                    let words = format!("{label}  {}", files::transferred(end));
+                    return report.feed().line(words).await;
+                }
+            }
+            _ => return Ok(()),
+        }
+        if report.feed().style().json {
+            report.feed().event(stamped.seq, stamped.at, &stamped.event).await?;
+        }
+        Ok(())
+    }
+
+    fn offered(&mut self, offer: &OfferView, report: &mut Report) {
+        let bytes = offer.items.iter().map(|item| item.size).sum();
+        let label = report.feed().human().label(&offer.peer);
+        self.bars.begin(offer.offer, &label, bytes);
+        let known = |state| (state == ItemState::Done).then_some(TransferOutcome::Done);
+        let items = offer.items.iter().map(|item| known(item.state)).collect();
+        if self.offers.insert(offer.offer, Offer { label, items }).is_none() {
+            self.missing = self.missing.saturating_sub(1);
+        }
+    }
+
+    /// Notes how an item ended; who it was.
+    fn ended(&mut self, end: &Transferred) -> String {
+        self.bars.note(end.offer, end.item, end.resumed + end.bytes);
+        let Some(offer) = self.offers.get_mut(&end.offer) else { return end.peer.nick.clone() };
+        let place = usize::try_from(end.item).unwrap_or(usize::MAX).wrapping_sub(1);
+        // What broke off may be asked for again.
+        if let Some(item) = offer.items.get_mut(place)
+            && end.outcome != TransferOutcome::Broken
+        {
+            *item = Some(end.outcome);
+        }
+        if offer.items.iter().all(Option::is_some) {
+            self.bars.end(end.offer);
+        }
+        offer.label.clone()
+    }
+
+    /// Short numbers of what is on offer still.
+    pub(super) fn open(&self) -> Vec<OfferId> {
+        let open = self.offers.iter().filter(|(_, offer)| offer.items.iter().any(Option::is_none));
+        open.map(|(&id, _)| id).collect()
+    }
+
+    /// Whether everybody has everything.
+    pub(super) fn exit(&self) -> Exit {
+        let done =
+            |offer: &Offer| offer.items.iter().all(|item| *item == Some(TransferOutcome::Done));
+        if self.missing == 0 && self.offers.values().all(done) { Exit::Done } else { Exit::Partly }
+    }
+}

@@ -1,0 +1,359 @@
+//! Transfers to us: each on a thread of its own, so that bytes move without the node's task and
+//! messages never wait for them. What is fetched, and from whom, the node has decided.
+
+mod connect;
+mod file;
+mod folder;
+mod pump;
+mod transfer;
+mod trouble;
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, Shutdown};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use socket2::Socket;
+use tokio::sync::mpsc;
+
+use self::transfer::Transfer;
+use self::trouble::Trouble;
+use crate::node::{Fetch, FetchEnd, FetchId, FetchNews};
+
+/// The transfers that run.
+#[derive(Debug)]
+pub(crate) struct Fetches {
+    place: Arc<Place>,
+    running: HashMap<FetchId, Arc<Stop>>,
+    tell: mpsc::UnboundedSender<(FetchId, FetchNews)>,
+    news: mpsc::UnboundedReceiver<(FetchId, FetchNews)>,
+}
+
+/// Where transfers go, and by what limits.
+#[derive(Debug)]
+struct Place {
+    /// Where a transfer goes that names no folder.
+    downloads: PathBuf,
+    /// The loopback address connections are made from; none: the system's choice.
+    source: Option<Ipv4Addr>,
+    limits: Limits,
+}
+
+/// How long a sender may keep us waiting.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// Until the connection stands.
+    connect: Duration,
+    /// Without a byte (threats, caps).
+    silence: Duration,
+    /// In this time at least [`Limits::drip_bytes`] must come: one who sends a byte now and then
+    /// holds a transfer open for ever.
+    drip: Duration,
+    drip_bytes: u64,
+    /// FeiQ closes without a byte when it is asked too soon (FeiQ dialect, 8): asked again after
+    /// this time, so often in all.
+    again_after: Duration,
+    tries: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            silence: Duration::from_secs(30),
+            drip: Duration::from_secs(120),
+            drip_bytes: 64 << 10,
+            again_after: Duration::from_millis(150),
+            tries: 3,
+        }
+    }
+}
+
+/// How a transfer is ended from outside.
+#[derive(Debug, Default)]
+struct Stop {
+    wanted: AtomicBool,
+    /// The connection it waits on.
+    socket: Mutex<Option<Socket>>,
+}
+
+impl Stop {
+    fn stop(&self) {
+        self.wanted.store(true, Ordering::Relaxed);
+        if let Some(socket) = &*self.socket.lock().unwrap_or_else(PoisonError::into_inner) {
+            // It is closed already, or will be found closed.
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed)
+    }
+
+    /// This is the connection now.
+    fn watch(&self, socket: &Socket) {
+        *self.socket.lock().unwrap_or_else(PoisonError::into_inner) = socket.try_clone().ok();
+    }
+}
+
+/// Buffers are on the heap; the frames of the deepest call fit many times, also in debug builds.
+const STACK_BYTES: usize = 256 * 1024;
+
+impl Fetches {
+    pub(crate) fn new(downloads: PathBuf, source: Option<Ipv4Addr>) -> Self {
+        let (tell, news) = mpsc::unbounded_channel();
+        let place = Place { downloads, source, limits: Limits::default() };
+        Self { place: Arc::new(place), running: HashMap::new(), tell, news }
+    }
+
+    /// Begins a transfer; its end is told in any case.
+    pub(crate) fn start(&mut self, id: FetchId, fetch: Fetch) {
+        let stop = Arc::new(Stop::default());
+        let (watched, place, tell) = (stop.clone(), self.place.clone(), self.tell.clone());
+        let run = move || {
+            // Nobody listens any more only when the node is gone.
+            let told = |news| drop(tell.send((id, news)));
+            let end = Transfer::new(&fetch, &place, &watched, &told).run();
+            told(FetchNews::Ended(Box::new(end)));
+        };
+        let thread =
+            std::thread::Builder::new().name("fetch".to_owned()).stack_size(STACK_BYTES).spawn(run);
+        match thread {
+            Ok(_) => drop(self.running.insert(id, stop)),
+            Err(error) => {
+                let end = FetchEnd {
+                    result: Err(Trouble::Thread(error).into()),
+                    bytes: 0,
+                    resumed: 0,
+                    done: 0,
+                    skipped: 0,
+                    took: Duration::ZERO,
+                    sha256: None,
+                    ids: None,
+                };
+                drop(self.tell.send((id, FetchNews::Ended(Box::new(end)))));
+            }
+        }
+    }
+
+    /// Ends a transfer; it tells its end.
+    pub(crate) fn stop(&mut self, id: FetchId) {
+        if let Some(stop) = self.running.get(&id) {
+            stop.stop();
+        }
+    }
+
+    /// Ends all, and waits until their files are closed, so that another process can go on with
+    /// them. What they tell of it is not heard.
+    pub(crate) async fn close(&mut self) {
+        const PATIENCE: Duration = Duration::from_secs(2);
+        for stop in self.running.values() {
+            stop.stop();
+        }
+        let ended = async {
+            while !self.running.is_empty() {
+                self.news().await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, ended).await.is_err() {
+            tracing::warn!("a transfer does not end");
+        }
+    }
+
+    /// What the transfers tell; waits for it.
+    pub(crate) async fn news(&mut self) -> (FetchId, FetchNews) {
+        match self.news.recv().await {
+            Some(news) => self.heard(news),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// What the transfers have told meanwhile.
+    pub(crate) fn try_news(&mut self) -> Option<(FetchId, FetchNews)> {
+        let news = self.news.try_recv().ok()?;
+        Some(self.heard(news))
+    }
+
+    fn heard(&mut self, news: (FetchId, FetchNews)) -> (FetchId, FetchNews) {
+        if matches!(news.1, FetchNews::Ended(_)) {
+            self.running.remove(&news.0);
+        }
+        news
+    }
+}
+
+impl Drop for Fetches {
+    fn drop(&mut self) {
+        for stop in self.running.values() {
+            stop.stop();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpListener};
+    use std::thread::{self, JoinHandle};
+
+    use super::*;
+    use crate::node::{Charset, FileAsk, ItemKind, Options, PacketNo, Side};
+    use crate::wire::request::AnswerForm;
+
+    /// A sender that does this on each connection, until it is not reached any more.
+    struct Sender {
+        addr: SocketAddr,
+        thread: Option<JoinHandle<()>>,
+        ended: Arc<AtomicBool>,
+    }
+
+    impl Sender {
+        fn new(serve: impl Fn(&mut dyn Write) -> bool + Send + 'static) -> Self {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            let addr = listener.local_addr().unwrap();
+            let ended = Arc::new(AtomicBool::new(false));
+            let ending = ended.clone();
+            let thread = thread::spawn(move || {
+                while let Ok((mut stream, _)) = listener.accept() {
+                    if ending.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let _ = stream.read(&mut [0; 4_096]);
+                    while serve(&mut stream) {}
+                    // Held open until the receiver goes.
+                    let _ = stream.read(&mut [0]);
+                }
+            });
+            Self { addr, thread: Some(thread), ended }
+        }
+    }
+
+    impl Drop for Sender {
+        fn drop(&mut self) {
+            self.ended.store(true, Ordering::Relaxed);
+            if let Ok(socket) = Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None) {
+                let _ = socket.connect(&self.addr.into());
+            }
+            let _ = self.thread.take().map(JoinHandle::join);
+        }
+    }
+
+    fn fetch(from: SocketAddr, size: u64, kind: ItemKind) -> Fetch {
+        let form = match kind {
+            ItemKind::Folder => AnswerForm::Tree,
+            _ => AnswerForm::Bytes,
+        };
+        Fetch {
+            from,
+            ask: FileAsk {
+                version: "1".to_owned(),
+                number: PacketNo(1),
+                user: "u".to_owned(),
+                host: "h".to_owned(),
+                options: Options::empty(),
+                form,
+                packet: PacketNo(2),
+                file: 3,
+                habits: crate::wire::dialect::IPMSG.habits,
+            },
+            kind,
+            name: "a".to_owned(),
+            size,
+            mtime: 0,
+            read_only: false,
+            charset: Charset::UTF_8,
+            key: "0a".to_owned(),
+            resumes: false,
+            into: None,
+            limit: None,
+            digest: false,
+        }
+    }
+
+    fn place(home: &tempfile::TempDir, limits: Limits) -> Place {
+        Place { downloads: home.path().join("in"), source: None, limits }
+    }
+
+    fn names(home: &tempfile::TempDir) -> Vec<String> {
+        let entries = std::fs::read_dir(home.path().join("in")).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    const QUICK: Limits = Limits {
+        connect: Duration::from_secs(5),
+        silence: Duration::from_millis(300),
+        drip: Duration::from_millis(500),
+        drip_bytes: 1_000,
+        again_after: Duration::from_millis(1),
+        tries: 3,
+    };
+
+    #[test]
+    fn a_sender_who_falls_silent_is_given_up() {
+        let home = tempfile::tempdir().unwrap();
+        for (kind, begin) in [(ItemKind::File, &b"half"[..]), (ItemKind::Folder, b"000b:t:0:2:")] {
+            let once = AtomicBool::new(true);
+            let sender = Sender::new(move |stream| {
+                if once.swap(false, Ordering::Relaxed) {
+                    stream.write_all(begin).unwrap();
+                }
+                false
+            });
+            let (place, stop) = (place(&home, QUICK), Stop::default());
+            let fetch = fetch(sender.addr, 100, kind);
+            let end = Transfer::new(&fetch, &place, &stop, &|_| ()).run();
+            let problem = end.result.unwrap_err();
+            assert!(problem.what.starts_with("nothing came from the sender for"), "{problem:?}");
+            assert_eq!((problem.side, end.bytes), (Side::Network, begin.len() as u64));
+        }
+        assert_eq!(names(&home), [".feige-0a.part"], "of the file, for the next time");
+    }
+
+    #[test]
+    fn a_dripping_sender_does_not_hold_a_transfer_for_ever() {
+        let home = tempfile::tempdir().unwrap();
+        let sender = Sender::new(|stream| {
+            thread::sleep(Duration::from_millis(5));
+            stream.write_all(b"x").is_ok()
+        });
+        let (place, stop) = (place(&home, QUICK), Stop::default());
+        let fetch = fetch(sender.addr, 1 << 20, ItemKind::File);
+        let end = Transfer::new(&fetch, &place, &stop, &|_| ()).run();
+        let problem = end.result.unwrap_err();
+        assert!(problem.what.contains("sent less than 1000 bytes"), "{problem:?}");
+    }
+
+    #[test]
+    fn a_transfer_that_waits_can_be_stopped() {
+        let home = tempfile::tempdir().unwrap();
+        let sender = Sender::new(|_| false);
+        let limits = Limits { silence: Duration::from_secs(60), ..QUICK };
+        let (place, stop) = (place(&home, limits), Arc::new(Stop::default()));
+        let fetch = fetch(sender.addr, 100, ItemKind::File);
+        let stopper = stop.clone();
+        let waits = thread::spawn(move || {
+            while stopper.socket.lock().unwrap().is_none() {
+                thread::yield_now();
+            }
+            stopper.stop();
+        });
+        let end = Transfer::new(&fetch, &place, &stop, &|_| ()).run();
+        waits.join().unwrap();
+        assert_eq!(end.result.unwrap_err().what, "it was stopped");
+        assert_eq!(names(&home), [""; 0], "nothing came, nothing stays");
+    }
+
+    #[test]
+    fn what_would_fill_the_disk_is_not_begun() {
+        let home = tempfile::tempdir().unwrap();
+        let sender = Sender::new(|_| panic!("nobody is asked"));
+        let (place, stop) = (place(&home, QUICK), Stop::default());
+        let fetch = fetch(sender.addr, 1 << 60, ItemKind::File);
+        let end = Transfer::new(&fetch, &place, &stop, &|_| ()).run();
+        let problem = end.result.unwrap_err();
+        assert!(problem.what.contains("256 MiB are to stay free"), "{problem:?}");
+        assert_eq!((problem.side, names(&home).len()), (Side::Ours, 0));
+    }
+}

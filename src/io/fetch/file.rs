@@ -1,0 +1,164 @@
+//! A file: exactly the bytes that were offered, from where an earlier transfer ended if the sender
+//! can go on there.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use super::connect::{self, Answer};
+use super::pump::Pump;
+use super::transfer::Transfer;
+use super::trouble::Trouble;
+use crate::store::download::{Folder, Part};
+
+/// Bytes asked for again when a file goes on, to compare them with those on the disk: servers that
+/// ignore the offset begin at the first byte (iptux, the official one).
+const OVERLAP: u64 = 64 << 10;
+
+/// How long a sender whose bytes look the same here and at the beginning has to send more than the
+/// rest.
+const SURPLUS_WAIT: Duration = Duration::from_millis(300);
+
+/// Fetches a file.
+pub(super) fn fetch(
+    transfer: &mut Transfer<'_>,
+    pump: &mut Pump,
+    into: Arc<Folder>,
+) -> Result<PathBuf, Trouble> {
+    let (name, size, key) = (&transfer.fetch.name, transfer.fetch.size, &transfer.fetch.key);
+    let part = Part::open(into, key)?;
+    if !transfer.fetch.resumes || part.len()? > size {
+        part.cut(0)?;
+    }
+    let (needs, room) = (size - part.len()?, part.folder().room()?);
+    if needs > room {
+        return Err(Trouble::NoRoom { needs, room });
+    }
+    let mut hash = transfer.fetch.digest.then(Sha256::new);
+    if !receive(transfer, pump, &part, hash.as_mut())? {
+        part.cut(0)?;
+        hash = transfer.fetch.digest.then(Sha256::new);
+        // From the first byte on there is nothing to compare.
+        receive(transfer, pump, &part, hash.as_mut())?;
+    }
+    transfer.meter.done = 1;
+    transfer.sha256 = hash.map(|hash| hex(&hash.finalize()));
+    let mtime = Some(transfer.fetch.mtime);
+    Ok(part.finish(name, mtime, transfer.fetch.read_only)?)
+}
+
+/// Receives what is missing of a part. False: what is on the disk is no part of this file, or the
+/// sender did not begin where it was asked to, so all of it must come again.
+fn receive(
+    transfer: &mut Transfer<'_>,
+    pump: &mut Pump,
+    part: &Part,
+    mut hash: Option<&mut Sha256>,
+) -> Result<bool, Trouble> {
+    let (size, folder) = (transfer.fetch.size, part.folder());
+    let have = part.len()?;
+    let overlap = have.min(OVERLAP);
+    let begin = have - overlap;
+    let place = (transfer.place, transfer.stop);
+    let answer = connect::ask(transfer.fetch, place, begin, size == 0, pump.gulp(&transfer.meter))?;
+    let Answer { socket, len, ids } = answer;
+    transfer.ids = ids;
+    let meter = &mut transfer.meter;
+    meter.begin();
+    (meter.resumed, meter.moved) = (begin, 0);
+    meter.count((len as u64).min(size - begin), folder)?;
+
+    let compared = usize::try_from(overlap).unwrap_or(usize::MAX);
+    let len = pump.fill(&socket, len, compared, meter, folder)?;
+    if len < compared {
+        return Err(Trouble::Short { have: begin, size });
+    }
+    let start = Start::of(part, begin, pump.buffer.get(..compared).unwrap_or_default())?;
+    let there = match start {
+        Start::Asked | Start::Doubtful => have,
+        Start::First => {
+            // All of it comes from the first byte on.
+            meter.resumed = 0;
+            overlap
+        }
+        Start::Elsewhere => return Ok(false),
+    };
+    part.cut(there)?;
+    if let Some(hash) = hash.as_deref_mut() {
+        digest(part, there, hash)?;
+    }
+    // The bytes behind those compared have come already; more than were offered are not looked at.
+    let left = size - there;
+    let fresh = pump.buffer.get(compared..len).unwrap_or_default();
+    let most = usize::try_from(left).unwrap_or(usize::MAX);
+    let fresh = fresh.get(..most).unwrap_or(fresh);
+    if let Some(hash) = hash.as_deref_mut() {
+        hash.update(fresh);
+    }
+    part.write(fresh)?;
+    let left = left - fresh.len() as u64;
+    transfer.meter.moved = transfer.meter.moved.min(size - begin);
+    let moved = pump.pass(&socket, part.file(), left, &mut transfer.meter, folder, hash)?;
+    if moved < left {
+        return Err(Trouble::Short { have: size - left + moved, size });
+    }
+    let surplus = start == Start::Doubtful && connect::has_more(&socket, SURPLUS_WAIT);
+    Ok(!surplus)
+}
+
+/// Where a sender began.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Start {
+    /// Where it was asked to.
+    Asked,
+    /// There, or at the first byte: both look the same.
+    Doubtful,
+    /// At the first byte.
+    First,
+    /// In a file that is not the one on the disk.
+    Elsewhere,
+}
+
+impl Start {
+    /// Holds the first bytes that came, at most [`OVERLAP`], against the part.
+    fn of(part: &Part, begin: u64, came: &[u8]) -> Result<Self, Trouble> {
+        let same = |at: u64| -> Result<bool, Trouble> {
+            let mut there = vec![0; came.len()];
+            let read = part.read_at(at, &mut there)?;
+            Ok(there.get(..read) == Some(came))
+        };
+        Ok(match (same(begin)?, begin > 0 && same(0)?) {
+            (true, false) => Self::Asked,
+            (true, true) => Self::Doubtful,
+            (false, true) => Self::First,
+            (false, false) => Self::Elsewhere,
+        })
+    }
+}
+
+/// Hashes the first bytes of a part.
+fn digest(part: &Part, length: u64, hash: &mut Sha256) -> Result<(), Trouble> {
+    let mut buffer = vec![0; 64 << 10];
+    let mut at = 0;
+    while at < length {
+        let most = usize::try_from(length - at).unwrap_or(usize::MAX).min(buffer.len());
+        let read = part.read_at(at, buffer.get_mut(..most).unwrap_or_default())?;
+        if read == 0 {
+            break;
+        }
+        hash.update(buffer.get(..read).unwrap_or_default());
+        at += read as u64;
+    }
+    Ok(())
+}
+
+/// Two lower-case digits for each byte, as `sha256sum` prints them.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut digits, byte| {
+        let _ = write!(digits, "{byte:02x}");
+        digits
+    })
+}

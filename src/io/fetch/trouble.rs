@@ -1,0 +1,145 @@
+//! Why a transfer to us broke off, in words that say whose side it lies on and what to do.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::node::{Side, TransferProblem};
+use crate::store::download::DownloadError;
+use crate::wire::tree::TreeError;
+
+/// Why a transfer broke off.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Trouble {
+    /// No connection.
+    #[error("{}", no_connection(*at, source))]
+    Connect { at: SocketAddr, source: io::Error },
+    /// It ended without a byte, however often it was asked.
+    #[error("the sender closed the connection without sending a byte")]
+    Nothing,
+    /// It ended before all was there.
+    #[error("the sender closed the connection after {have} of {size} bytes")]
+    Short { have: u64, size: u64 },
+    /// Nothing came for too long.
+    #[error("nothing came from the sender for {} s", .0.as_secs())]
+    Silence(Duration),
+    /// Next to nothing came for too long.
+    #[error("the sender sent less than {bytes} bytes in {} s", span.as_secs())]
+    Drip { bytes: u64, span: Duration },
+    /// The connection broke.
+    #[error("the connection broke: {0}")]
+    Broke(io::Error),
+    /// What came is no folder.
+    #[error("the folder's stream is wrong: {0}")]
+    Stream(#[from] TreeError),
+    /// The disk would get too full.
+    #[error("{needs} bytes more are needed, {room} can be had if 256 MiB are to stay free")]
+    NoRoom { needs: u64, room: u64 },
+    /// Files cannot be made or written.
+    #[error(transparent)]
+    Folder(#[from] DownloadError),
+    /// The user ended it.
+    #[error("it was stopped")]
+    Stopped,
+    /// No thread.
+    #[error("the system gives no thread: {0}")]
+    Thread(io::Error),
+}
+
+fn no_connection(at: SocketAddr, source: &io::Error) -> String {
+    let (ip, port) = (at.ip(), at.port());
+    match source.kind() {
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => format!(
+            "TCP port {port} of the sender ({ip}) does not answer, though its messages arrive: a \
+             firewall drops it"
+        ),
+        io::ErrorKind::ConnectionRefused => {
+            format!("nothing listens on TCP port {port} of the sender ({ip})")
+        }
+        _ => format!("no connection to TCP port {port} of the sender ({ip}): {source}"),
+    }
+}
+
+impl Trouble {
+    fn side(&self) -> Side {
+        match self {
+            Self::Connect { source, .. } => match source.kind() {
+                io::ErrorKind::TimedOut
+                | io::ErrorKind::WouldBlock
+                | io::ErrorKind::ConnectionRefused => Side::Theirs,
+                _ => Side::Network,
+            },
+            Self::Nothing | Self::Short { .. } | Self::Drip { .. } | Self::Stream(_) => {
+                Side::Theirs
+            }
+            Self::Silence(_) | Self::Broke(_) => Side::Network,
+            Self::NoRoom { .. } | Self::Folder(_) | Self::Stopped | Self::Thread(_) => Side::Ours,
+        }
+    }
+
+    fn hint(&self) -> String {
+        const AGAIN: &str = "`feige get` goes on where it was, if the sender's program can";
+        match self {
+            Self::Connect { at, source } => match source.kind() {
+                io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => format!(
+                    "receivers pull files from the sender: its firewall must let TCP {} in, then \
+                     `feige get` again",
+                    at.port()
+                ),
+                io::ErrorKind::ConnectionRefused => {
+                    "its program has ended, or cannot serve files; start it and `feige get` again"
+                        .to_owned()
+                }
+                _ => "check the network, then `feige get` again".to_owned(),
+            },
+            Self::Nothing => "it took the offer back, gave it to us before, or has ended: ask the \
+                              sender to offer it again"
+                .to_owned(),
+            Self::Stream(TreeError::TooLarge) => {
+                "it is larger than its offer said; `feige get --folder-max 2G` allows more"
+                    .to_owned()
+            }
+            Self::Stream(_) => {
+                "nothing of it was kept; ask the sender for an archive of the folder".to_owned()
+            }
+            Self::NoRoom { .. } => {
+                "make room, or choose a folder on another disk with -o".to_owned()
+            }
+            Self::Folder(error) if error.is_full() => {
+                "make room, or choose a folder on another disk with -o".to_owned()
+            }
+            Self::Folder(DownloadError::Busy { .. }) => {
+                "wait for the other transfer to end".to_owned()
+            }
+            Self::Folder(_) => "choose another folder with -o".to_owned(),
+            Self::Thread(_) => "end other programs, then `feige get` again".to_owned(),
+            Self::Short { .. }
+            | Self::Silence(_)
+            | Self::Drip { .. }
+            | Self::Broke(_)
+            | Self::Stopped => AGAIN.to_owned(),
+        }
+    }
+}
+
+impl From<Trouble> for TransferProblem {
+    fn from(trouble: Trouble) -> Self {
+        Self { side: trouble.side(), what: trouble.to_string(), hint: trouble.hint() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_firewall_at_the_sender_is_called_that() {
+        let at = "10.0.0.7:2425".parse().unwrap();
+        let trouble = Trouble::Connect { at, source: io::ErrorKind::TimedOut.into() };
+        let problem = TransferProblem::from(trouble);
+        assert_eq!(problem.side, Side::Theirs);
+        assert!(problem.what.contains("TCP port 2425 of the sender (10.0.0.7)"), "{problem:?}");
+        assert!(problem.what.contains("a firewall drops it"), "{problem:?}");
+        assert!(problem.hint.contains("must let TCP 2425 in"), "{problem:?}");
+    }
+}

@@ -1,0 +1,192 @@
+//! A file that is not complete yet.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, Timespec, Timestamps};
+use rustix::io::Errno;
+
+use super::{DownloadError, FILE_MODE, Folder, HIDDEN, clean, place};
+
+/// A file on its way, under a hidden name, locked against others who would write it too. Dropping
+/// it leaves what has come for the next time, unless that is nothing.
+#[derive(Debug)]
+pub struct Part {
+    folder: Arc<Folder>,
+    name: String,
+    file: OwnedFd,
+    /// It has its final name, or is gone.
+    settled: bool,
+}
+
+/// Most hidden names tried: the others belong to somebody else.
+const NAMES_MAX: u32 = 16;
+
+impl Part {
+    /// Opens the part `key` of a folder: what an earlier transfer left of it, or a new one. `key`
+    /// is one of ours, letters and digits.
+    pub fn open(folder: Arc<Folder>, key: &str) -> Result<Self, DownloadError> {
+        for turn in 0..NAMES_MAX {
+            let name = match turn {
+                0 => format!("{HIDDEN}{key}.part"),
+                turn => format!("{HIDDEN}{key}-{turn}.part"),
+            };
+            let Some(file) = open(&folder, &name)? else { continue };
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Self { folder, name, file, settled: false }),
+                Err(Errno::WOULDBLOCK) => {
+                    return Err(DownloadError::Busy { path: folder.path().join(name) });
+                }
+                Err(error) => return Err(folder.failed("lock", &name)(error)),
+            }
+        }
+        Err(DownloadError::NoName { path: folder.path().join(format!("{HIDDEN}{key}.part")) })
+    }
+
+    /// The open file, for reading and writing.
+    pub fn file(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
+    /// Its folder.
+    pub fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// Bytes that are there.
+    pub fn len(&self) -> Result<u64, DownloadError> {
+        let found = rustix::fs::fstat(&self.file).map_err(self.failed("look at"))?;
+        Ok(u64::try_from(found.st_size).unwrap_or(0))
+    }
+
+    /// Whether nothing is there.
+    pub fn is_empty(&self) -> Result<bool, DownloadError> {
+        Ok(self.len()? == 0)
+    }
+
+    /// Keeps the first `length` bytes and goes on behind them.
+    pub fn cut(&self, length: u64) -> Result<(), DownloadError> {
+        rustix::fs::ftruncate(&self.file, length).map_err(self.failed("shorten"))?;
+        self.seek(length)
+    }
+
+    /// Goes on at this place.
+    pub fn seek(&self, at: u64) -> Result<(), DownloadError> {
+        let to = rustix::fs::SeekFrom::Start(at);
+        rustix::fs::seek(&self.file, to).map(drop).map_err(self.failed("write"))
+    }
+
+    /// Writes where it goes on.
+    pub fn write(&self, bytes: &[u8]) -> Result<(), DownloadError> {
+        write_all(self.file.as_fd(), bytes).map_err(|source| DownloadError::File {
+            action: "write",
+            path: self.folder.path().join(&self.name),
+            source,
+        })
+    }
+
+    /// The bytes at a place, as many as there are.
+    pub fn read_at(&self, at: u64, into: &mut [u8]) -> Result<usize, DownloadError> {
+        let mut read = 0;
+        while let Some(rest) = into.get_mut(read..).filter(|rest| !rest.is_empty()) {
+            match rustix::io::pread(&self.file, rest, at + read as u64) {
+                Ok(0) => break,
+                Ok(more) => read += more,
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(self.failed("read")(error)),
+            }
+        }
+        Ok(read)
+    }
+
+    /// The file is complete: gives it its modification time, syncs it, and gives it the name, or
+    /// the first numbered one that is free. The name is cleaned here.
+    pub fn finish(
+        mut self,
+        name: &str,
+        mtime: Option<u64>,
+        read_only: bool,
+    ) -> Result<PathBuf, DownloadError> {
+        set_mtime(self.file.as_fd(), mtime);
+        if read_only {
+            rustix::fs::fchmod(&self.file, Mode::RUSR).map_err(self.failed("protect"))?;
+        }
+        rustix::fs::fsync(&self.file).map_err(self.failed("sync"))?;
+        let name = self.folder.place(&self.name, &clean(name), false)?;
+        self.settled = true;
+        rustix::fs::fsync(&*self.folder).map_err(self.folder.failed("sync", ""))?;
+        Ok(self.folder.path().join(name))
+    }
+
+    /// Gives up what has come.
+    pub fn discard(mut self) {
+        self.unlink();
+    }
+
+    fn unlink(&mut self) {
+        self.settled = true;
+        // If it fails the part stays and is swept later.
+        let _ = rustix::fs::unlinkat(&*self.folder, &*self.name, AtFlags::empty());
+    }
+
+    fn failed(&self, action: &'static str) -> impl FnOnce(Errno) -> DownloadError {
+        self.folder.failed(action, &self.name)
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if !self.settled && matches!(self.is_empty(), Ok(true)) {
+            self.unlink();
+        }
+    }
+}
+
+/// Opens a part of an earlier transfer or makes a new file; none if the name belongs to something
+/// else (a link, a file with two names, somebody else's), which is left alone.
+fn open(folder: &Folder, name: &str) -> Result<Option<OwnedFd>, DownloadError> {
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    match rustix::fs::openat(folder, name, flags, Mode::empty()) {
+        Ok(file) => {
+            let ours = place::is_ours_alone(&file).map_err(folder.failed("look at", name))?;
+            if ours {
+                rustix::fs::fchmod(&file, FILE_MODE).map_err(folder.failed("protect", name))?;
+            }
+            return Ok(ours.then_some(file));
+        }
+        Err(Errno::NOENT) => {}
+        Err(Errno::LOOP | Errno::ISDIR | Errno::NXIO | Errno::ACCESS) => return Ok(None),
+        Err(error) => return Err(folder.failed("open", name)(error)),
+    }
+    match rustix::fs::openat(folder, name, flags | OFlags::CREATE | OFlags::EXCL, FILE_MODE) {
+        Ok(file) => Ok(Some(file)),
+        Err(Errno::EXIST) => Ok(None),
+        Err(error) => Err(folder.failed("create", name)(error)),
+    }
+}
+
+/// Sets a modification time, if there is one a file can have. A wish, not worth a file.
+pub(super) fn set_mtime(file: BorrowedFd<'_>, mtime: Option<u64>) {
+    let Some(seconds) = mtime.filter(|&at| at > 0).and_then(|at| i64::try_from(at).ok()) else {
+        return;
+    };
+    let omit = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT };
+    let modified = Timespec { tv_sec: seconds, tv_nsec: 0 };
+    let times = Timestamps { last_access: omit, last_modification: modified };
+    let _ = rustix::fs::futimens(file, &times);
+}
+
+/// Writes all of `bytes` at the file's place.
+pub(super) fn write_all(file: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match rustix::io::write(file, bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,162 @@
+//! A folder that is not complete yet.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::part::{set_mtime, write_all};
+use super::{DownloadError, FILE_MODE, FOLDER_FLAGS, FOLDER_MODE, Folder, HIDDEN, clean, numbered};
+
+/// A folder on its way: a hidden folder beside its final name, ours alone, locked. Dropping it
+/// removes it with all that is in it, unless it was finished.
+#[derive(Debug)]
+pub struct Stage {
+    folder: Arc<Folder>,
+    name: String,
+    /// Open folders from the stage's root to where the stream stands; never empty.
+    levels: Vec<OwnedFd>,
+    /// The file that is being written.
+    file: Option<OwnedFd>,
+    settled: bool,
+}
+
+/// Most names tried for one entry.
+const NAMES_MAX: u32 = 10_000;
+
+impl Stage {
+    /// Makes the stage `key` of a folder anew; what an earlier transfer left of it is removed.
+    /// `key` is one of ours, letters and digits.
+    pub fn begin(folder: Arc<Folder>, key: &str) -> Result<Self, DownloadError> {
+        let name = format!("{HIDDEN}{key}.d");
+        match super::place::remove(folder.as_fd(), &name) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(Errno::WOULDBLOCK) => {
+                return Err(DownloadError::Busy { path: folder.path().join(name) });
+            }
+            Err(error) => return Err(folder.failed("remove", &name)(error)),
+        }
+        rustix::fs::mkdirat(&*folder, &*name, FOLDER_MODE)
+            .map_err(folder.failed("create", &name))?;
+        let root = rustix::fs::openat(&*folder, &*name, FOLDER_FLAGS, Mode::empty())
+            .map_err(folder.failed("open", &name))?;
+        rustix::fs::flock(&root, FlockOperation::NonBlockingLockExclusive)
+            .map_err(folder.failed("lock", &name))?;
+        Ok(Self { folder, name, levels: vec![root], file: None, settled: false })
+    }
+
+    /// The folder it will be put in.
+    pub fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// Makes a folder and goes into it. The name is cleaned; a second one of the same name gets a
+    /// number.
+    pub fn enter(&mut self, name: &str) -> Result<(), DownloadError> {
+        let made = self.make(name, true, |here, name| {
+            rustix::fs::mkdirat(here, name, FOLDER_MODE)?;
+            rustix::fs::openat(here, name, FOLDER_FLAGS, Mode::empty())
+        })?;
+        self.levels.push(made);
+        Ok(())
+    }
+
+    /// Goes up, out of a folder of which this is the modification time; the root is never left.
+    pub fn leave(&mut self, mtime: Option<u64>) {
+        if self.levels.len() > 1
+            && let Some(left) = self.levels.pop()
+        {
+            set_mtime(left.as_fd(), mtime);
+        } else if let Some(root) = self.levels.first() {
+            set_mtime(root.as_fd(), mtime);
+        }
+    }
+
+    /// Begins a file. The name is cleaned; a second one of the same name gets a number.
+    pub fn create(&mut self, name: &str, read_only: bool) -> Result<(), DownloadError> {
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mode = if read_only { Mode::RUSR } else { FILE_MODE };
+        let open = |here: BorrowedFd<'_>, name: &str| rustix::fs::openat(here, name, flags, mode);
+        self.file = Some(self.make(name, false, open)?);
+        Ok(())
+    }
+
+    /// The file begun last, to write to.
+    pub fn file(&self) -> Option<BorrowedFd<'_>> {
+        self.file.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Writes to the file begun last.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), DownloadError> {
+        let Some(file) = &self.file else { return Ok(()) };
+        write_all(file.as_fd(), bytes).map_err(|source| DownloadError::File {
+            action: "write below",
+            path: self.folder.path().join(&self.name),
+            source,
+        })
+    }
+
+    /// The file begun last is complete.
+    pub fn close(&mut self, mtime: Option<u64>) {
+        if let Some(file) = self.file.take() {
+            set_mtime(file.as_fd(), mtime);
+        }
+    }
+
+    /// All is there: syncs it once, and gives it the name, or the first numbered one that is free.
+    /// The name is cleaned here.
+    pub fn finish(mut self, name: &str) -> Result<PathBuf, DownloadError> {
+        self.file = None;
+        self.levels.truncate(1);
+        sync(self.folder.as_fd()).map_err(self.folder.failed("sync", &self.name))?;
+        let name = self.folder.place(&self.name, &clean(name), true)?;
+        self.settled = true;
+        rustix::fs::fsync(&*self.folder).map_err(self.folder.failed("sync", ""))?;
+        Ok(self.folder.path().join(name))
+    }
+
+    /// Makes something new where the stream stands.
+    fn make(
+        &self,
+        name: &str,
+        folder: bool,
+        new: impl Fn(BorrowedFd<'_>, &str) -> rustix::io::Result<OwnedFd>,
+    ) -> Result<OwnedFd, DownloadError> {
+        let wanted = clean(name);
+        let here = self.levels.last().map_or(self.folder.as_fd(), AsFd::as_fd);
+        for times in 0..NAMES_MAX {
+            match new(here, &numbered(&wanted, times, folder)) {
+                Ok(made) => return Ok(made),
+                Err(Errno::EXIST) => {}
+                Err(error) => return Err(self.folder.failed("create", &wanted)(error)),
+            }
+        }
+        Err(DownloadError::NoName { path: self.folder.path().join(&*wanted) })
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if self.settled {
+            return;
+        }
+        self.file = None;
+        // Closed, so that the lock on it is free; what cannot be removed is swept later.
+        self.levels.clear();
+        let _ = super::place::remove(self.folder.as_fd(), &self.name);
+    }
+}
+
+/// Puts everything of this file system on the disk.
+fn sync(folder: BorrowedFd<'_>) -> rustix::io::Result<()> {
+    #[cfg(target_os = "linux")]
+    return rustix::fs::syncfs(folder);
+    #[cfg(not(target_os = "linux"))]
+    {
+        rustix::fs::sync();
+        rustix::fs::fsync(folder)
+    }
+}

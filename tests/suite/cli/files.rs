@@ -1,0 +1,291 @@
+//! `feige send --file` and `feige withdraw`, with a receiver that is a script.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::os::unix::fs::symlink;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::support::fetcher::{Fetcher, Offered, fetch, unpack};
+use crate::support::home::{Lan, TestHome};
+use crate::support::process::Process;
+use crate::support::stranger::Stranger;
+
+/// Somebody called bob who answers whatever enters, and is known to `home` then.
+pub(super) fn bob(lan: &Lan, home: &TestHome) -> Stranger {
+    let bob = lan.stranger();
+    bob.send(b"1:5:bob:pc:3:bob\0lab\0", home.addr);
+    bob
+}
+
+/// A node of this home that knows bob.
+pub(super) fn with_bob(lan: &Lan, home: &TestHome) -> (Process, Stranger) {
+    let node = home.start(&["listen", "--json"]);
+    super::lan::up_by_status(home);
+    let bob = bob(lan, home);
+    node.out.event("peer_up", |event| event["peer"]["nick"] == "bob");
+    (node, bob)
+}
+
+/// Waits for an offer and confirms it.
+pub(super) fn accept(bob: &mut Stranger, home: &TestHome) -> Offered {
+    let offered = Offered::read(&bob.expect_datagram(0x20));
+    bob.send(format!("1:6:bob:pc:33:{}\0", offered.number).as_bytes(), home.addr);
+    offered
+}
+
+pub(super) fn at(home: &TestHome) -> (Ipv4Addr, u16) {
+    (home.addr, home.port)
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    let hex = |out: String, byte: &u8| out + &format!("{byte:02x}");
+    Sha256::digest(bytes).iter().fold(String::new(), hex)
+}
+
+/// Names and outcomes of what was transferred.
+fn transferred(lines: &[Value]) -> Vec<(&str, &str)> {
+    let ends = lines.iter().filter(|line| line["event"] == "transferred");
+    ends.map(|line| (line["name"].as_str().unwrap(), line["outcome"].as_str().unwrap())).collect()
+}
+
+#[test]
+fn a_file_and_a_folder_are_offered_fetched_and_told_of() {
+    let lan = Lan::new();
+    let anna = lan.home("anna");
+    let big: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).collect();
+    anna.write("报告.bin", &big);
+    anna.write("照片/内/a.txt", b"hello");
+    anna.write("照片/empty", b"");
+    fs::create_dir(anna.path("照片/leer")).unwrap();
+    symlink("/etc/passwd", anna.path("照片/link")).unwrap();
+    let (_node, mut bob) = with_bob(&lan, &anna);
+    let mut sends = anna.start(&[
+        "send",
+        "--json",
+        "bob",
+        "--digest",
+        "--file",
+        "报告.bin",
+        "照片/",
+        "--",
+        "好",
+    ]);
+    let offered = accept(&mut bob, &anna);
+    let sizes: Vec<_> = offered.files.iter().map(|f| (f.name.as_str(), f.size, f.attr)).collect();
+    assert_eq!(sizes, [("报告.bin", 1_200_000, 1), ("照片", 5, 2)]);
+    sends.out.event("receipt", |_| true);
+
+    assert!(fetch(bob.addr().ip(), at(&anna), &offered.file(0, 0)) == big);
+    let stream = fetch(bob.addr().ip(), at(&anna), &offered.folder(1));
+    let paths: Vec<_> = unpack(&stream);
+    let paths: Vec<_> = paths.iter().map(|(path, bytes)| (path.as_str(), &bytes[..])).collect();
+    let none = &b""[..];
+    assert_eq!(
+        paths,
+        [
+            ("照片/", none),
+            ("照片/empty", none),
+            ("照片/leer/", none),
+            ("照片/内/", none),
+            ("照片/内/a.txt", b"hello"),
+        ]
+    );
+    assert_eq!(sends.exit(), Some(0));
+    let parse = |line: &String| serde_json::from_str(line).expect("it is JSON");
+    let lines: Vec<Value> = sends.out.all().iter().map(parse).collect();
+    let mut ends = transferred(&lines);
+    ends.sort_unstable();
+    assert_eq!(ends, [("报告.bin", "done"), ("照片", "done")]);
+    let end = |name: &str| {
+        let found = lines.iter().find(|l| l["event"] == "transferred" && l["name"] == name);
+        found.unwrap().clone()
+    };
+    let digest = sha256(&big);
+    assert_eq!(end("报告.bin")["sha256"], digest);
+    assert_eq!(
+        (&end("报告.bin")["bytes"], &end("报告.bin")["peer"]["nick"]),
+        (&1_200_000.into(), &"bob".into())
+    );
+    let folder = end("照片");
+    assert_eq!(
+        (&folder["bytes"], &folder["done"], &folder["skipped"]),
+        (&5.into(), &2.into(), &1.into())
+    );
+    assert!(lines.iter().any(|line| line["event"] == "offer" && line["direction"] == "out"));
+    let message = lines.iter().find(|line| line["event"] == "message").unwrap();
+    assert_eq!((&message["text"], &message["files"]), (&"好".into(), &2.into()));
+}
+
+#[test]
+fn words_for_people_say_who_fetched_what_and_who_did_not_want_it() {
+    let lan = Lan::new();
+    let anna = lan.home("anna");
+    anna.write("a.txt", b"hello");
+    let (_node, mut bob) = with_bob(&lan, &anna);
+    let mut sends = anna.start(&["send", "bob", "--file", "a.txt"]);
+    let offered = accept(&mut bob, &anna);
+    sends.err.line("on offer until it is fetched or refused; Ctrl-C takes it back");
+    assert_eq!(fetch(bob.addr().ip(), at(&anna), &offered.file(0, 0)), b"hello");
+    sends.out.line("bob  a.txt was fetched, 5 B in ");
+    assert_eq!(sends.exit(), Some(0));
+
+    let mut sends = anna.start(&["send", "bob", "--file", "a.txt"]);
+    let offered = accept(&mut bob, &anna);
+    sends.out.line("confirmed after");
+    bob.send(format!("1:8:bob:pc:97:{}\0", offered.number).as_bytes(), anna.addr);
+    sends.out.line("bob  a.txt is not wanted");
+    assert_eq!(sends.exit(), Some(1));
+    assert_eq!(fetch(bob.addr().ip(), at(&anna), &offered.file(0, 0)), b"");
+}
+
+#[test]
+fn several_are_served_each_for_himself_without_a_node() {
+    let lan = Lan::new();
+    let anna = lan.home("anna");
+    anna.write("a.txt", b"hello");
+    let (mut one, mut two) = (lan.stranger(), lan.stranger());
+    let to = [one.addr().to_string(), two.addr().to_string()];
+    let mut sends = anna.start(&["send", &to[0], &to[1], "--file", "a.txt"]);
+    for peer in [&mut one, &mut two] {
+        peer.expect_datagram(1);
+        peer.send(b"1:5:x:pc:3:x\0lab\0", anna.addr);
+        let offered = accept(peer, &anna);
+        assert_eq!(fetch(peer.addr().ip(), at(&anna), &offered.file(0, 0)), b"hello");
+    }
+    assert_eq!(sends.exit(), Some(0));
+}
+
+#[test]
+fn a_broken_transfer_goes_on_from_the_offset() {
+    let lan = Lan::new();
+    let anna = lan.home("anna");
+    let big: Vec<u8> = (0..500_000_u32).flat_map(u32::to_le_bytes).collect();
+    anna.write("big", &big);
+    let (_node, mut bob) = with_bob(&lan, &anna);
+    let mut sends = anna.start(&["send", "--json", "bob", "--digest", "--file", "big"]);
+    let offered = accept(&mut bob, &anna);
+    let mut fetcher = Fetcher::with_window(bob.addr().ip(), at(&anna), Some(4_096));
+    fetcher.say(offered.file(0, 0));
+    let mut got = fetcher.take(100_000);
+    drop(fetcher);
+    let broke = sends.out.event("transferred", |end| end["outcome"] == "broken");
+    assert_eq!(broke["problem"]["side"], "theirs");
+    got.extend(fetch(bob.addr().ip(), at(&anna), &offered.file(0, 100_000)));
+    assert!(got == big);
+    let end = sends.out.event("transferred", |end| end["outcome"] == "done");
+    assert_eq!((&end["bytes"], &end["resumed"]), (&1_900_000.into(), &100_000.into()));
+    let digest = sha256(&big);
+    assert_eq!(end["sha256"], digest, "of the whole file");
+    assert_eq!(sends.exit(), Some(0));
+}
+
+#[test]
+fn a_detached_command_leaves_the_serving_to_the_node_wherever_it_ran() {
+    let lan = Lan::new();
+    let anna = lan.home("anna");
+    anna.write("deep/er/a.txt", b"hello");
+    anna.write("a.txt", b"not this one");
+    let (node, mut bob) = with_bob(&lan, &anna);
+    let mut command = anna.feige(&["send", "bob", "--detach", "--file", "../er/a.txt"]);
+    let mut sends = Process::start({
+        command.current_dir(anna.path("deep/er"));
+        command
+    });
+    let offered = accept(&mut bob, &anna);
+    sends.err.line("feige withdraw 1");
+    assert_eq!(sends.exit(), Some(0));
+    assert_eq!(fetch(bob.addr().ip(), at(&anna), &offered.file(0, 0)), b"hello");
+    node.out.event("transferred", |end| end["outcome"] == "done");
+}
+
+#[test]
+fn what_is_taken_back_is_served_no_more() {
+    let lan = Lan::new();
+    let anna = lan.home("anna");
+    anna.write("a.txt", b"hello");
+    let (node, mut bob) = with_bob(&lan, &anna);
+    let mut sends = anna.start(&["send", "bob", "--detach", "--file", "a.txt"]);
+    let offered = accept(&mut bob, &anna);
+    assert_eq!(sends.exit(), Some(0));
+    let wrong = anna.run(&["withdraw", "1", "2"]).code(3);
+    assert!(wrong.err.contains("no offer 2 of ours"), "{wrong:?}");
+    anna.run(&["withdraw", "1"]).code(0);
+    node.out.event("transferred", |end| end["outcome"] == "withdrawn");
+    assert_eq!(fetch(bob.addr().ip(), at(&anna), &offered.file(0, 0)), b"");
+}
+
+#[test]
+fn ctrl_c_takes_an_offer_back() {
+    let lan = Lan::new();
+    let anna = lan.home("anna");
+    anna.write("a.txt", b"hello");
+    let (node, mut bob) = with_bob(&lan, &anna);
+    let mut sends = anna.start(&["send", "bob", "--file", "a.txt"]);
+    let offered = accept(&mut bob, &anna);
+    sends.err.line("on offer until");
+    sends.signal(Signal::INT);
+    node.out.event("transferred", |end| end["outcome"] == "withdrawn");
+    assert_eq!(sends.exit(), Some(130));
+    assert_eq!(fetch(bob.addr().ip(), at(&anna), &offered.file(0, 0)), b"");
+}
+
+#[test]
+fn an_offer_survives_the_nodes_restart_unless_its_file_changed() {
+    let lan = Lan::new();
+    let anna = lan.home("anna");
+    anna.write("a.txt", b"hello");
+    anna.write("b.txt", b"hello");
+    let (mut node, mut bob) = with_bob(&lan, &anna);
+    let files = ["send", "bob", "--detach", "--file", "a.txt", "b.txt"];
+    let mut sends = anna.start(&files);
+    let offered = accept(&mut bob, &anna);
+    assert_eq!(sends.exit(), Some(0));
+    node.signal(Signal::KILL);
+    node.exit();
+    anna.write("b.txt", b"changed");
+    let node = anna.start(&["listen", "--json"]);
+    let notice = node.out.event("notice", |event| event["code"] == "offer_changed");
+    assert!(notice["text"].as_str().unwrap().contains("b.txt"), "{notice}");
+    super::lan::up_by_status(&anna);
+    assert_eq!(fetch(bob.addr().ip(), at(&anna), &offered.file(0, 0)), b"hello");
+    assert_eq!(fetch(bob.addr().ip(), at(&anna), &offered.file(1, 0)), b"");
+    node.out.event("transferred", |end| end["name"] == "a.txt" && end["outcome"] == "done");
+}
+
+#[test]
+fn a_limit_is_kept_and_progress_is_told() {
+    let lan = Lan::new();
+    let anna = lan.home("anna");
+    anna.write("a.bin", &vec![7; 300_000]);
+    let (_node, mut bob) = with_bob(&lan, &anna);
+    let mut sends = anna.start(&["send", "--json", "bob", "--limit", "200K", "--file", "a.bin"]);
+    let offered = accept(&mut bob, &anna);
+    assert_eq!(fetch(bob.addr().ip(), at(&anna), &offered.file(0, 0)).len(), 300_000);
+    let end = sends.out.event("transferred", |_| true);
+    let seconds = end["seconds"].as_f64().unwrap();
+    assert!(seconds > 1.2, "300,000 bytes at 204,800 a second took {seconds} s");
+    let progress = sends.out.event("progress", |moving| moving["bytes"].as_u64() > Some(0));
+    assert_eq!((&progress["of"], &progress["direction"]), (&300_000.into(), &"out".into()));
+    assert!(progress["eta"].is_u64() && progress["rate"].as_u64() < Some(260_000), "{progress}");
+    assert_eq!(sends.exit(), Some(0));
+}
+
+#[test]
+fn what_cannot_be_offered_is_said_before_anything_is_sent() {
+    let lan = Lan::new();
+    let anna = lan.home("anna");
+    anna.write("a.txt", b"hello");
+    let to = "127.8.0.200";
+    let none = anna.run(&["send", to, "--file", "a.txt", "no.txt"]).code(2);
+    assert!(none.err.contains("no.txt") && none.err.contains("behind --"), "{none:?}");
+    let device = anna.run(&["send", to, "--file", "/dev/null"]).code(2);
+    assert!(device.err.contains("neither a file nor a folder"), "{device:?}");
+    let alone = anna.run(&["send", to, "--detach", "--file", "a.txt"]).code(2);
+    assert!(alone.err.contains("feige node"), "{alone:?}");
+    let rate = anna.run(&["send", to, "--limit", "fast", "--file", "a.txt"]).code(2);
+    assert!(rate.err.contains("10M"), "{rate:?}");
+    anna.run(&["send", to, "--digest", "hello"]).code(2);
+}

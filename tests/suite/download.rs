@@ -1,0 +1,286 @@
+//! The download folder: nothing partial under a final name, nothing overwritten, nothing outside
+//! it (threats, D).
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use feige::node::UnixMillis;
+use feige::store::download::{DownloadError, Folder, Part, Stage};
+use rustix::io::write;
+use tempfile::TempDir;
+
+/// A download folder among things that must never change.
+struct Yard {
+    home: TempDir,
+    before: BTreeMap<PathBuf, Vec<u8>>,
+}
+
+impl Yard {
+    fn new() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        fs::create_dir_all(home.path().join("outside/below")).unwrap();
+        fs::write(home.path().join("outside/passwd"), "root").unwrap();
+        fs::write(home.path().join("outside/below/keys"), "secret").unwrap();
+        fs::create_dir(home.path().join("downloads")).unwrap();
+        let before = contents(&home.path().join("outside"));
+        Self { home, before }
+    }
+
+    fn outside(&self, name: &str) -> PathBuf {
+        self.home.path().join("outside").join(name)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join("downloads").join(name)
+    }
+
+    fn folder(&self) -> Arc<Folder> {
+        Arc::new(Folder::open(&self.path("")).unwrap())
+    }
+
+    /// Nothing outside the folder changed, and in it are exactly these.
+    #[track_caller]
+    fn holds(&self, names: &[&str]) {
+        assert_eq!(contents(&self.home.path().join("outside")), self.before);
+        let mut all: Vec<_> = fs::read_dir(self.home.path()).unwrap().map(name_of).collect();
+        all.sort();
+        assert_eq!(all, ["downloads", "outside"]);
+        let mut found: Vec<_> = fs::read_dir(self.path("")).unwrap().map(name_of).collect();
+        found.sort();
+        assert_eq!(found, names);
+    }
+}
+
+fn name_of(entry: std::io::Result<fs::DirEntry>) -> String {
+    entry.unwrap().file_name().into_string().unwrap()
+}
+
+fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(contents(&path));
+        } else {
+            found.insert(path.clone(), fs::read(&path).unwrap());
+        }
+    }
+    found
+}
+
+fn put(part: &Part, bytes: &[u8]) {
+    assert_eq!(write(part.file(), bytes).unwrap(), bytes.len());
+}
+
+#[test]
+fn a_file_is_hidden_and_private_until_it_is_complete() {
+    let yard = Yard::new();
+    let part = Part::open(yard.folder(), "0a").unwrap();
+    put(&part, b"half");
+    yard.holds(&[".feige-0a.part"]);
+    assert_eq!(fs::metadata(yard.path(".feige-0a.part")).unwrap().mode() & 0o7777, 0o600);
+    let path = part.finish("report.txt", Some(1_700_000_000), true).unwrap();
+    assert_eq!(path, yard.path("report.txt"));
+    let found = fs::metadata(&path).unwrap();
+    assert_eq!((found.mode() & 0o7777, found.mtime()), (0o400, 1_700_000_000));
+    yard.holds(&["report.txt"]);
+}
+
+#[test]
+fn nothing_is_ever_replaced() {
+    let yard = Yard::new();
+    fs::write(yard.path("a.txt"), "mine").unwrap();
+    symlink(yard.outside("passwd"), yard.path("a (1).txt")).unwrap();
+    symlink(yard.outside("missing"), yard.path("a (2).txt")).unwrap();
+    fs::create_dir(yard.path("a (3).txt")).unwrap();
+    let part = Part::open(yard.folder(), "0a").unwrap();
+    put(&part, b"theirs");
+    assert_eq!(part.finish("a.txt", None, false).unwrap(), yard.path("a (4).txt"));
+    assert_eq!(fs::read(yard.path("a.txt")).unwrap(), b"mine");
+    yard.holds(&["a (1).txt", "a (2).txt", "a (3).txt", "a (4).txt", "a.txt"]);
+}
+
+#[test]
+fn what_came_is_kept_for_the_next_time_and_written_by_one_alone() {
+    let yard = Yard::new();
+    let part = Part::open(yard.folder(), "0a").unwrap();
+    put(&part, b"half");
+    let other = Part::open(yard.folder(), "0a").unwrap_err();
+    assert!(matches!(other, DownloadError::Busy { .. }), "{other}");
+    drop(part);
+    let again = Part::open(yard.folder(), "0a").unwrap();
+    assert_eq!(again.len().unwrap(), 4);
+    let mut read = [0; 8];
+    assert_eq!(again.read_at(1, &mut read).unwrap(), 3);
+    assert_eq!(&read[..3], b"alf");
+    again.cut(2).unwrap();
+    put(&again, b"t!");
+    let path = again.finish("x", None, false).unwrap();
+    assert_eq!(fs::read(path).unwrap(), b"hat!");
+    drop(Part::open(yard.folder(), "0b").unwrap());
+    yard.holds(&["x"]);
+}
+
+#[test]
+fn a_part_is_never_written_through_a_planted_name() {
+    let yard = Yard::new();
+    symlink(yard.outside("passwd"), yard.path(".feige-0a.part")).unwrap();
+    fs::hard_link(yard.outside("below/keys"), yard.path(".feige-0a-1.part")).unwrap();
+    fs::create_dir(yard.path(".feige-0a-2.part")).unwrap();
+    let fifo = rustix::fs::FileType::Fifo;
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    let at = yard.path(".feige-0a-3.part");
+    rustix::fs::mknodat(rustix::fs::CWD, &at, fifo, mode, 0).unwrap();
+    let part = Part::open(yard.folder(), "0a").unwrap();
+    put(&part, b"evil");
+    part.finish("x", None, false).unwrap();
+    yard.holds(&[
+        ".feige-0a-1.part",
+        ".feige-0a-2.part",
+        ".feige-0a-3.part",
+        ".feige-0a.part",
+        "x",
+    ]);
+}
+
+#[test]
+fn names_that_are_paths_lead_nowhere() {
+    let yard = Yard::new();
+    symlink(yard.outside(""), yard.path("link")).unwrap();
+    for name in ["../outside/passwd", "/etc/passwd", "link/passwd", "..", ".", "", "a\0b", "CON"] {
+        let part = Part::open(yard.folder(), "0a").unwrap();
+        put(&part, b"evil");
+        let path = part.finish(name, None, false).unwrap();
+        assert_eq!(path.parent(), Some(&*yard.path("").components().collect::<PathBuf>()));
+    }
+    yard.holds(&[
+        "_",
+        "_ (1)",
+        "_ (2)",
+        "_CON",
+        "___outside_passwd",
+        "_etc_passwd",
+        "a_b",
+        "link",
+        "link_passwd",
+    ]);
+}
+
+#[test]
+fn a_folder_appears_at_once_or_not_at_all() {
+    let yard = Yard::new();
+    fs::create_dir(yard.path("top")).unwrap();
+    let mut stage = Stage::begin(yard.folder(), "0a").unwrap();
+    stage.create("a.txt", false).unwrap();
+    stage.write(b"hello").unwrap();
+    stage.close(Some(1_700_000_000));
+    stage.enter("sub").unwrap();
+    for _ in 0..2 {
+        stage.create("same", true).unwrap();
+        stage.close(None);
+    }
+    stage.enter("..").unwrap();
+    stage.leave(None);
+    stage.leave(Some(1_700_000_000));
+    stage.enter("sub").unwrap();
+    stage.leave(None);
+    // Further up than there is.
+    stage.leave(None);
+    stage.leave(None);
+    stage.create("b", false).unwrap();
+    yard.holds(&[".feige-0a.d", "top"]);
+    let path = stage.finish("top").unwrap();
+    assert_eq!(path, yard.path("top (1)"));
+    yard.holds(&["top", "top (1)"]);
+    let below: Vec<_> = contents(&path)
+        .into_keys()
+        .map(|below| below.strip_prefix(&path).unwrap().to_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(below, ["a.txt", "b", "sub/same", "sub/same (1)"]);
+    assert_eq!(fs::metadata(path.join("a.txt")).unwrap().mtime(), 1_700_000_000);
+    assert_eq!(fs::metadata(path.join("sub")).unwrap().mtime(), 1_700_000_000);
+    assert_eq!(fs::metadata(path.join("sub/same")).unwrap().mode() & 0o7777, 0o400);
+    assert!(path.join("sub/_").is_dir() && path.join("sub (1)").is_dir());
+}
+
+#[test]
+fn a_folder_that_broke_leaves_nothing_and_its_removal_follows_no_link() {
+    let yard = Yard::new();
+    let mut stage = Stage::begin(yard.folder(), "0a").unwrap();
+    stage.enter("sub").unwrap();
+    stage.create("a", false).unwrap();
+    let busy = Stage::begin(yard.folder(), "0a").unwrap_err();
+    assert!(matches!(busy, DownloadError::Busy { .. }), "{busy}");
+    symlink(yard.outside(""), yard.path(".feige-0a.d/sub/link")).unwrap();
+    symlink(yard.outside("passwd"), yard.path(".feige-0a.d/file")).unwrap();
+    drop(stage);
+    yard.holds(&[]);
+
+    // What a killed process left goes when the same is begun again, and a planted link is no folder.
+    fs::create_dir_all(yard.path(".feige-0a.d/left")).unwrap();
+    symlink(yard.outside(""), yard.path(".feige-0a.d/link")).unwrap();
+    symlink(yard.outside(""), yard.path(".feige-0b.d")).unwrap();
+    for key in ["0a", "0b"] {
+        let mut stage = Stage::begin(yard.folder(), key).unwrap();
+        stage.create("passwd", false).unwrap();
+        stage.write(b"evil").unwrap();
+        stage.finish("x").unwrap();
+    }
+    yard.holds(&["x", "x (1)"]);
+}
+
+#[test]
+fn a_folder_planted_in_the_way_of_a_stage_is_not_entered() {
+    let yard = Yard::new();
+    let mut stage = Stage::begin(yard.folder(), "0a").unwrap();
+    symlink(yard.outside(""), yard.path(".feige-0a.d/sub")).unwrap();
+    stage.enter("sub").unwrap();
+    stage.create("passwd", false).unwrap();
+    stage.write(b"evil").unwrap();
+    stage.leave(None);
+    symlink(yard.outside("passwd"), yard.path(".feige-0a.d/f")).unwrap();
+    stage.create("f", false).unwrap();
+    stage.write(b"evil").unwrap();
+    stage.finish("x").unwrap();
+    yard.holds(&["x"]);
+    assert!(yard.path("x/sub (1)/passwd").exists() && yard.path("x/f (1)").exists());
+}
+
+#[test]
+fn parts_nobody_goes_on_with_are_swept_and_nothing_else() {
+    let yard = Yard::new();
+    let now = UnixMillis(4_000_000_000_000);
+    fs::write(yard.path(".feige-0a.part"), "old").unwrap();
+    fs::create_dir_all(yard.path(".feige-0b.d/sub")).unwrap();
+    fs::write(yard.path("kept"), "old").unwrap();
+    fs::write(yard.path(".hidden"), "old").unwrap();
+    symlink(yard.outside(""), yard.path(".feige-0c.d")).unwrap();
+    let held = Part::open(yard.folder(), "0d").unwrap();
+    put(&held, b"held");
+    yard.folder().sweep(UnixMillis(0));
+    yard.holds(&[
+        ".feige-0a.part",
+        ".feige-0b.d",
+        ".feige-0c.d",
+        ".feige-0d.part",
+        ".hidden",
+        "kept",
+    ]);
+    yard.folder().sweep(now);
+    yard.holds(&[".feige-0d.part", ".hidden", "kept"]);
+}
+
+#[test]
+fn a_folder_that_is_missing_is_made_for_us_alone_and_one_that_cannot_be_is_named() {
+    let yard = Yard::new();
+    let folder = Folder::open(&yard.path("new/deep")).unwrap();
+    assert!(folder.room().unwrap() < u64::MAX / 2);
+    let mode = fs::metadata(yard.path("new/deep")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o7777, 0o700);
+    fs::write(yard.path("file"), "").unwrap();
+    let error = Folder::open(&yard.path("file")).unwrap_err();
+    assert!(error.to_string().contains("downloads/file"), "{error}");
+}

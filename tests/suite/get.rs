@@ -1,0 +1,333 @@
+//! Receiving files, from the datagram that offers them to the file on the disk, against senders
+//! that say exactly the bytes a test wants.
+
+mod both;
+mod folders;
+mod hostile;
+mod quirks;
+mod resume;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::support::filer::{Asked, Filer, put};
+use super::support::home::{Done, Lan, TestHome};
+use super::support::process::{Process, until};
+use super::support::stranger::Stranger;
+
+/// A version field of each dialect.
+const OFFICIAL: &str = "1";
+const FEIQ: &str = "1_lbt6_0#128#0A1B2C3D4E5F#0#0#0#4001#9";
+const IPTUX: &str = "1_iptux 0.8.3";
+
+/// `FILEATTACHOPT`, `UTF8OPT` and `SENDMSG`.
+const OFFER_UTF8: u32 = 0x20 | 0x0020_0000 | 0x0080_0000;
+const OFFER: u32 = 0x20 | 0x0020_0000;
+
+/// A receiver with a node that listens, and a sender without our program.
+struct Office {
+    home: TestHome,
+    node: Process,
+    peer: Stranger,
+    version: &'static str,
+    number: u32,
+}
+
+impl Office {
+    fn new(version: &'static str) -> Self {
+        let lan = Lan::new();
+        let (home, peer) = (lan.home("alice"), lan.stranger());
+        let node = listen(&home);
+        let office = Self { home, node, peer, version, number: 1_000 };
+        office.enter();
+        office
+    }
+
+    fn enter(&self) {
+        self.peer.send(format!("{}:1:bob:pc:1:bob\0", self.version).as_bytes(), self.home.addr);
+        self.node.out.event("peer_up", |event| event["peer"]["user"] == "bob");
+    }
+
+    /// Offers this list, and gives the offer's short number.
+    fn offer(&mut self, options: u32, list: &[u8]) -> u64 {
+        self.number += 1;
+        let number = self.number;
+        let mut bytes = format!("{}:{number}:bob:pc:{options}:\0", self.version).into_bytes();
+        bytes.extend_from_slice(list);
+        self.peer.send(&bytes, self.home.addr);
+        let offer = self.node.out.event("offer", |event| event["number"] == number);
+        offer["offer"].as_u64().expect("a number")
+    }
+
+    fn serve(&self, serve: impl FnMut(&Asked, &mut dyn Write) + Send + 'static) -> Filer {
+        Filer::new(self.peer.addr(), serve)
+    }
+
+    /// `feige get OFFER ARGS --json` into the folder `in`, to its end.
+    fn get(&self, offer: u64, args: &[&str]) -> Done {
+        let (offer, folder) = (offer.to_string(), self.folder());
+        let folder = folder.to_str().expect("it is UTF-8");
+        self.home.run(&[&["get", &offer, "--json", "-o", folder], args].concat())
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.home.path("in")
+    }
+
+    /// What is in the folder: names below it and contents; folders end in `/`.
+    fn received(&self) -> BTreeMap<String, Vec<u8>> {
+        let mut found = BTreeMap::new();
+        collect(&self.folder(), &self.folder(), &mut found);
+        found
+    }
+
+    #[track_caller]
+    fn holds(&self, expected: &[(&str, &[u8])]) {
+        let expected: BTreeMap<_, _> =
+            expected.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec())).collect();
+        assert_eq!(self.received(), expected);
+    }
+}
+
+/// Starts a node that listens, and waits until it does.
+fn listen(home: &TestHome) -> Process {
+    let node = home.start(&["listen", "--json"]);
+    until("a node", || home.run(&["node", "status"]).code == Some(0));
+    node
+}
+
+fn collect(root: &Path, folder: &Path, found: &mut BTreeMap<String, Vec<u8>>) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries {
+        let path = entry.expect("it can be read").path();
+        let name = path.strip_prefix(root).expect("it is below").to_str().expect("it is UTF-8");
+        if path.is_dir() {
+            found.insert(format!("{name}/"), Vec::new());
+            collect(root, &path, found);
+        } else {
+            found.insert(name.to_owned(), fs::read(&path).expect("it can be read"));
+        }
+    }
+}
+
+/// How the one transfer of a command ended.
+#[track_caller]
+fn ended(done: &Done) -> Value {
+    let ends: Vec<_> =
+        done.lines().into_iter().filter(|line| line["event"] == "transferred").collect();
+    assert_eq!(ends.len(), 1, "{done:#?}");
+    ends[0].clone()
+}
+
+/// Bytes that repeat nowhere soon.
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}
+
+/// SHA-256 as `sha256sum` prints it.
+fn sha256(bytes: &[u8]) -> String {
+    use sha2::{Digest, Sha256};
+    format!("{:x}", Sha256::digest(bytes))
+}
+
+#[test]
+fn a_file_is_offered_listed_fetched_and_released() {
+    let mut office = Office::new(OFFICIAL);
+    let contents = noise(300_000);
+    let served = contents.clone();
+    let sender = office.serve(move |_, stream| put(stream, &served));
+    let list = format!("10:报告.txt:{:x}:65a0c3f0:1:\x07", contents.len());
+    let offer = office.offer(OFFER_UTF8, list.as_bytes());
+    assert_eq!(offer, 1);
+    office.holds(&[]);
+
+    let listed = office.home.run(&["files", "--json"]).code(0).lines();
+    assert_eq!(listed[0]["items"][0]["name"], "报告.txt");
+    assert_eq!(listed[0]["items"][0]["state"], "waiting");
+    let table = office.home.run(&["files"]).code(0).out;
+    assert!(table.contains("from bob") && table.contains("292 KiB"), "{table}");
+
+    let end = ended(&office.get(offer, &["--digest"]).code(0));
+    assert_eq!(end["outcome"], "done");
+    assert_eq!(end["bytes"], 300_000);
+    assert_eq!(end["sha256"], sha256(&contents));
+    assert_eq!(end["path"], office.folder().join("报告.txt").to_str().unwrap());
+    office.holds(&[("报告.txt", &contents)]);
+
+    // The request of the official form: hexadecimal, its UTF8OPT, one NUL.
+    let request = sender.asked().concat();
+    let fields: Vec<_> = request.splitn(6, ':').collect();
+    assert_eq!(fields[4], (0x60 | 0x0080_0000_u32).to_string(), "{request}");
+    assert_eq!(fields[5], format!("{:x}:a:0:\0", 1_001), "{request}");
+    assert_eq!(office.peer.expect(0x61), "1001", "RELEASEFILES");
+    assert_eq!(office.home.run(&["files", "--json"]).code(0).out, "");
+    let again = office.get(offer, &[]).code(3);
+    assert!(again.err.contains("no such offer"), "{again:?}");
+}
+
+#[test]
+fn what_is_refused_is_never_fetched_and_its_sender_is_told() {
+    let mut office = Office::new(OFFICIAL);
+    let _sender = office.serve(|asked, _| panic!("asked for {asked:?}"));
+    let offer = office.offer(OFFER_UTF8, b"0:a:5:1:1:\x071:b:5:1:1:\x07");
+    let item = format!("{offer}.2");
+    office.home.run(&["refuse", &item]).code(0);
+    let listed = office.home.run(&["files", "--json"]).lines();
+    assert_eq!(listed[0]["items"][1]["state"], "over");
+    let done = office.home.run(&["refuse", "--from", "bob", "--json"]).code(0);
+    assert_eq!(ended(&done)["outcome"], "refused");
+    assert_eq!(office.peer.expect(0x61), "1001");
+    office.home.run(&["refuse", "--all"]).code(3);
+    office.holds(&[]);
+}
+
+#[test]
+fn offers_survive_the_end_of_the_node_and_their_numbers_are_used_once() {
+    let mut office = Office::new(OFFICIAL);
+    let first = office.offer(OFFER_UTF8, b"0:a:5:1:1:\x07");
+    office.home.run(&["refuse", &first.to_string()]).code(0);
+    let second = office.offer(OFFER_UTF8, b"0:a:5:1:1:\x07");
+    assert_eq!((first, second), (1, 2));
+    office.node.signal(rustix::process::Signal::KILL);
+    assert_eq!(office.node.exit(), None);
+
+    let _sender = office.serve(|_, stream| put(stream, b"hello"));
+    let listed = office.home.run(&["files", "--json"]).code(0).lines();
+    assert_eq!((listed.len(), &listed[0]["offer"]), (1, &Value::from(2)));
+    // A node of its own fetches it.
+    let end = ended(&office.get(second, &[]).code(0));
+    assert_eq!(end["outcome"], "done");
+    office.holds(&[("a", b"hello")]);
+
+    office.node = listen(&office.home);
+    assert_eq!(office.offer(OFFER_UTF8, b"0:a:5:1:1:\x07"), 3);
+}
+
+#[test]
+fn a_repeated_message_offers_once() {
+    let mut office = Office::new(OFFICIAL);
+    office.offer(OFFER_UTF8, b"0:a:5:1:1:\x07");
+    office.number -= 1;
+    office.offer(OFFER_UTF8, b"0:a:5:1:1:\x07");
+    office.number += 5;
+    office.offer(OFFER_UTF8, b"0:b:5:1:1:\x07");
+    assert_eq!(office.home.run(&["files", "--json"]).lines().len(), 2);
+}
+
+#[test]
+fn nobody_but_the_one_who_offered_is_asked() {
+    let mut office = Office::new(OFFICIAL);
+    let offer = office.offer(OFFER_UTF8, b"0:a:5:1:1:\x07");
+    // The address offered from serves nothing: no other place is tried but the protocol's port.
+    let end = ended(&office.get(offer, &[]).code(1));
+    assert_eq!((&end["outcome"], &end["problem"]["side"]), (&"broken".into(), &"theirs".into()));
+    let what = end["problem"]["what"].as_str().unwrap();
+    assert!(what.contains("nothing listens on TCP port"), "{what}");
+    assert!(what.contains(&office.peer.addr().ip().to_string()), "{what}");
+    let listed = office.home.run(&["files", "--json"]).lines();
+    assert_eq!(listed[0]["items"][0]["state"], "waiting", "it can be asked for again");
+    office.holds(&[]);
+}
+
+#[test]
+fn names_that_are_taken_get_a_number_and_nothing_is_replaced() {
+    let mut office = Office::new(OFFICIAL);
+    fs::create_dir(office.folder()).unwrap();
+    fs::write(office.folder().join("a.txt"), "mine").unwrap();
+    let _sender = office.serve(|_, stream| put(stream, b"hello"));
+    let offer = office.offer(OFFER_UTF8, b"0:a.txt:5:1:1:\x07");
+    let end = ended(&office.get(offer, &[]).code(0));
+    assert_eq!(end["path"], office.folder().join("a (1).txt").to_str().unwrap());
+    office.holds(&[("a.txt", b"mine"), ("a (1).txt", b"hello")]);
+}
+
+#[test]
+fn several_are_fetched_at_once_and_messages_go_on() {
+    let mut office = Office::new(OFFICIAL);
+    let contents = noise(20_000);
+    let served = contents.clone();
+    let _sender = office.serve(move |_, stream| put(stream, &served));
+    let list: Vec<_> = (0..20).map(|id| format!("{id}:f{id}:4e20:1:1:\x07")).collect();
+    let list = list.concat();
+    office.offer(OFFER_UTF8, list.as_bytes());
+    let folder = office.folder();
+    let done = office.home.run(&["get", "--all", "-o", folder.to_str().unwrap()]).code(0);
+    assert_eq!(done.out.lines().filter(|line| line.contains("is here")).count(), 20, "{done:?}");
+    assert!(done.err.contains("20 of 20 fetched"), "{done:?}");
+    let received = office.received();
+    assert!(received.len() == 20 && received.values().all(|bytes| *bytes == contents));
+}
+
+#[test]
+fn a_limit_holds_and_progress_is_told() {
+    let mut office = Office::new(OFFICIAL);
+    let contents = noise(120_000);
+    let served = contents.clone();
+    let _sender = office.serve(move |_, stream| put(stream, &served));
+    let offer = office.offer(OFFER_UTF8, b"0:a:1d4c0:1:1:\x07");
+    let done = office.get(offer, &["--limit", "100K"]).code(0);
+    let end = ended(&done);
+    assert!(end["seconds"].as_f64().unwrap() >= 1.0, "{end}");
+    let progress: Vec<_> =
+        done.lines().into_iter().filter(|line| line["event"] == "progress").collect();
+    assert!(progress.len() >= 2, "{done:#?}");
+    assert!(progress.iter().all(|line| line["of"] == 120_000 && line.get("seq").is_none()));
+    office.holds(&[("a", &contents)]);
+}
+
+#[test]
+fn nothing_is_fetched_unasked_but_by_a_rule_within_its_caps() {
+    let mut office = Office::new(OFFICIAL);
+    office.node.signal(rustix::process::Signal::TERM);
+    office.node.exit();
+    let rule = format!("peer=bob@pc addr={} max=5 types=txt", office.peer.addr().ip());
+    let folder = office.folder();
+    let mut command = office.home.feige(&["listen", "--json"]);
+    command.env("FEIGE_ACCEPT", rule).env("FEIGE_DOWNLOADS", &folder);
+    office.node = Process::start(command);
+    until("a node", || office.home.run(&["node", "status"]).code == Some(0));
+    office.enter();
+    let _sender = office.serve(|_, stream| put(stream, b"hello"));
+    office
+        .offer(OFFER_UTF8, b"0:a.txt:5:1:1:\x071:b.exe:5:1:1:\x072:c.txt:6:1:1:\x073:d:0:1:2:\x07");
+    office.node.out.event("transferred", |end| end["name"] == "a.txt" && end["outcome"] == "done");
+    office.holds(&[("a.txt", b"hello")]);
+    let listed = office.home.run(&["files", "--json"]).lines();
+    let states: Vec<_> = (0..4).map(|at| listed[0]["items"][at]["state"].clone()).collect();
+    assert_eq!(states, ["done", "waiting", "waiting", "waiting"]);
+}
+
+#[test]
+fn who_listens_may_accept_for_as_long_as_it_listens() {
+    let mut office = Office::new(OFFICIAL);
+    let (addr, folder) = (office.peer.addr().to_string(), office.folder());
+    let args = ["listen", "--accept", &addr, "--download", folder.to_str().unwrap()];
+    let mut joined = office.home.start(&args);
+    until("it joined", || {
+        let status = office.home.run(&["node", "status", "--json"]);
+        status.code == Some(0) && status.out.contains("\"clients\":2")
+    });
+    let _sender = office.serve(|_, stream| put(stream, b"hello"));
+    office.offer(OFFER_UTF8, b"0:a:5:1:1:\x07");
+    office.node.out.event("transferred", |end| end["outcome"] == "done");
+    office.holds(&[("a", b"hello")]);
+    joined.signal(rustix::process::Signal::TERM);
+    joined.exit();
+    office.offer(OFFER_UTF8, b"0:b:5:1:1:\x07");
+    let listed = office.home.run(&["files", "--json"]).lines();
+    assert_eq!(listed[0]["items"][0]["state"], "waiting");
+    office.holds(&[("a", b"hello")]);
+}
