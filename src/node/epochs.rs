@@ -30,6 +30,10 @@ pub(crate) struct Epoch {
     entry: Option<(PacketNo, Tick)>,
 }
 
+/// Numbers from here on are taken from the clock, as the store sees it too: Unix time passed 10^9 in
+/// 2001, and nobody counts so far from 1.
+const FROM_CLOCK: PacketNo = PacketNo(1_000_000_000);
+
 impl Epochs {
     /// What the store knows from before. It counts as heard long ago.
     pub(crate) fn remember(&mut self, epochs: Vec<EpochMemory>) {
@@ -81,7 +85,9 @@ impl Epochs {
     /// dialect decides, not the packet's: a message of ours from an address not known yet looks
     /// like FeiQ's.
     pub(crate) fn of(&mut self, now: Now, peer: &Peer, number: PacketNo) -> u32 {
-        if !peer.dialect.habits.numbers_from_one {
+        // Numbers from the clock have no epoch, whoever writes them: one of us whose message comes
+        // before its entry is taken for FeiQ until then, and its repeats must stay repeats.
+        if !peer.dialect.habits.numbers_from_one || number >= FROM_CLOCK {
             return 0;
         }
         match self.peers.get_mut(&peer.id) {
