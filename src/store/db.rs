@@ -256,7 +256,7 @@ fn weight(record: &Record) -> usize {
         Record::Message(message) => 256 + message.raw.len() + message.text.len(),
         Record::Roster(roster) => 512 * (1 + roster.seen.len()),
         Record::Away(away) => 64 + away.as_ref().map_or(0, String::len),
-        Record::Offer(_) | Record::Told(_) => 1_024,
+        Record::Offer(_) | Record::Told(_) | Record::Key(_) => 1_024,
         Record::Grant(grant) => 1_024 + 512 * grant.files.len(),
         Record::Outcome(_)
         | Record::Numbers(_)
@@ -268,7 +268,6 @@ fn weight(record: &Record) -> usize {
         | Record::Knock(_)
         | Record::Charsets(_)
         | Record::Group(_) => 256,
-        Record::Key(_) => 1_024,
     }
 }
 

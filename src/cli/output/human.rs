@@ -185,7 +185,6 @@ impl Human {
                 let mark = if done { Mark::System } else { Mark::Trouble };
                 (mark, &end.peer, self.name(&end.peer), files::transferred(end))
             }
-            Event::Progress(_) => return Rendered::Nothing,
             Event::Read { peer, number, discarded } => {
                 let words = if *discarded { "threw away unread" } else { "opened" };
                 (Mark::System, peer, self.name(peer), format!("{words} {number}"))
@@ -218,7 +217,7 @@ impl Human {
             Event::Typing { peer, typing: true } if self.style.verbose > 0 => {
                 (Mark::System, peer, self.name(peer), "is typing".to_owned())
             }
-            Event::Typing { .. } => return Rendered::Nothing,
+            Event::Typing { .. } | Event::Progress(_) => return Rendered::Nothing,
             Event::Notice { text, .. } => return Rendered::Talk(text.clone()),
             Event::Lagged { missed } => {
                 return Rendered::Talk(format!("too slow: {missed} events were missed"));

@@ -4,7 +4,9 @@ use feige::crypto::OpenError;
 use feige::node::{Delivery, Done, Effect, Event, Input, Job, NoticeCode, Record, SaveResult};
 use feige::wire::{Command, PacketNo, RawPacket};
 
-use super::desk::{Desk, Outcome, addr, feiq, iptux, message, ms, official, plain};
+use super::desk::{
+    CAP_UTF8, Desk, FILE_ATTACH, Outcome, addr, feiq, iptux, message, ms, official, plain,
+};
 
 fn failed() -> SaveResult {
     SaveResult::Failed("disk full".into())
@@ -335,4 +337,19 @@ fn a_stranger_beyond_its_share_gets_no_receipt_and_the_user_is_told_once_an_hour
     assert_eq!(notices(&desk.answer(&out, &refused)), [NoticeCode::Quota]);
     let out = desk.hear("10.0.0.3", message(53, "bob@pc", "hello"));
     assert_eq!(notices(&desk.keep(&out)), [], "the store never failed");
+}
+
+#[test]
+fn a_message_that_came_before_its_senders_entry_is_shown_once() {
+    let mut desk = Desk::new();
+    let mac = "0A1B2C3D4E5F";
+    let text = feiq(0x120, 1_800_000_111, "lin@pc", mac, "hello");
+    let first = desk.hear("10.0.0.9", &text);
+    assert_eq!(first.messages().len(), 1, "taken for FeiQ, which has the same version field");
+    desk.keep(&first);
+    let entry = "Lin\0lab\0\nVS:00F10001:0:1:0";
+    desk.hear("10.0.0.9", feiq(1 | FILE_ATTACH | CAP_UTF8, 1_800_000_112, "lin@pc", mac, entry));
+    assert_eq!(desk.peer("Lin").dialect, "feige");
+    let again = desk.hear("10.0.0.9", &text);
+    assert_eq!((again.messages().len(), again.transmits().len()), (0, 1), "only its receipt");
 }
