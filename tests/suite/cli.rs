@@ -85,20 +85,21 @@ fn the_help_of_send_explains_who_is_meant() {
       [TEXT]...  The text behind --; - or a pipe reads standard input
 
     Options:
-          --timeout <TIME>  How long to wait for the receipts [default: 30s]
-          --no-receipt      Ask for no receipt, and do not wait
-          --yes             Write to everybody a pattern matches, also where that are several
-          --file <PATH>...  Offer files and folders; every word before it is a WHO, a text stands behind
-                            --
-          --detach          End at once and let the node that runs serve the files
-          --limit <RATE>    At most so many bytes a second for each transfer: 500K, 10M
-          --digest          Tell the SHA-256 of each file that was fetched, as sha256sum does
-          --later           Keep the message for those who are away, and send it when they appear
-          --expire <TIME>   How long a kept message waits for its recipient (7 days if nothing is said),
-                            and files stay on offer (a day at most)
-          --sealed          Hide the text until the reader opens it, and hear of that
-          --lock            Seal, and have the reader's messenger ask for its password first
-      -h, --help            Print help (see more with '--help')
+          --timeout <TIME>   How long to wait for the receipts [default: 30s]
+          --no-receipt       Ask for no receipt, and do not wait
+          --yes              Write to everybody a pattern matches, also where that are several
+          --feiq-group <ID>  Write to a group of FeiQ instead, by id or name (experimental)
+          --file <PATH>...   Offer files and folders; every word before it is a WHO, a text stands
+                             behind --
+          --detach           End at once and let the node that runs serve the files
+          --limit <RATE>     At most so many bytes a second for each transfer: 500K, 10M
+          --digest           Tell the SHA-256 of each file that was fetched, as sha256sum does
+          --later            Keep the message for those who are away, and send it when they appear
+          --expire <TIME>    How long a kept message waits for its recipient (7 days if nothing is
+                             said), and files stay on offer (a day at most)
+          --sealed           Hide the text until the reader opens it, and hear of that
+          --lock             Seal, and have the reader's messenger ask for its password first
+      -h, --help             Print help (see more with '--help')
 
     Global options:
           --json            Machine output: one JSON object on each line
@@ -110,12 +111,11 @@ fn the_help_of_send_explains_who_is_meant() {
           --profile <NAME>  Settings, messages and identity of their own under this name [env:
                             FEIGE_PROFILE]
           --nick <NAME>     Nickname that others see
-          --group <NAME>    Group that others see
           --user <NAME>     Log-on name that others see
           --host <NAME>     Computer name that others see
           --alone           Never join a running node
-          --group <NAME>    Group that others see
           --no-store        Keep nothing on disk; then no receipts are sent
+          --group <NAME>    Group that others see
 
     Examples:
       feige send alice 'lunch at noon?'

@@ -14,6 +14,7 @@
 //! ourselves, `!` what went wrong.
 
 pub mod files;
+mod words;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
@@ -21,11 +22,14 @@ use std::fmt::Write as _;
 use anstyle::{Ansi256Color, AnsiColor, Color, RgbColor};
 use chrono::NaiveDate;
 
-use super::{Style, date_and_time, local};
+pub use words::{UNFELT, failed, group_label, milliseconds, queued, waited, why};
+use words::{about, change, gone, notes};
+
+use super::{Style, local};
 use crate::cli::pick::Book;
 use crate::node::{
-    Bounce, Delivery, Direction, DownReason, Event, GroupRef, MessageEvent, Outcome, PeerId,
-    PeerView, Told, TransferOutcome, UnixMillis,
+    Delivery, Direction, Event, MessageEvent, Outcome, PeerId, PeerView, Told, TransferOutcome,
+    UnixMillis,
 };
 use crate::term;
 
@@ -438,176 +442,14 @@ fn one_space(name: &str) -> String {
     out
 }
 
-fn about(peer: &PeerView) -> String {
-    let mut parts = vec![peer.addr.to_string(), term::safe(&peer.dialect).into_owned()];
-    if !peer.group.is_empty() {
-        parts.push(one_space(&term::safe(&peer.group)));
-    }
-    if peer.absent {
-        parts.push("away".to_owned());
-    }
-    parts.join(", ")
-}
-
-/// What is new about a peer.
-fn change(before: Option<&PeerView>, peer: &PeerView) -> String {
-    let mut changes = Vec::new();
-    if let Some(before) = before {
-        let renamed = before.untitled_nick() != peer.untitled_nick();
-        if renamed {
-            changes.push(format!("was called {}", one_space(&term::safe(&before.nick))));
-        }
-        if before.group != peer.group {
-            changes.push(match peer.group.as_str() {
-                "" => "has no group now".to_owned(),
-                group => format!("is in the group {} now", one_space(&term::safe(group))),
-            });
-        }
-        if (before.addr, before.port) != (peer.addr, peer.port) {
-            changes.push(format!("is at {} now", peer.addr));
-        }
-        if let Some(charset) = peer.charset.filter(|_| before.charset != peer.charset) {
-            changes.push(format!("writes {charset} now"));
-        }
-        if before.absent != peer.absent {
-            changes.push(if peer.absent { "is away" } else { "is back" }.to_owned());
-        }
-    }
-    if changes.is_empty() {
-        return format!("changed ({})", about(peer));
-    }
-    changes.join(", ")
-}
-
-const fn gone(reason: DownReason) -> &'static str {
-    match reason {
-        DownReason::Exit => "left",
-        DownReason::Silent => "does not answer any more",
-        DownReason::Replaced => "is gone: somebody else has that address now",
-        DownReason::Forgotten => "was forgotten to make room",
-        DownReason::Blocked => "is blocked",
-    }
-}
-
-/// What is said of a knock that nobody answered.
-pub const UNFELT: &str = "did not answer the knock";
-
-/// A group of FeiQ before the name of whoever writes in it.
-pub fn group_label(group: &GroupRef) -> String {
-    let name = group.name.as_deref().unwrap_or(&group.id);
-    format!("[{}]", term::cut(&one_space(&term::safe(name)), NAME_MAX))
-}
-
-fn notes(message: &MessageEvent) -> Vec<String> {
-    let mut notes = Vec::new();
-    let mut note = |applies: bool, words: &str| {
-        if applies {
-            notes.push(words.to_owned());
-        }
-    };
-    note(message.closed, "not opened yet");
-    note(message.sealed, "sealed");
-    note(message.locked, "locked");
-    note(message.automatic, "automatic reply");
-    note(message.cut, "the text was longer and is cut here");
-    notes.extend(to_several(message));
-    if let Some(methods) = &message.extras.encryption {
-        let methods = term::safe(methods);
-        notes.push(format!("came encrypted ({methods}); who wrote it is not proved"));
-    }
-    match message.files {
-        0 => {}
-        1 => notes.push("offers 1 file".to_owned()),
-        files => notes.push(format!("offers {files} files")),
-    }
-    notes
-}
-
-/// Who else got a message, as far as its sender's client says.
-fn to_several(message: &MessageEvent) -> Option<String> {
-    /// Names shown; the rest is counted.
-    const NAMES: usize = 5;
-    if message.direction == Direction::Out || !message.several {
-        return None;
-    }
-    let names: Vec<String> = message
-        .recipients
-        .iter()
-        .take(NAMES)
-        .map(|to| term::cut(&one_space(&term::safe(&to.user)), NAME_MAX).into_owned())
-        .collect();
-    if names.is_empty() {
-        return Some("to several".to_owned());
-    }
-    let more = match message.recipients.len() - names.len() {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    let limit = if message.recipients_cut {
-        ", perhaps to others: such a list ends after 30 names"
-    } else {
-        ""
-    };
-    Some(format!("to {}{more}{limit}", names.join(", ")))
-}
-
-/// What to say of a message that is kept for its recipient.
-pub fn queued(expires_at: UnixMillis) -> String {
-    format!("queued until {}", date_and_time(expires_at))
-}
-
-/// What to say of a message that was confirmed so long after it was written.
-pub fn waited(waited_ms: u64) -> String {
-    let seconds = waited_ms / 1_000;
-    let span = match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7_200 => format!("{} min", seconds / 60),
-        7_200..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} days", seconds / 86_400),
-    };
-    format!("{span} after it was written")
-}
-
-/// How a message ended without a receipt: `not confirmed` where the text may have arrived, `not
-/// sent` where nothing left.
-pub fn failed(outcome: Outcome, tries: u32, hint: Option<Bounce>) -> String {
-    let words = match outcome {
-        Outcome::Confirmed => "confirmed".to_owned(),
-        Outcome::NotConfirmed if tries == 0 => "not confirmed: its node ended".to_owned(),
-        Outcome::NotConfirmed if tries == 1 => "not confirmed after 1 try".to_owned(),
-        Outcome::NotConfirmed => format!("not confirmed after {tries} tries"),
-        Outcome::NotSent => "not sent".to_owned(),
-        Outcome::Cancelled => "not confirmed: cancelled".to_owned(),
-        Outcome::Expired => "not confirmed: expired, the recipient did not appear".to_owned(),
-        Outcome::Queued => "queued".to_owned(),
-    };
-    match hint {
-        None => words,
-        Some(hint) => format!("{words}: {}", why(hint)),
-    }
-}
-
-/// What a datagram that came back tells.
-pub const fn why(hint: Bounce) -> &'static str {
-    match hint {
-        Bounce::PortUnreachable => "no messenger runs there",
-        Bounce::HostUnreachable => "that host cannot be reached",
-        Bounce::Refused => "this system refused to send it",
-    }
-}
-
-/// A time between two datagrams, for people.
-pub fn milliseconds(millis: f64) -> String {
-    if millis < 10.0 { format!("{millis:.1} ms") } else { format!("{millis:.0} ms") }
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
     use std::sync::Arc;
 
+    use super::words::to_several;
     use super::*;
-    use crate::node::{Charset, NoticeCode, PacketNo, Recipient, Sure};
+    use crate::node::{Bounce, Charset, DownReason, NoticeCode, PacketNo, Recipient, Sure};
 
     const PLAIN: Style =
         Style { json: false, quiet: false, verbose: 0, colour: false, terminal: false };
