@@ -5,6 +5,7 @@
 //! The tests need root and are ignored unless asked for:
 //! `sudo -E env PATH="$PATH" cargo test --test suite -- --ignored --test-threads=1 lab::`
 
+mod feiq;
 mod heard;
 mod iptux;
 mod lan;

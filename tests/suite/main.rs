@@ -4,6 +4,7 @@ mod support;
 
 mod crypto;
 mod dialect;
+mod feiq;
 mod house;
 mod lan;
 mod laws;

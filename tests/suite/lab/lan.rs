@@ -102,6 +102,11 @@ impl Lab {
         fs::write(folder.join("config.toml"), settings).expect("settings can be written");
     }
 
+    /// The network namespace of a host.
+    pub(super) fn namespace(&self, host: &str) -> String {
+        format!("{}-{host}", self.name)
+    }
+
     fn home(&self, host: &str) -> PathBuf {
         self.homes.path().join(host)
     }

@@ -1,5 +1,6 @@
 //! Helpers that several tests share.
 
+pub(crate) mod feiq;
 #[cfg(feature = "cli")]
 pub(crate) mod fetcher;
 #[cfg(feature = "cli")]
