@@ -430,12 +430,13 @@ impl Lan {
                 running.disk.take(id, record);
                 self.plan(delay, Happening::Commits { at, id });
             }
-            // A simulated machine has neither TCP nor files.
+            // A simulated machine has neither TCP nor files, and draws no pictures.
             Effect::Fetch(..)
             | Effect::StopFetch(_)
             | Effect::Serve(_)
             | Effect::HangUp(_)
-            | Effect::Unlist(_) => {}
+            | Effect::Unlist(_)
+            | Effect::Picture(_) => {}
             Effect::Reply(id, reply) => {
                 running.replies.insert(id, reply);
             }

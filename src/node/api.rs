@@ -6,14 +6,17 @@
 mod choice;
 pub mod files;
 mod outbox;
+pub mod pictures;
 mod wishes;
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use self::files::{FilesOf, Get, OfferId, OfferView, Pick, Progress, Transferred};
+use self::pictures::PictureEvent;
 use super::effect::Outcome;
 use super::input::{Bounce, Link, UnixMillis};
 use crate::wire::{Charset, PacketNo, Recipient, Sure};
@@ -91,6 +94,17 @@ pub enum Request {
         #[serde(default)]
         wishes: Wishes,
     },
+    /// A picture inside a message, to peers that take such. Answered, when it is read and packed, by
+    /// [`Reply::Sent`], or by [`Reply::Refused`] and nothing is sent to anybody. Each recipient then
+    /// ends in exactly one [`Event::Receipt`] or [`Event::Failed`].
+    SendPicture {
+        /// To whom.
+        to: Vec<Target>,
+        /// The picture's file: an absolute path; PNG, JPEG, GIF or BMP.
+        path: PathBuf,
+        /// How long to wait for the receipt once the picture itself has arrived.
+        timeout_ms: u64,
+    },
     /// Stop waiting for the receipts of this message, and take back the files it offers. Answered by [`Reply::Done`].
     Cancel {
         /// Its number.
@@ -163,7 +177,7 @@ pub enum Reply {
         /// How long, in milliseconds.
         wait_ms: u64,
     },
-    /// To [`Request::Send`] and [`Request::Broadcast`].
+    /// To [`Request::Send`], [`Request::SendPicture`] and [`Request::Broadcast`].
     Sent {
         /// Our number for the message; events about it bear it.
         number: PacketNo,
@@ -246,6 +260,18 @@ pub enum Refusal {
     #[error("{} sent no list of shared files", peer.nick)]
     NoList {
         /// The peer.
+        peer: Box<PeerView>,
+    },
+    /// What was to be sent is no picture that can be sent.
+    #[error("no picture that can be sent: {reason}")]
+    NoPicture {
+        /// Why, for people.
+        reason: String,
+    },
+    /// The peer's program takes no pictures inside messages.
+    #[error("{} takes no pictures inside messages", peer.nick)]
+    TakesNoPictures {
+        /// The recipient.
         peer: Box<PeerView>,
     },
     /// More files than a message can offer.
@@ -348,6 +374,8 @@ pub enum Event {
     Progress(Box<Progress>),
     /// A transfer ended. Stored.
     Transferred(Box<Transferred>),
+    /// A picture came whole. Stored; its content too.
+    Picture(Box<PictureEvent>),
     /// Something the user should know.
     Notice {
         /// What it is about; stable, for programs.
@@ -399,6 +427,10 @@ pub enum NoticeCode {
     Unreadable,
     /// This process took the port over from one that ended.
     TookOver,
+    /// A picture was not taken, or given up.
+    Picture,
+    /// A picture became a file, by a rule of the user.
+    PictureWritten,
     /// Files of ours are offered no more because they changed since an earlier run.
     OfferChanged,
     /// Our packet numbers start low again.

@@ -10,6 +10,7 @@ use super::api::{Delivery, Direction, Event, FileChoice, MessageEvent, PeerView,
 use super::fetch::{Fetch, FetchId};
 use super::input::{Bounce, LinkId, RequestId, SaveId, StreamId, UnixMillis};
 use super::offers::OfferRecord;
+use super::pictures::job::{PictureJob, PictureRecord};
 use super::serving::grant::GrantRecord;
 use crate::wire::command::message;
 use crate::wire::filename::NameForm;
@@ -32,6 +33,8 @@ pub enum Effect {
         /// failure drops the event.
         after: Option<SaveId>,
     },
+    /// Do something with the bytes of a picture.
+    Picture(PictureJob),
     /// Answer a request.
     Reply(RequestId, Reply),
     /// Send a file or folder on this connection; `Input::Served` tells how it goes.
@@ -100,6 +103,8 @@ pub enum Record {
     OfferOver(OfferId),
     /// An event that is kept as it is told: an offer, or the end of a transfer.
     Told(ToldRecord),
+    /// A received picture.
+    Picture(Box<PictureRecord>),
     /// Files on offer to one peer; a later one with the same short number takes its place.
     Grant(Box<GrantRecord>),
     /// The offer with this short number is over.

@@ -8,6 +8,7 @@
 //! presence -> roster           who is there, and what we tell about ourselves
 //! letters  -> outbox           messages of ours
 //! inbox                        messages of others
+//! pictures -> outbox           pictures inside messages, both ways
 //! offers                       files of others
 //! trust                        how much of a stranger's wish is granted
 //! turn                         one call: its time, its effects, what all parts share
@@ -30,6 +31,7 @@ mod offers;
 mod outbox;
 mod own;
 mod peer;
+mod pictures;
 mod presence;
 mod reach;
 mod rollcall;
@@ -56,6 +58,7 @@ pub use api::files::{
     FilesOf, Get, ItemKind, ItemState, ItemView, NoOffer, OfferId, OfferView, Pick, Progress, Side,
     TransferOutcome, TransferProblem, Transferred,
 };
+pub use api::pictures::{PictureEvent, PictureFacts, PictureFormat, SHORT_DIGITS, with_names};
 pub use api::{
     Counters, Delivery, Direction, DownReason, Event, FileChoice, MessageEvent, NoticeCode, PeerId,
     PeerView, Refusal, Reply, Request, ShellStatus, Status, Target, Waiting, WaitingState, Wishes,
@@ -72,6 +75,7 @@ pub use input::{
 };
 pub use memory::{EpochMemory, Memory, OpenMemory};
 pub use offers::{AcceptRule, AcceptWho, OfferRecord};
+pub use pictures::job::{PictureJob, PictureNews, PictureRecord, StageId};
 pub use serving::grant::{GrantRecord, OfferedFile};
 
 use inbox::Inbox;
@@ -82,6 +86,7 @@ use offers::Offers;
 use outbox::{Due, Outbox};
 use own::{Own, canonical};
 use peer::{Sighting, mac_of};
+use pictures::{PictureLetter, Pictures};
 use presence::Presence;
 use rollcall::Cause;
 use roster::Roster;
@@ -110,6 +115,7 @@ pub(crate) struct Parts {
     presence: Presence,
     outbox: Outbox,
     inbox: Inbox,
+    pictures: Pictures,
     serving: Serving,
     offers: Offers,
     trust: Trust,
@@ -149,6 +155,7 @@ impl Node {
                 presence: Presence::new(&config),
                 outbox: Outbox::default(),
                 inbox: Inbox::default(),
+                pictures: Pictures::default(),
                 serving: Serving::default(),
                 offers: Offers::new(config.accept.clone()),
                 trust: Trust::default(),
@@ -217,8 +224,10 @@ impl Node {
             }
             Input::Served(stream, news) => parts.serving.news(&mut turn, stream, news),
             Input::Saved(id, result) => parts.saved(&mut turn, id, &result),
+            Input::Picture(stage, news) => parts.picture_news(&mut turn, stage, news),
             Input::Fetch(id, news) => parts.fetch_news(&mut turn, id, news),
             Input::Wake => parts.wake(&mut turn),
+            Input::Closing => parts.close_pictures(&mut turn),
             Input::Leave => parts.leave(&mut turn),
         }
         let news = parts.outbox.file_news();
@@ -254,8 +263,8 @@ impl Parts {
             turn.base.counters.own += 1;
             return;
         }
-        let is_message = raw.command() == Command::SENDMSG;
-        if !self.links.is_host(from) || (is_message && !self.admits(turn, from)) {
+        let weighs = matches!(raw.command(), Command::SENDMSG | Command::FEIQ_IMAGE_FRAGMENT);
+        if !self.links.is_host(from) || (weighs && !self.admits(turn, from)) {
             turn.base.counters.dropped += 1;
             return;
         }
@@ -290,6 +299,8 @@ impl Parts {
                 let (answer, text) = (Command::SENDABSENCEINFO, "Not Absence mode");
                 self.inform(turn, seen, answer, text, &mut allowance);
             }
+            (Command::FEIQ_IMAGE_FRAGMENT, _) => self.fragment(turn, seen, &mut allowance),
+            (Command::FEIQ_IMAGE_ACK, _) => self.fragment_ack(turn, seen),
             (Command::OKGETLIST, _) => presence.list_offered(turn, seen.from),
             (Command::ANSLIST, Body::Hosts(list)) => {
                 presence.listed(turn, roster, links, seen.from, list);
@@ -356,6 +367,7 @@ impl Parts {
         if !options.intersects(silent) {
             presence.greet(turn, roster, links, seen, allowance);
         }
+        self.mentions(met.peer, seen.packet.number, &body.text);
         if !again && !options.contains(message::ENCRYPT) {
             self.offered(turn, seen, body, saving);
         }
@@ -427,7 +439,12 @@ impl Parts {
                 let timeout = Duration::from_millis(timeout_ms);
                 return self.send(turn, id, &Letter { to, text, check, timeout, wishes });
             }
+            Request::SendPicture { to, path, timeout_ms } => {
+                let timeout = Duration::from_millis(timeout_ms);
+                return self.send_picture(turn, id, PictureLetter { to, path, timeout });
+            }
             Request::Cancel { number } => {
+                self.cancel_picture(turn, number);
                 self.outbox.cancel(turn, &self.roster, number);
                 self.serving.withdraw_all(turn, number);
                 Reply::Done
@@ -480,7 +497,7 @@ impl Parts {
             since,
             links: self.links.iter().cloned().collect(),
             peers: self.roster.len(),
-            waiting: self.outbox.len(),
+            waiting: self.outbox.len() + self.pictures.sending(),
             counters: turn.base.counters,
             shell: None,
         }
@@ -509,7 +526,10 @@ impl Parts {
         turn.note_store(result);
         let kept = !matches!(result, SaveResult::Failed(_));
         self.offers.saved(turn, id, result);
-        if self.inbox.saved(turn, id, result) || self.outbox.saved(turn, &self.roster, id, result) {
+        if self.inbox.saved(turn, id, result)
+            || self.outbox.saved(turn, &self.roster, id, result)
+            || self.pictures.saved(turn, id, result)
+        {
             return;
         }
         turn.base.numbers.saved(id, kept);
@@ -538,6 +558,8 @@ impl Parts {
             Timer::Probe(addr) => presence.probe_due(turn, roster, links, addr),
             Timer::Offers => self.serving.sweep(turn),
             Timer::FirstTries => outbox.send_next(turn, roster, links),
+            Timer::Picture(stage) => self.pictures.due(turn, stage),
+            Timer::Fragment(no) => self.fragment_due(turn, no),
             Timer::Seek => self.seek(turn),
             Timer::Send(no) => match outbox.due(turn, roster, links, no) {
                 Due::Done => {}
@@ -553,6 +575,7 @@ impl Parts {
 
     /// Says goodbye to everybody, and ends what still waits.
     fn leave(&mut self, turn: &mut Turn<'_>) {
+        self.close_pictures(turn);
         for no in self.outbox.unwritten() {
             self.write(turn, no);
         }

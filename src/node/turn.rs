@@ -86,6 +86,11 @@ impl<'a> Turn<'a> {
         }
     }
 
+    /// Wants something else done.
+    pub(super) fn push(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
     /// Tells everybody who listens; with `after`, once that record is kept.
     pub(crate) fn emit(&mut self, event: Event, after: Option<SaveId>) {
         self.effects.push(Effect::Emit { event, after });

@@ -4,6 +4,7 @@ mod desk;
 mod inbox;
 mod later;
 mod outbox;
+mod pictures;
 mod presence;
 mod roster;
 mod running;

@@ -23,6 +23,7 @@ pub const FEIGE: Dialect = Dialect {
         request_nul: true,
         honours_offset: true,
         empty_folders: true,
+        takes_pictures: true,
         file_names: NameForm::Any,
     },
     recognises,

@@ -23,6 +23,7 @@ pub const FEIQ: Dialect = Dialect {
         request_nul: false,
         honours_offset: true,
         empty_folders: true,
+        takes_pictures: true,
         file_names: NameForm::Windows,
     },
     recognises: |raw: &RawPacket<'_>| raw.version.starts_with(b"1_lbt"),

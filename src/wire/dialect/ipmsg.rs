@@ -18,6 +18,7 @@ pub const IPMSG: Dialect = Dialect {
         request_nul: true,
         honours_offset: false,
         empty_folders: true,
+        takes_pictures: false,
         file_names: NameForm::Windows,
     },
     recognises: |_| true,

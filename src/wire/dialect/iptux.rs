@@ -20,6 +20,7 @@ pub const IPTUX: Dialect = Dialect {
         request_nul: true,
         honours_offset: false,
         empty_folders: false,
+        takes_pictures: false,
         file_names: NameForm::Any,
     },
     recognises: |raw: &RawPacket<'_>| raw.version.starts_with(b"1_iptux"),

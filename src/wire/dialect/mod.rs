@@ -73,6 +73,9 @@ pub struct Habits {
     /// Accepts an offered folder of size 0. iptux takes that for received already
     /// (`iptux-dialect.md`, trap 5; vector `iptux-core-0.8.3-014` offers the sum of the files).
     pub empty_folders: bool,
+    /// Takes pictures in fragments and shows them inside a message (dialect reference of FeiQ, 7;
+    /// vectors `image-fragment-jpeg`, `image-ack`, `image-ref`).
+    pub takes_pictures: bool,
     /// Which file names it can store: the clients of Windows fewer than the others (wire reference,
     /// 7).
     pub file_names: NameForm,
