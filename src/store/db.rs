@@ -10,8 +10,9 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::error::{in_words, is_the_records_own};
 use super::numbers::Numbers;
+use super::pictures::{self, Staging};
 use super::rows::{self, Peers, Rows};
-use super::{Paths, StoreError, connect, schema};
+use super::{Paths, StoreError, connect, folder_of, schema};
 use crate::node::{NumberStart, PacketNo, Record, SaveId, SaveResult, UnixMillis};
 
 /// The open store.
@@ -19,6 +20,7 @@ use crate::node::{NumberStart, PacketNo, Record, SaveId, SaveResult, UnixMillis}
 pub struct Store {
     db: Connection,
     path: PathBuf,
+    staging: Staging,
     peers: Peers,
     numbers: Numbers,
     /// The block of packet numbers is not committed yet.
@@ -69,9 +71,11 @@ impl Store {
         let mac = connect::identity(&db, now, &path)?;
         let unix_seconds = u64::try_from(now.0 / 1000).unwrap_or(0);
         let (start, numbers) = rows::read_numbers(&db).map_err(failed())?.start(unix_seconds);
+        let lately = pictures::kept_lately(&db, now).map_err(failed())?;
         let last_seq = rows::last_seq(&db).map_err(failed())?.cast_unsigned();
         let store = Self {
             db,
+            staging: Staging::new(folder_of(&path).to_owned(), now, lately),
             path,
             peers: Peers::default(),
             numbers,
@@ -113,7 +117,7 @@ impl Store {
         if self.numbers_due {
             rows::write_block(&all, self.numbers)?;
         }
-        let mut rows = Rows::new(&all, &mut self.peers, &mut self.numbers)?;
+        let mut rows = Rows::new(&all, &mut self.peers, &mut self.numbers, &self.staging)?;
         let results =
             batch.iter().map(|(_, record)| rows.keep(record)).collect::<Result<_, _>>()?;
         drop(rows);
@@ -131,7 +135,7 @@ impl Store {
         if self.numbers_due {
             rows::write_block(&all, self.numbers)?;
         }
-        let mut rows = Rows::new(&all, &mut self.peers, &mut self.numbers)?;
+        let mut rows = Rows::new(&all, &mut self.peers, &mut self.numbers, &self.staging)?;
         let mut results = Vec::with_capacity(batch.len());
         for (_, record) in batch {
             let (next_seq, numbers) = rows.mark();
@@ -179,6 +183,11 @@ impl Store {
 
     pub(super) fn db(&self) -> &Connection {
         &self.db
+    }
+
+    /// Where pictures lie until they are kept.
+    pub fn staging(&self) -> &Staging {
+        &self.staging
     }
 
     /// The file.
@@ -231,6 +240,7 @@ fn weight(record: &Record) -> usize {
             256
         }
         Record::Offer(_) | Record::Told(_) => 1_024,
+        Record::Picture(picture) => 1_024 + usize::try_from(picture.facts.size).unwrap_or(0),
         Record::Grant(grant) => 1_024 + 512 * grant.files.len(),
     }
 }

@@ -11,11 +11,12 @@ use serde::de::DeserializeOwned;
 use super::numbers::Numbers;
 use super::offered;
 use super::outbox;
+use super::pictures::{self, Staging};
 use super::reader::StoredEvent;
 use super::served;
 use crate::node::{
-    Charset, MessageRecord, Options, Outcome, OutcomeRecord, PacketNo, PeerId, PeerView,
-    Recipients, Record, SaveResult, ToldRecord, UnixMillis, Verdict,
+    Charset, Event, MessageRecord, Options, Outcome, OutcomeRecord, PacketNo, PeerId, PeerView,
+    Recipients, Record, SaveResult, UnixMillis, Verdict,
 };
 
 /// Writes the records of one transaction.
@@ -23,6 +24,7 @@ pub(super) struct Rows<'c> {
     db: &'c Connection,
     peers: &'c mut Peers,
     numbers: &'c mut Numbers,
+    staging: &'c Staging,
     message: CachedStatement<'c>,
     datagram: CachedStatement<'c>,
     event: CachedStatement<'c>,
@@ -37,6 +39,7 @@ impl<'c> Rows<'c> {
         db: &'c Connection,
         peers: &'c mut Peers,
         numbers: &'c mut Numbers,
+        staging: &'c Staging,
     ) -> rusqlite::Result<Self> {
         Ok(Self {
             message: db.prepare_cached(
@@ -51,6 +54,7 @@ impl<'c> Rows<'c> {
             db,
             peers,
             numbers,
+            staging,
         })
     }
 
@@ -60,7 +64,11 @@ impl<'c> Rows<'c> {
         match record {
             Record::Message(message) => self.keep_message(message),
             Record::Outcome(outcome) => self.keep_outcome(outcome),
-            Record::Told(told) => self.keep_told(told),
+            Record::Told(told) => self.keep_told(told.at, &told.event),
+            Record::Picture(picture) => {
+                pictures::keep(self.db, self.staging, self.next_seq, picture)?;
+                self.keep_told(picture.at, &picture.event())
+            }
             Record::Grant(grant) => {
                 served::keep(self.db, grant)?;
                 Ok(SaveResult::Kept { seq: None })
@@ -162,13 +170,13 @@ impl<'c> Rows<'c> {
         self.announce(outcome.at, "outcome")
     }
 
-    fn keep_told(&mut self, told: &ToldRecord) -> rusqlite::Result<SaveResult> {
-        let json = serde_json::to_string(&told.event)
+    fn keep_told(&mut self, at: UnixMillis, event: &Event) -> rusqlite::Result<SaveResult> {
+        let json = serde_json::to_string(event)
             .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
         self.db
             .prepare_cached("INSERT INTO told (id, event) VALUES (?1, ?2)")?
             .execute((self.next_seq, json))?;
-        self.announce(told.at, "told")
+        self.announce(at, "told")
     }
 
     fn announce(&mut self, at: UnixMillis, kind: &str) -> rusqlite::Result<SaveResult> {

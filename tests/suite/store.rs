@@ -1,6 +1,7 @@
 //! The store: what survives a restart, a crash and a full disk.
 
 mod outbox;
+mod pictures;
 
 use std::ffi::OsStr;
 use std::fs;
