@@ -12,7 +12,7 @@ use super::gate::Gate;
 use super::handle::{BACKLOG_EVENTS, Stamped};
 use super::{Start, StartError, serve};
 use crate::node::{Event, Memory, Node, Now, PacketNo, Record, SaveId, SaveResult, UnixMillis};
-use crate::store::{Paths, Reader, Store, StoreError, Writer};
+use crate::store::{Paths, Reader, Staging, Store, StoreError, Writer};
 
 /// What came of a batch.
 pub(crate) type Results = Vec<(SaveId, SaveResult)>;
@@ -47,6 +47,7 @@ pub(crate) struct Disk {
     /// What is to be said of files that earlier runs offered.
     changed: Vec<String>,
     paths: Paths,
+    staging: Staging,
 }
 
 impl Disk {
@@ -55,6 +56,7 @@ impl Disk {
         start.config.keeps = start.store;
         let (done, results) = mpsc::unbounded_channel();
         let (mut writer, mut told, mut memory) = (None, Told::default(), Memory::default());
+        let mut staging = None;
         if start.store {
             let opened = Store::open(&start.paths, now)?;
             for note in opened.store.notes() {
@@ -64,6 +66,7 @@ impl Disk {
             start.config.numbers = opened.numbers;
             told = Told(Some(Arc::new(AtomicU64::new(opened.last_seq))));
             memory = opened.store.memory()?;
+            staging = Some(opened.store.staging().clone());
             // The receiver is gone only when the node is, and then nobody needs the results.
             writer = Some(Writer::spawn(opened.store, move |batch| drop(done.send(batch)))?);
         } else if start.config.identity.mac.is_empty() {
@@ -71,7 +74,8 @@ impl Disk {
         }
         let changed = serve::check(&mut memory.grants);
         let (gate, batch, paths) = (Gate::default(), Vec::new(), start.paths.clone());
-        Ok(Self { gate, batch, writer, results, told, memory, changed, paths })
+        let staging = staging.unwrap_or_else(Staging::passing);
+        Ok(Self { gate, batch, writer, results, told, memory, changed, paths, staging })
     }
 
     /// Which files are offered no more because they changed since an earlier run: what to say of
@@ -84,6 +88,11 @@ impl Disk {
     pub(crate) fn instruct(&mut self, mut node: Node, now: Now) -> Node {
         node.remember(now, std::mem::take(&mut self.memory));
         node
+    }
+
+    /// Where pictures lie until they are kept.
+    pub(crate) fn staging(&self) -> Staging {
+        self.staging.clone()
     }
 
     /// The store's file, if messages are kept.

@@ -18,14 +18,15 @@ use super::fetch::Fetches;
 use super::handle::{Ask, Gone, Handle, Listeners, Stamped, Subscription};
 use super::links::{Selection, Watch};
 use super::owner::Owner;
+use super::pictures::Pictures;
 use super::serve::Servers;
 use super::sockets::Sockets;
 use super::tcp::{Acceptor, Caller};
 use super::udp::RECEIVE_BUFFER;
 use super::{Running, Start, Stopped};
 use crate::node::{
-    Effect, Event, FetchId, FetchNews, Input, Node, NoticeCode, Now, Reply, Request, RequestId,
-    ServeNews, ShellStatus, StreamId, Tick, UnixMillis,
+    Effect, Event, FetchId, FetchNews, Input, Node, NoticeCode, Now, PictureNews, Reply, Request,
+    RequestId, ServeNews, ShellStatus, StageId, StreamId, Tick, UnixMillis,
 };
 use crate::store::{Lock, Paths};
 
@@ -43,6 +44,7 @@ pub(super) struct Task {
     /// The files that came with the request that is being handled.
     files: Vec<OwnedFd>,
     pub(super) disk: Disk,
+    pub(super) pictures: Pictures,
     pub(super) fetches: Fetches,
     pub(super) lock: Lock,
     pub(super) paths: Paths,
@@ -77,6 +79,7 @@ enum Woken {
     Stop,
     Results(Results),
     Ask(Ask),
+    Picture(StageId, PictureNews),
     Fetch(FetchId, FetchNews),
     Links,
     Caller(Caller),
@@ -101,6 +104,7 @@ impl Task {
         let (asked, was_asked) = watch::channel(false);
         let hello = start.hello();
         let server = Server::new(control, hello.clone(), disk.told_so_far(), handle.clone());
+        let pictures = Pictures::new(disk.staging(), start.downloads.clone());
         let mut task = Self {
             node,
             clock,
@@ -112,6 +116,7 @@ impl Task {
             servers: Servers::new(clock),
             files: Vec::new(),
             disk,
+            pictures,
             fetches,
             lock,
             paths: start.paths.clone(),
@@ -162,6 +167,7 @@ impl Task {
                 Woken::Stop => return Box::pin(self.end()).await,
                 Woken::Results(results) => self.settle(results),
                 Woken::Ask(ask) => self.ask(ask),
+                Woken::Picture(stage, news) => self.picture(stage, news),
                 Woken::Fetch(id, news) => self.handle(self.clock.now(), Input::Fetch(id, news)),
                 Woken::Links => self.relink(),
                 Woken::Caller(caller) => self.called(caller),
@@ -189,11 +195,12 @@ impl Task {
             _ = &mut self.stop => Woken::Stop,
             results = self.disk.results() => Woken::Results(results),
             Some(ask) = self.asks.recv() => Woken::Ask(ask),
+            (stage, news) = self.pictures.news() => Woken::Picture(stage, news),
             (id, news) = self.fetches.news() => Woken::Fetch(id, news),
             () = self.watch.changed() => Woken::Links,
             caller = next_caller(&mut self.acceptor) => Woken::Caller(caller),
             (stream, news) = self.servers.news() => Woken::Served(stream, news),
-            () = self.sockets.readable(), if !self.disk.gate.is_full() => Woken::Readable,
+            () = self.sockets.readable(), if !self.is_full() => Woken::Readable,
             () = self.sockets.writable(), if self.sockets.is_waiting() => Woken::Writable,
             () = due => Woken::Deadline,
         }
@@ -207,6 +214,9 @@ impl Task {
         for _ in 0..ASKS_MAX {
             let Ok(ask) = self.asks.try_recv() else { break };
             self.ask(ask);
+        }
+        while let Some((stage, news)) = self.pictures.try_news() {
+            self.picture(stage, news);
         }
         while let Some((id, news)) = self.fetches.try_news() {
             self.handle(self.clock.now(), Input::Fetch(id, news));
@@ -227,7 +237,7 @@ impl Task {
     /// Takes datagrams from the sockets until they are empty or the turn is over; whether some were
     /// left.
     fn drain(&mut self) -> bool {
-        if self.disk.gate.is_full() {
+        if self.is_full() {
             return false;
         }
         let mut until: Option<Tick> = None;
@@ -252,6 +262,16 @@ impl Task {
         left
     }
 
+    /// Whether so much waits for the disk that no more is read from the network.
+    fn is_full(&self) -> bool {
+        self.disk.gate.is_full() || self.pictures.is_full()
+    }
+
+    /// Something came of a picture's bytes.
+    pub(super) fn picture(&mut self, stage: StageId, news: PictureNews) {
+        self.handle(self.clock.now(), Input::Picture(stage, news));
+    }
+
     pub(super) fn handle(&mut self, now: Now, input: Input<'_>) {
         let effects = self.node.handle(now, input);
         self.perform(now, effects);
@@ -269,6 +289,7 @@ impl Task {
                     self.disk.gate.hold_event(id, now.wall, event);
                 }
                 Effect::Emit { event, after: None } => self.tell(now.wall, None, event),
+                Effect::Picture(job) => self.pictures.run(job),
                 Effect::Reply(id, reply) => self.reply(id, reply),
                 Effect::Serve(serve) => self.servers.serve(*serve),
                 Effect::HangUp(stream) => self.servers.hang_up(stream),
