@@ -154,6 +154,15 @@ impl From<Refusal> for CliError {
                     known_as(peer)
                 ),
             ),
+            Refusal::TakesNoPictures { peer } => Self::new(
+                exit,
+                format_args!(
+                    "not sent: {} takes no pictures inside messages; only FeiQ and feige do, and \
+                     its program is {}",
+                    known_as(peer),
+                    peer.dialect
+                ),
+            ),
             Refusal::NoOffer | Refusal::NothingWaits | Refusal::NoList { .. } => {
                 Self::new(exit, &refusal)
             }
@@ -168,6 +177,7 @@ impl From<Refusal> for CliError {
                 error.hint("end the `feige listen --passive` that runs, or use --profile")
             }
             Refusal::Busy => error.hint("wait for the receipts of what was sent before"),
+            Refusal::NoPicture { .. } => error.hint("PNG, JPEG, GIF and BMP are read"),
             Refusal::UnknownPeer { .. } => error.hint("`feige peers` lists who is here"),
             Refusal::NoOffer | Refusal::NothingWaits => {
                 error.hint("`feige files` lists what is on offer")

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use feige::node::{
     Bounce, Charset, Counters, Delivery, Direction, DownReason, Event, FileChoice, FilesOf, Get,
     Ipv4Net, ItemKind, ItemState, ItemView, Link, LinkId, MessageEvent, NoticeCode, OfferId,
-    OfferView, Outcome, PacketNo, PeerId, PeerView, Pick, Progress, Recipient, Refusal, Reply,
-    Request, ShellStatus, Side, Status, Sure, Target, TransferOutcome, TransferProblem,
-    Transferred, UnixMillis, Waiting, WaitingState, Wishes,
+    OfferView, Outcome, PacketNo, PeerId, PeerView, Pick, PictureEvent, PictureFacts,
+    PictureFormat, Progress, Recipient, Refusal, Reply, Request, ShellStatus, Side, Status, Sure,
+    Target, TransferOutcome, TransferProblem, Transferred, UnixMillis, Waiting, WaitingState,
+    Wishes,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -160,6 +161,7 @@ fn every_event_is_described() {
             Event::Offer(Box::new(offer())),
             Event::Progress(Box::new(progress())),
             Event::Transferred(Box::new(transferred())),
+            Event::Picture(Box::new(picture())),
             Event::Queued {
                 number: PacketNo(1),
                 peer: peer(),
@@ -197,6 +199,11 @@ fn every_request_is_described() {
                     digest: true,
                     utc_offset_s: Some(28_800),
                 },
+            },
+            Request::SendPicture {
+                to: vec![Target::Peer(PeerId(Arc::from("a@b")))],
+                path: "/shot.png".into(),
+                timeout_ms: 30_000,
             },
             Request::Outbox,
             Request::Retry { number: PacketNo(1) },
@@ -264,6 +271,8 @@ fn every_refusal_is_described() {
             Refusal::Unofferable { name: "report.pdf".into(), why: "it is gone".into() },
             Refusal::NothingWaits,
             Refusal::NoList { peer: Box::new(peer()) },
+            Refusal::NoPicture { reason: "damaged".into() },
+            Refusal::TakesNoPictures { peer: Box::new(peer()) },
             Refusal::KeepsNothing,
             Refusal::Busy,
         ],
@@ -277,9 +286,10 @@ fn every_word_is_described() {
     words::<Delivery>("delivery");
     words::<Outcome>("outcome");
     words::<ItemKind>("kind");
-    words::<ItemState>("state");
+    words::<ItemState>("item_state");
     words::<TransferOutcome>("transfer_outcome");
     words::<Side>("side");
+    words::<PictureFormat>("format");
     words::<Bounce>("hint");
     words::<WaitingState>("waiting_state");
     words::<Sure>("charset_sure");
@@ -389,6 +399,17 @@ fn progress() -> Progress {
         done: 0,
         rate: 1,
         eta: Some(2),
+    }
+}
+
+fn picture() -> PictureEvent {
+    let digest = "d65d9786".repeat(8);
+    let format = PictureFormat::Png;
+    PictureEvent {
+        peer: peer(),
+        picture: "ca37a4e0".into(),
+        number: Some(PacketNo(1)),
+        facts: PictureFacts { format, width: 640, height: 400, size: 137_560, digest },
     }
 }
 

@@ -14,6 +14,7 @@
 //! ourselves, `!` what went wrong.
 
 pub mod files;
+pub(super) mod pictures;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
@@ -24,7 +25,7 @@ use chrono::NaiveDate;
 use super::{Style, date_and_time, local};
 use crate::node::{
     Bounce, Delivery, Direction, DownReason, Event, MessageEvent, Outcome, PeerId, PeerView,
-    TransferOutcome, UnixMillis,
+    TransferOutcome, UnixMillis, with_names,
 };
 use crate::term;
 
@@ -160,6 +161,10 @@ impl Human {
                 let mark = if done { Mark::System } else { Mark::Trouble };
                 (mark, &end.peer, self.name(&end.peer), files::transferred(end))
             }
+            Event::Picture(picture) => {
+                let words = pictures::received(picture);
+                (Mark::System, &picture.peer, self.name(&picture.peer), words)
+            }
             Event::Progress(_) => return Rendered::Nothing,
             Event::Notice { text, .. } => return Rendered::Talk(text.clone()),
             Event::Lagged { missed } => {
@@ -194,7 +199,8 @@ impl Human {
         let mut out = self.head(at, mark);
         self.paint(&mut out, &label, colour);
         out.push_str(if below { "\n" } else { "  " });
-        let text = term::safe_lines(&message.text);
+        let text = with_names(&message.text);
+        let text = term::safe_lines(&text);
         for (at, line) in broken(&text, indent, columns).into_iter().enumerate() {
             if at > 0 || below {
                 self.continuation(&mut out, Mark::More, indent);
