@@ -405,12 +405,13 @@ impl Lan {
                 let done = Box::new(running.keyring.perform(job, &mut rng));
                 self.plan(KEY_WORK, Happening::Finishes { at, id, done });
             }
-            // A simulated machine has neither TCP nor files.
+            // A simulated machine has neither TCP nor files, and draws no pictures.
             Effect::Fetch(..)
             | Effect::StopFetch(_)
             | Effect::Serve(_)
             | Effect::HangUp(_)
-            | Effect::Unlist(_) => {}
+            | Effect::Unlist(_)
+            | Effect::Picture(_) => {}
             Effect::Reply(id, reply) => {
                 running.replies.insert(id, reply);
             }

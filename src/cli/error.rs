@@ -159,6 +159,15 @@ impl From<Refusal> for CliError {
                     known_as(peer)
                 ),
             ),
+            Refusal::TakesNoPictures { peer } => Self::new(
+                exit,
+                format_args!(
+                    "not sent: {} takes no pictures inside messages; only FeiQ and feige do, and \
+                     its program is {}",
+                    known_as(peer),
+                    peer.dialect
+                ),
+            ),
             Refusal::NoOffer | Refusal::NothingWaits | Refusal::NoList { .. } => {
                 Self::new(exit, &refusal)
             }
@@ -183,6 +192,7 @@ impl From<Refusal> for CliError {
             Refusal::NoMessage { .. } => {
                 error.hint("the ID of a message is its seq; `feige listen --json` shows it")
             }
+            Refusal::NoPicture { .. } => error.hint("PNG, JPEG, GIF and BMP are read"),
             Refusal::UnknownPeer { .. } => error.hint("`feige peers` lists who is here"),
             Refusal::NoOffer | Refusal::NothingWaits => {
                 error.hint("`feige files` lists what is on offer")

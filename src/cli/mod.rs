@@ -249,6 +249,9 @@ impl Cli {
             }
             Command::Get(args) => {
                 args.check()?;
+                if args.write_pictures(globals)? {
+                    return Ok(Exit::Done);
+                }
                 attend(globals, command::get::Args::wish(), async |client| args.run(client).await)
             }
             Command::Refuse(args) => {

@@ -14,7 +14,7 @@ use super::{Start, StartError, serve};
 use crate::node::{
     Event, Keyring, Memory, Node, Now, PacketNo, Record, SaveId, SaveResult, UnixMillis,
 };
-use crate::store::{Paths, Reader, Store, StoreError, Writer};
+use crate::store::{Paths, Reader, Staging, Store, StoreError, Writer};
 
 /// What came of a batch.
 pub(crate) type Results = Vec<(SaveId, SaveResult)>;
@@ -53,6 +53,7 @@ pub(crate) struct Disk {
     /// The private keys in the store, until the worker has them.
     keyring: Keyring,
     paths: Paths,
+    staging: Staging,
 }
 
 impl Disk {
@@ -63,6 +64,7 @@ impl Disk {
         let (mut writer, mut told, mut memory) = (None, Told::default(), Memory::default());
         let mut notes = Vec::new();
         let mut keyring = Keyring::default();
+        let mut staging = None;
         if start.store {
             let opened = Store::open(&start.paths, now)?;
             notes.extend_from_slice(opened.store.notes());
@@ -75,6 +77,7 @@ impl Disk {
                     tracing::warn!("a stored private key cannot be used: {error}");
                 }
             }
+            staging = Some(opened.store.staging().clone());
             // The receiver is gone only when the node is, and then nobody needs the results.
             writer = Some(Writer::spawn(opened.store, move |batch| drop(done.send(batch)))?);
         } else {
@@ -90,7 +93,20 @@ impl Disk {
         }
         let changed = serve::check(&mut memory.grants);
         let (gate, batch, paths) = (Gate::default(), Vec::new(), start.paths.clone());
-        Ok(Self { gate, batch, writer, results, told, memory, changed, notes, keyring, paths })
+        let staging = staging.unwrap_or_else(Staging::passing);
+        Ok(Self {
+            gate,
+            batch,
+            writer,
+            results,
+            told,
+            memory,
+            changed,
+            notes,
+            keyring,
+            paths,
+            staging,
+        })
     }
 
     /// Which files are offered no more because they changed since an earlier run: what to say of
@@ -113,6 +129,11 @@ impl Disk {
     /// The private keys in the store; only the first time.
     pub(crate) fn keyring(&mut self) -> Keyring {
         std::mem::take(&mut self.keyring)
+    }
+
+    /// Where pictures lie until they are kept.
+    pub(crate) fn staging(&self) -> Staging {
+        self.staging.clone()
     }
 
     /// The store's file, if messages are kept.

@@ -30,6 +30,8 @@ impl Task {
         while let Some(ask) = self.asks.recv().await {
             self.ask(ask);
         }
+        self.close_pictures().await;
+        self.handle(self.clock.now(), Input::Closing);
         self.commit().await;
         // Whoever was just let in gets on the list of heirs first.
         yield_now().await;
@@ -62,6 +64,17 @@ impl Task {
         };
         if timeout(FLUSH_WAIT, flush).await.is_err() {
             tracing::debug!("some datagrams could not be sent in time");
+        }
+    }
+
+    /// Waits for pictures that came whole: their senders will not repeat them.
+    async fn close_pictures(&mut self) {
+        let deadline = Instant::now() + DISK_WAIT;
+        while self.pictures.is_checking() {
+            let Ok((stage, news)) = timeout_at(deadline, self.pictures.news()).await else {
+                return tracing::warn!("a picture is lost: it took too long to decode");
+            };
+            self.picture(stage, news);
         }
     }
 

@@ -19,6 +19,7 @@ use super::fetch::Fetches;
 use super::handle::{Ask, Gone, Handle, Listeners, Stamped, Subscription};
 use super::links::{Selection, Watch};
 use super::owner::Owner;
+use super::pictures::Pictures;
 use super::recall::{Found, Recalls};
 use super::serve::Servers;
 use super::sockets::Sockets;
@@ -26,8 +27,8 @@ use super::tcp::{Acceptor, Caller};
 use super::udp::RECEIVE_BUFFER;
 use super::{Running, Start, Stopped};
 use crate::node::{
-    Done, Effect, Event, FetchId, FetchNews, Input, JobId, Node, NoticeCode, Now, Reply, Request,
-    RequestId, ServeNews, ShellStatus, StreamId, Tick, UnixMillis,
+    Done, Effect, Event, FetchId, FetchNews, Input, JobId, Node, NoticeCode, Now, PictureNews,
+    Reply, Request, RequestId, ServeNews, ShellStatus, StageId, StreamId, Tick, UnixMillis,
 };
 use crate::store::{Lock, Paths};
 
@@ -46,6 +47,7 @@ pub(super) struct Task {
     files: Vec<OwnedFd>,
     pub(super) disk: Disk,
     crypto: Crypto,
+    pub(super) pictures: Pictures,
     pub(super) fetches: Fetches,
     pub(super) lock: Lock,
     pub(super) paths: Paths,
@@ -82,6 +84,7 @@ enum Woken {
     Results(Results),
     Crypto(JobId, Done),
     Ask(Ask),
+    Picture(StageId, PictureNews),
     Fetch(FetchId, FetchNews),
     Recalled(Found),
     Links,
@@ -107,6 +110,7 @@ impl Task {
         let (asked, was_asked) = watch::channel(false);
         let hello = start.hello();
         let server = Server::new(control, hello.clone(), disk.told_so_far(), handle.clone());
+        let pictures = Pictures::new(disk.staging(), start.downloads.clone());
         let mut task = Self {
             node,
             clock,
@@ -119,6 +123,7 @@ impl Task {
             servers: Servers::new(clock),
             files: Vec::new(),
             disk,
+            pictures,
             fetches,
             lock,
             paths: start.paths.clone(),
@@ -175,6 +180,7 @@ impl Task {
                 Woken::Results(results) => self.settle(results),
                 Woken::Crypto(id, done) => self.handle(self.clock.now(), Input::Crypto(id, done)),
                 Woken::Ask(ask) => self.ask(ask),
+                Woken::Picture(stage, news) => self.picture(stage, news),
                 Woken::Fetch(id, news) => self.handle(self.clock.now(), Input::Fetch(id, news)),
                 Woken::Recalled(found) => self.handle(self.clock.now(), found.into()),
                 Woken::Links => self.relink(),
@@ -204,12 +210,13 @@ impl Task {
             results = self.disk.results() => Woken::Results(results),
             (id, done) = self.crypto.done() => Woken::Crypto(id, done),
             Some(ask) = self.asks.recv() => Woken::Ask(ask),
+            (stage, news) = self.pictures.news() => Woken::Picture(stage, news),
             (id, news) = self.fetches.news() => Woken::Fetch(id, news),
             found = self.recalls.next() => Woken::Recalled(found),
             () = self.watch.changed() => Woken::Links,
             caller = next_caller(&mut self.acceptor) => Woken::Caller(caller),
             (stream, news) = self.servers.news() => Woken::Served(stream, news),
-            () = self.sockets.readable(), if !self.disk.gate.is_full() => Woken::Readable,
+            () = self.sockets.readable(), if !self.is_full() => Woken::Readable,
             () = self.sockets.writable(), if self.sockets.is_waiting() => Woken::Writable,
             () = due => Woken::Deadline,
         }
@@ -223,6 +230,9 @@ impl Task {
         for _ in 0..ASKS_MAX {
             let Ok(ask) = self.asks.try_recv() else { break };
             self.ask(ask);
+        }
+        while let Some((stage, news)) = self.pictures.try_news() {
+            self.picture(stage, news);
         }
         while let Some((id, news)) = self.fetches.try_news() {
             self.handle(self.clock.now(), Input::Fetch(id, news));
@@ -243,7 +253,7 @@ impl Task {
     /// Takes datagrams from the sockets until they are empty or the turn is over; whether some were
     /// left.
     fn drain(&mut self) -> bool {
-        if self.disk.gate.is_full() {
+        if self.is_full() {
             return false;
         }
         let mut until: Option<Tick> = None;
@@ -268,6 +278,16 @@ impl Task {
         left
     }
 
+    /// Whether so much waits for the disk that no more is read from the network.
+    fn is_full(&self) -> bool {
+        self.disk.gate.is_full() || self.pictures.is_full()
+    }
+
+    /// Something came of a picture's bytes.
+    pub(super) fn picture(&mut self, stage: StageId, news: PictureNews) {
+        self.handle(self.clock.now(), Input::Picture(stage, news));
+    }
+
     pub(super) fn handle(&mut self, now: Now, input: Input<'_>) {
         let effects = self.node.handle(now, input);
         self.perform(now, effects);
@@ -286,6 +306,7 @@ impl Task {
                     self.disk.gate.hold_event(id, now.wall, event);
                 }
                 Effect::Emit { event, after: None } => self.tell(now.wall, None, event),
+                Effect::Picture(job) => self.pictures.run(job),
                 Effect::Reply(id, reply) => self.reply(id, reply),
                 Effect::Serve(serve) => self.servers.serve(*serve),
                 Effect::HangUp(stream) => self.servers.hang_up(stream),

@@ -10,15 +10,18 @@ pub mod files;
 mod outbox;
 mod peer;
 mod people;
+pub mod pictures;
 mod refusal;
 mod status;
 mod wishes;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use self::files::{FilesOf, Get, OfferId, OfferView, Pick, Progress, Transferred};
+use self::pictures::PictureEvent;
 pub use people::Alias;
 
 use super::effect::Outcome;
@@ -64,6 +67,17 @@ pub enum Request {
         /// What else is wished.
         #[serde(default)]
         wishes: Wishes,
+    },
+    /// A picture inside a message, to peers that take such. Answered, when it is read and packed, by
+    /// [`Reply::Sent`], or by [`Reply::Refused`] and nothing is sent to anybody. Each recipient then
+    /// ends in exactly one [`Event::Receipt`] or [`Event::Failed`].
+    SendPicture {
+        /// To whom.
+        to: Vec<Target>,
+        /// The picture's file: an absolute path; PNG, JPEG, GIF or BMP.
+        path: PathBuf,
+        /// How long to wait for the receipt once the picture itself has arrived.
+        timeout_ms: u64,
     },
     /// Shake the windows of peers whose programs do that. Answered by [`Reply::Knocked`]; each one
     /// that was knocked at then ends in exactly one [`Event::Knock`].
@@ -207,7 +221,7 @@ pub enum Reply {
         /// How long, in milliseconds.
         wait_ms: u64,
     },
-    /// To [`Request::Send`] and [`Request::Broadcast`].
+    /// To [`Request::Send`], [`Request::SendPicture`] and [`Request::Broadcast`].
     Sent {
         /// Our number for the message; events about it bear it.
         number: PacketNo,
@@ -386,6 +400,8 @@ pub enum Event {
         /// Whether it types.
         typing: bool,
     },
+    /// A picture came whole. Stored; its content too.
+    Picture(Box<PictureEvent>),
     /// Something the user should know.
     Notice {
         /// What it is about; stable, for programs.
@@ -444,6 +460,10 @@ pub enum NoticeCode {
     Unreadable,
     /// This process took the port over from one that ended.
     TookOver,
+    /// A picture was not taken, or given up.
+    Picture,
+    /// A picture became a file, by a rule of the user.
+    PictureWritten,
     /// Files of ours are offered no more because they changed since an earlier run.
     OfferChanged,
     /// Our packet numbers start low again.

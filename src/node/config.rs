@@ -159,6 +159,21 @@ pub struct Policy {
     /// Recipients of one message that are served at once; the others at the rate below.
     pub sends_at_once: usize,
     pub sends_per_second: u32,
+    /// Pictures that may be gathered at a time.
+    pub pictures_max: usize,
+    pub pictures_per_peer_max: usize,
+    /// A picture of which nothing new comes for so long is given up; in any case after the span.
+    pub picture_quiet: Duration,
+    pub picture_span: Duration,
+    /// Pictures that ended and are still known when they are repeated.
+    pub pictures_remembered_max: usize,
+    pub picture_transfers_max: usize,
+    /// Between two fragments of ours.
+    pub picture_gap: Duration,
+    /// How long the acknowledgements of a window have, before what is missing is sent again; and
+    /// how often that is done while nothing new is acknowledged.
+    pub picture_round_wait: Duration,
+    pub picture_rounds_max: u32,
     /// Offers to us that lie on the table.
     pub offers_per_peer_max: usize,
     pub offers_max: usize,
@@ -248,6 +263,15 @@ impl Default for Policy {
             same_entry_span: ms(10_000),
             sends_at_once: 50,
             sends_per_second: 500,
+            pictures_max: 16,
+            pictures_per_peer_max: 4,
+            picture_quiet: ms(120_000),
+            picture_span: ms(600_000),
+            pictures_remembered_max: 256,
+            picture_transfers_max: 64,
+            picture_gap: ms(2),
+            picture_round_wait: ms(1_000),
+            picture_rounds_max: 4,
             offers_per_peer_max: 64,
             offers_max: 512,
             fetches_at_once: 8,

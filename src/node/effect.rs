@@ -15,6 +15,7 @@ use super::fetch::{Fetch, FetchId};
 use super::input::{Bounce, LinkId, RequestId, SaveId, StreamId, UnixMillis};
 use super::jobs::{Job, JobId};
 use super::offers::OfferRecord;
+use super::pictures::job::{PictureJob, PictureRecord};
 use super::serving::grant::GrantRecord;
 use crate::crypto::{KeySize, PrivateDer};
 use crate::wire::command::message;
@@ -40,6 +41,8 @@ pub enum Effect {
         /// failure drops the event.
         after: Option<SaveId>,
     },
+    /// Do something with the bytes of a picture.
+    Picture(PictureJob),
     /// Answer a request.
     Reply(RequestId, Reply),
     /// Send a file or folder on this connection; `Input::Served` tells how it goes.
@@ -119,6 +122,8 @@ pub enum Record {
     OfferOver(OfferId),
     /// An event that is kept as it is told: an offer, or the end of a transfer.
     Told(ToldRecord),
+    /// A received picture.
+    Picture(Box<PictureRecord>),
     /// Files on offer to one peer; a later one with the same short number takes its place.
     Grant(Box<GrantRecord>),
     /// The offer with this short number is over.

@@ -12,6 +12,7 @@ use super::api::files::TransferProblem;
 use super::effect::MessageRecord;
 use super::fetch::{FetchId, FetchNews};
 use super::jobs::{Done, JobId};
+use super::pictures::job::{PictureNews, StageId};
 
 /// A monotonic instant: microseconds since an origin the shell chose. For timers.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -200,6 +201,8 @@ pub enum Input<'a> {
     Served(StreamId, ServeNews),
     /// A record was committed, or not.
     Saved(SaveId, SaveResult),
+    /// What came of a job with the bytes of a picture.
+    Picture(StageId, PictureNews),
     /// A transfer to us tells something.
     Fetch(FetchId, FetchNews),
     /// A stored message was looked up, for [`Effect::Recall`](super::Effect::Recall).
@@ -215,6 +218,9 @@ pub enum Input<'a> {
     Crypto(JobId, Done),
     /// A deadline passed.
     Wake,
+    /// The program ends: what no other process can go on with ends now. Either
+    /// [`Node::hand_over`](super::Node::hand_over) or [`Input::Leave`] follows.
+    Closing,
     /// The program ends: say goodbye.
     Leave,
 }

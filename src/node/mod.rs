@@ -9,6 +9,7 @@
 //! letters  -> outbox           messages of ours
 //! outbox   -> sealed           what of them is to be opened by its reader
 //! inbox                        messages of others
+//! pictures -> outbox           pictures inside messages, both ways
 //! offers                       files of others
 //! envelopes                    what of them is to be opened by us
 //! absence                      what is said and replied while we are away
@@ -41,6 +42,7 @@ mod offers;
 mod outbox;
 mod own;
 mod peer;
+mod pictures;
 mod presence;
 mod private;
 mod reach;
@@ -73,6 +75,7 @@ pub use api::files::{
     FilesOf, Get, ItemKind, ItemState, ItemView, NoOffer, OfferId, OfferView, Pick, Progress, Side,
     TransferOutcome, TransferProblem, Transferred,
 };
+pub use api::pictures::{PictureEvent, PictureFacts, PictureFormat, SHORT_DIGITS, with_names};
 pub use api::{
     Alias, Counters, Delivery, Direction, DownReason, Event, Extras, FileChoice, GroupRef,
     GroupView, MessageEvent, NoticeCode, PeerId, PeerView, Refusal, Reply, Request, ShellStatus,
@@ -93,6 +96,7 @@ pub use input::{
 pub use jobs::{Done, Job, JobId, Keyring, Section};
 pub use memory::{EpochMemory, Memory, OpenMemory, SealedMemory};
 pub use offers::{AcceptRule, AcceptWho, OfferRecord};
+pub use pictures::job::{PictureJob, PictureNews, PictureRecord, StageId};
 pub use reread::reread;
 pub use serving::grant::{GrantRecord, OfferedFile};
 
@@ -108,6 +112,7 @@ use offers::Offers;
 use outbox::{Due, Outbox};
 use own::{Own, canonical};
 use peer::{Sighting, mac_of};
+use pictures::Pictures;
 use presence::Presence;
 use private::Private;
 use remembered::Remembered;
@@ -138,6 +143,7 @@ pub(crate) struct Parts {
     presence: Presence,
     outbox: Outbox,
     inbox: Inbox,
+    pictures: Pictures,
     serving: Serving,
     offers: Offers,
     envelopes: Envelopes,
@@ -183,6 +189,7 @@ impl Node {
                 presence: Presence::new(&config),
                 outbox: Outbox::default(),
                 inbox: Inbox::default(),
+                pictures: Pictures::default(),
                 serving: Serving::default(),
                 offers: Offers::new(config.accept.clone()),
                 envelopes: Envelopes::default(),
@@ -282,12 +289,14 @@ impl Node {
             }
             Input::Served(stream, news) => parts.serving.news(&mut turn, stream, news),
             Input::Saved(id, result) => parts.saved(&mut turn, id, &result),
+            Input::Picture(stage, news) => parts.picture_news(&mut turn, stage, news),
             Input::Fetch(id, news) => parts.fetch_news(&mut turn, id, news),
             Input::Recalled { request, seq, found } => {
                 parts.recalled(&mut turn, request, seq, found);
             }
             Input::Crypto(id, done) => parts.job_done(&mut turn, id, done),
             Input::Wake => parts.wake(&mut turn),
+            Input::Closing => parts.close_pictures(&mut turn),
             Input::Leave => parts.leave(&mut turn),
         }
         let news = parts.outbox.file_news();
@@ -323,8 +332,9 @@ impl Parts {
             turn.base.counters.own += 1;
             return;
         }
-        let is_message = raw.command() == Command::SENDMSG || is_group(raw.command());
-        if !self.links.is_host(from) || (is_message && !self.admits(turn, from)) {
+        let weighs = matches!(raw.command(), Command::SENDMSG | Command::FEIQ_IMAGE_FRAGMENT)
+            || is_group(raw.command());
+        if !self.links.is_host(from) || (weighs && !self.admits(turn, from)) {
             turn.base.counters.dropped += 1;
             return;
         }
@@ -373,6 +383,8 @@ impl Parts {
             (Command::FEIQ_PROBE, _) => self.probed(turn, seen, &mut allowance),
             (Command::FEIQ_TYPING, _) => self.typed(turn, seen, true),
             (Command::FEIQ_TYPING_END, _) => self.typed(turn, seen, false),
+            (Command::FEIQ_IMAGE_FRAGMENT, _) => self.fragment(turn, seen, &mut allowance),
+            (Command::FEIQ_IMAGE_ACK, _) => self.fragment_ack(turn, seen),
             (Command::OKGETLIST, _) => presence.list_offered(turn, seen.from),
             (Command::ANSLIST, Body::Hosts(list)) => {
                 presence.listed(turn, roster, links, seen.from, list);
@@ -469,6 +481,7 @@ impl Parts {
             || envelopes.saved(turn, (roster, links), id, result)
             || self.book_saved(turn, id, result)
             || self.absence_saved(turn, id, result)
+            || self.pictures.saved(turn, id, result)
         {
             return;
         }
@@ -502,6 +515,8 @@ impl Parts {
             Timer::Typing(no) => knocks.typing_due(turn, roster, no),
             Timer::Offers => self.serving.sweep(turn),
             Timer::FirstTries => outbox.send_next(turn, roster, links),
+            Timer::Picture(stage) => self.pictures.due(turn, stage),
+            Timer::Fragment(no) => self.fragment_due(turn, no),
             Timer::Seek => self.seek(turn),
             Timer::Send(no) => match outbox.due(turn, roster, links, no) {
                 Due::Done => {}
@@ -517,6 +532,7 @@ impl Parts {
 
     /// Says goodbye to everybody, and ends what still waits.
     fn leave(&mut self, turn: &mut Turn<'_>) {
+        self.close_pictures(turn);
         for no in self.outbox.unwritten() {
             self.write(turn, no);
         }

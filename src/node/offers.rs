@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Parts;
 use super::api::files::{Get, ItemKind, ItemState, ItemView, OfferId, OfferView, Pick};
+use super::api::pictures::PictureFacts;
 use super::api::{Direction, Event, NoticeCode, PeerId, PeerView, Refusal, Reply};
 use super::effect::{Record, ToldRecord};
 use super::fetch::FetchId;
@@ -297,6 +298,17 @@ impl Offers {
     fn offered(&mut self, turn: &mut Turn<'_>, offer: OfferRecord) {
         let id = self.add(turn, offer);
         self.accept_by_rule(turn, id);
+    }
+
+    /// Whether a rule of the settings makes a file of a picture that came inside a message.
+    pub(crate) fn accept_picture(
+        &self,
+        peer: &PeerView,
+        from: SocketAddr,
+        picture: &PictureFacts,
+    ) -> bool {
+        let mut rules = self.rules.iter().filter(|rule| rule.is_about(peer, from));
+        rules.any(|rule| rule.accepts_picture(picture))
     }
 
     /// Fetches of a new offer what a rule of the settings accepts (threats, rule 19).

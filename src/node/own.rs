@@ -11,6 +11,7 @@ use crate::wire::attach::FileEntry;
 use crate::wire::command::{entry, message, request};
 use crate::wire::dialect::{Habits, TextForm, group_version_field, own_version_field};
 use crate::wire::entry::{Announcement, Form};
+use crate::wire::picture::{Fragment, PictureId, Reference};
 use crate::wire::request::AnswerForm;
 use crate::wire::{Charset, Command, CommandWord, Head, Office, Options, PacketNo, body};
 
@@ -193,6 +194,26 @@ impl Own {
         form: TextForm,
     ) -> Arc<[u8]> {
         body::emit_message(&self.head(number), options, text, form).into()
+    }
+
+    /// The acknowledgement of a fragment.
+    pub(crate) fn picture_ack(&self, number: PacketNo, of: &Fragment<'_>) -> Arc<[u8]> {
+        of.emit_ack(&self.head(number)).into()
+    }
+
+    /// A fragment of a picture.
+    pub(crate) fn picture_fragment(&self, number: PacketNo, it: &Fragment<'_>) -> Arc<[u8]> {
+        it.emit(&self.head(number)).into()
+    }
+
+    /// The message that shows a picture.
+    pub(crate) fn picture_reference(
+        &self,
+        number: PacketNo,
+        id: PictureId,
+        options: Options,
+    ) -> Arc<[u8]> {
+        Reference::emit(id, false, &self.head(number), options).into()
     }
 
     /// A message that offers files.

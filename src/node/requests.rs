@@ -7,6 +7,7 @@ use super::api::{Refusal, Reply, Request, Status};
 use super::effect::BookRecord;
 use super::input::{RequestId, UnixMillis};
 use super::letters::Letter;
+use super::pictures::PictureLetter;
 use super::turn::{Turn, Voice};
 use crate::wire::Command;
 
@@ -41,7 +42,12 @@ impl Parts {
             Request::SendToGroup { group, text } => {
                 return self.send_to_group(turn, id, &group, &text);
             }
+            Request::SendPicture { to, path, timeout_ms } => {
+                let timeout = Duration::from_millis(timeout_ms);
+                return self.send_picture(turn, id, PictureLetter { to, path, timeout });
+            }
             Request::Cancel { number } => {
+                self.cancel_picture(turn, number);
                 self.outbox.cancel(turn, &self.roster, number);
                 self.serving.withdraw_all(turn, number);
                 Reply::Done
@@ -112,7 +118,7 @@ impl Parts {
             links: self.links.iter().cloned().collect(),
             peers: self.roster.len(),
             store_trouble: turn.base.store_fails.clone(),
-            waiting: self.outbox.len(),
+            waiting: self.outbox.len() + self.pictures.sending(),
             counters: turn.base.counters,
             shell: None,
         }

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use super::input::Tick;
 use super::outbox::SendNo;
 use super::peer::PeerNo;
+use super::pictures::job::StageId;
 use crate::wire::PacketNo;
 
 /// What can be due.
@@ -31,6 +32,10 @@ pub(crate) enum Timer {
     Probe(SocketAddr),
     /// The next first datagrams of a large send leave.
     FirstTries,
+    /// An unfinished picture had its time.
+    Picture(StageId),
+    /// The next fragment of a picture of ours, or the next round of those not acknowledged.
+    Fragment(SendNo),
     /// An offer of ours comes to its end.
     Offers,
     /// A peer had its time to send its list of shared files.

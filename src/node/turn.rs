@@ -106,17 +106,12 @@ impl<'a> Turn<'a> {
         self.effects.push(Effect::Emit { event, after });
     }
 
-    /// Has the shell do something else.
-    pub(crate) fn effect(&mut self, effect: Effect) {
-        self.effects.push(effect);
-    }
-
     /// Tells the user something.
     pub(crate) fn notice(&mut self, code: NoticeCode, text: String) {
         self.emit(Event::Notice { code, text }, None);
     }
 
-    /// Leaves any other effect behind.
+    /// Has the shell do something else.
     pub(crate) fn push(&mut self, effect: Effect) {
         self.effects.push(effect);
     }

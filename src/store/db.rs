@@ -10,9 +10,10 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::error::{in_words, is_the_records_own};
 use super::numbers::Numbers;
+use super::pictures::{self, Staging};
 use super::quota::Quota;
 use super::rows::{self, Peers, Rows};
-use super::{Paths, StoreError, connect, history, schema};
+use super::{Paths, StoreError, connect, folder_of, history, schema};
 use crate::node::{Direction, NumberStart, PacketNo, Record, SaveId, SaveResult, UnixMillis};
 
 /// The open store.
@@ -20,6 +21,7 @@ use crate::node::{Direction, NumberStart, PacketNo, Record, SaveId, SaveResult, 
 pub struct Store {
     db: Connection,
     path: PathBuf,
+    staging: Staging,
     peers: Peers,
     numbers: Numbers,
     /// The block of packet numbers is not committed yet.
@@ -72,9 +74,11 @@ impl Store {
         let unix_seconds = u64::try_from(now.0 / 1000).unwrap_or(0);
         let (start, numbers) = rows::read_numbers(&db).map_err(failed())?.start(unix_seconds);
         let quota = Quota::read(&db).map_err(failed())?;
+        let lately = pictures::kept_lately(&db, now).map_err(failed())?;
         let last_seq = rows::last_seq(&db).map_err(failed())?.cast_unsigned();
         let store = Self {
             db,
+            staging: Staging::new(folder_of(&path).to_owned(), now, lately),
             path,
             peers: Peers::default(),
             numbers,
@@ -120,7 +124,8 @@ impl Store {
         if self.numbers_due {
             rows::write_block(&all, self.numbers)?;
         }
-        let mut rows = Rows::new(&all, &mut self.peers, &mut self.numbers, &mut self.quota)?;
+        let kept = (&mut self.quota, &self.staging);
+        let mut rows = Rows::new(&all, &mut self.peers, &mut self.numbers, kept)?;
         let results =
             batch.iter().map(|(_, record)| rows.keep(record)).collect::<Result<_, _>>()?;
         drop(rows);
@@ -139,7 +144,8 @@ impl Store {
         if self.numbers_due {
             rows::write_block(&all, self.numbers)?;
         }
-        let mut rows = Rows::new(&all, &mut self.peers, &mut self.numbers, &mut self.quota)?;
+        let kept = (&mut self.quota, &self.staging);
+        let mut rows = Rows::new(&all, &mut self.peers, &mut self.numbers, kept)?;
         let mut results = Vec::with_capacity(batch.len());
         for (_, record) in batch {
             let mark = rows.mark();
@@ -187,6 +193,11 @@ impl Store {
 
     pub(super) fn db(&self) -> &Connection {
         &self.db
+    }
+
+    /// Where pictures lie until they are kept.
+    pub fn staging(&self) -> &Staging {
+        &self.staging
     }
 
     /// The file.
@@ -257,6 +268,7 @@ fn weight(record: &Record) -> usize {
         Record::Roster(roster) => 512 * (1 + roster.seen.len()),
         Record::Away(away) => 64 + away.as_ref().map_or(0, String::len),
         Record::Offer(_) | Record::Told(_) | Record::Key(_) => 1_024,
+        Record::Picture(picture) => 1_024 + usize::try_from(picture.facts.size).unwrap_or(0),
         Record::Grant(grant) => 1_024 + 512 * grant.files.len(),
         Record::Outcome(_)
         | Record::Numbers(_)

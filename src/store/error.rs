@@ -98,6 +98,15 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
+    /// Peers we never wrote to have sent as many pictures as are kept in a day.
+    #[error("strangers have sent all the pictures that are kept in a day (1 GiB)")]
+    PicturesADay,
+    /// Several pictures begin with these digits.
+    #[error("several pictures begin with p{digits}: give more digits of the digest")]
+    ManyPictures {
+        /// The digits.
+        digits: String,
+    },
     /// The file system is mounted read-only.
     #[error(
         "the file system of {} is read-only, nothing can be kept: use another --profile, \

@@ -35,8 +35,8 @@ pub struct Counts {
 /// Reads a store, also while another process owns it.
 #[derive(Debug)]
 pub struct Reader {
-    db: Connection,
-    path: PathBuf,
+    pub(super) db: Connection,
+    pub(super) path: PathBuf,
 }
 
 impl Reader {

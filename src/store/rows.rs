@@ -12,13 +12,13 @@ use serde::de::DeserializeOwned;
 
 use super::numbers::Numbers;
 use super::offered;
+use super::pictures::{self, Staging};
 use super::quota::Quota;
 use super::reader::StoredEvent;
 use super::{feiq, keys, outbox, people, served};
 use crate::node::{
     Charset, Direction, Event, KnockRecord, MessageRecord, Options, Outcome, OutcomeRecord,
-    PacketNo, PeerId, PeerView, ReadRecord, Recipients, Record, SaveResult, ToldRecord, UnixMillis,
-    Verdict,
+    PacketNo, PeerId, PeerView, ReadRecord, Recipients, Record, SaveResult, UnixMillis, Verdict,
 };
 
 /// Writes the records of one transaction.
@@ -27,6 +27,7 @@ pub(super) struct Rows<'c> {
     peers: &'c mut Peers,
     numbers: &'c mut Numbers,
     quota: &'c mut Quota,
+    staging: &'c Staging,
     message: CachedStatement<'c>,
     datagram: CachedStatement<'c>,
     event: CachedStatement<'c>,
@@ -41,7 +42,7 @@ impl<'c> Rows<'c> {
         db: &'c Connection,
         peers: &'c mut Peers,
         numbers: &'c mut Numbers,
-        quota: &'c mut Quota,
+        (quota, staging): (&'c mut Quota, &'c Staging),
     ) -> rusqlite::Result<Self> {
         Ok(Self {
             message: db.prepare_cached(INSERT_MESSAGE)?,
@@ -52,6 +53,7 @@ impl<'c> Rows<'c> {
             peers,
             numbers,
             quota,
+            staging,
         })
     }
 
@@ -78,7 +80,11 @@ impl<'c> Rows<'c> {
                 keys::keep(self.db, key)?;
                 Ok(SaveResult::Kept { seq: None })
             }
-            Record::Told(told) => self.keep_told(told),
+            Record::Told(told) => self.keep_told(told.at, &told.event),
+            Record::Picture(picture) => {
+                pictures::keep(self.db, self.staging, self.next_seq, picture)?;
+                self.keep_told(picture.at, &picture.event())
+            }
             Record::Grant(grant) => {
                 served::keep(self.db, grant)?;
                 Ok(SaveResult::Kept { seq: None })
@@ -187,13 +193,13 @@ impl<'c> Rows<'c> {
         self.announce(outcome.at, "outcome")
     }
 
-    fn keep_told(&mut self, told: &ToldRecord) -> rusqlite::Result<SaveResult> {
-        let json = serde_json::to_string(&told.event)
+    fn keep_told(&mut self, at: UnixMillis, event: &Event) -> rusqlite::Result<SaveResult> {
+        let json = serde_json::to_string(event)
             .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
         self.db
             .prepare_cached("INSERT INTO told (id, event) VALUES (?1, ?2)")?
             .execute((self.next_seq, json))?;
-        self.announce(told.at, "told")
+        self.announce(at, "told")
     }
 
     /// The message of ours with this number to this peer.

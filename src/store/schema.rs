@@ -235,6 +235,22 @@ const STEPS: &[&str] = &[
         der  BLOB NOT NULL
     ) STRICT;
     ",
+    // Pictures of messages: the event of the same id is in told; the same content is kept once.
+    "
+    CREATE TABLE picture_content (
+        id     INTEGER PRIMARY KEY,
+        digest TEXT NOT NULL UNIQUE,
+        size   INTEGER NOT NULL,
+        bytes  BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE picture (
+        id      INTEGER PRIMARY KEY,
+        content INTEGER NOT NULL REFERENCES picture_content (id),
+        at      INTEGER NOT NULL,
+        counts  INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX picture_by_content ON picture (content);
+    ",
 ];
 
 /// Brings a store to the schema of this program.

@@ -319,13 +319,18 @@ impl Reference {
         Cow::Owned(stripped)
     }
 
+    /// How a reference is written in a text.
+    pub fn text(id: PictureId, gif: bool) -> String {
+        format!("{}{id}{}", Self::START, if gif { "<G~" } else { "<B~" })
+    }
+
     /// Writes the message that shows a picture, to be sent when all its fragments are acknowledged:
     /// a message that is nothing but the reference, and two NULs (vector `image-ref`).
     pub fn emit(id: PictureId, gif: bool, head: &Head<'_>, options: Options) -> Vec<u8> {
         let mut out = Vec::with_capacity(128);
         head.emit(CommandWord::new(Command::SENDMSG, options), Charset::GBK, &mut out);
-        let end = if gif { "<G~" } else { "<B~" };
-        out.extend_from_slice(format!("{}{id}{end}\0\0", Self::START).as_bytes());
+        out.extend_from_slice(Self::text(id, gif).as_bytes());
+        out.extend_from_slice(b"\0\0");
         out
     }
 }

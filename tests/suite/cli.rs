@@ -10,6 +10,7 @@ mod files;
 mod history;
 mod hostile;
 mod lan;
+mod pictures;
 mod ports;
 mod sealed;
 mod send;
@@ -78,6 +79,7 @@ fn the_help_of_send_explains_who_is_meant() {
     Usage: feige send [OPTIONS] <WHO> <TEXT>...
            feige send [OPTIONS] <WHO>... -- <TEXT>...
            feige send [OPTIONS] <WHO>... --file <PATH>... [-- <TEXT>...]
+           feige send [OPTIONS] <WHO>... --picture <FILE>
            feige send --feiq-group <ID> <TEXT>...
 
     Arguments:
@@ -87,6 +89,8 @@ fn the_help_of_send_explains_who_is_meant() {
     Options:
           --timeout <TIME>   How long to wait for the receipts [default: 30s]
           --no-receipt       Ask for no receipt, and do not wait
+          --picture <FILE>   Send a picture that FeiQ and feige show inside the message: PNG, JPEG, GIF
+                             or BMP; - reads standard input
           --yes              Write to everybody a pattern matches, also where that are several
           --feiq-group <ID>  Write to a group of FeiQ instead, by id or name (experimental)
           --file <PATH>...   Offer files and folders; every word before it is a WHO, a text stands
@@ -114,6 +118,7 @@ fn the_help_of_send_explains_who_is_meant() {
           --user <NAME>     Log-on name that others see
           --host <NAME>     Computer name that others see
           --alone           Never join a running node
+          --group <NAME>    Group that others see
           --no-store        Keep nothing on disk; then no receipts are sent
           --group <NAME>    Group that others see
 
@@ -124,6 +129,7 @@ fn the_help_of_send_explains_who_is_meant() {
       feige send alice bob --file report.pdf photos/ -- 'as promised'
       feige send --later --expire 8h bob 'call me when you are back'
       feige send --timeout 5s 张三 在吗
+      grim - | feige send 张三 --picture -
     ");
 }
 

@@ -13,7 +13,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("node", &["wire", "crypto"]),
     ("sim", &["node", "wire"]),
     ("store", &["node"]),
-    ("io", &["node", "store", "wire::tree", "wire::request"]),
+    ("io", &["node", "store", "wire::tree", "wire::request", "wire::picture"]),
     ("cli", &["node", "io", "store", "term", "tui", "bridge"]),
     ("tui", &["node", "io", "store", "term"]),
     ("bridge", &["node", "io"]),

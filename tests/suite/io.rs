@@ -1,6 +1,8 @@
 //! Nodes on real sockets of the loopback: several share a port there, each on an address of its
 //! own. What needs a process of its own is started from this test binary again.
 
+mod image;
+
 use std::future::Future;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

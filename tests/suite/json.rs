@@ -8,8 +8,9 @@ use feige::node::{
     Alias, Bounce, Charset, Counters, Delivery, Direction, DownReason, Event, Extras, FileChoice,
     FilesOf, Font, Get, GroupRef, GroupView, Ipv4Net, ItemKind, ItemState, ItemView, Link, LinkId,
     MessageEvent, NoticeCode, OfferId, OfferView, Outcome, PacketNo, PeerId, PeerView, Pick,
-    Progress, Recipient, Refusal, Reply, Request, ShellStatus, Side, Status, Sure, Target, Told,
-    TransferOutcome, TransferProblem, Transferred, UnixMillis, Waiting, WaitingState, Wishes,
+    PictureEvent, PictureFacts, PictureFormat, Progress, Recipient, Refusal, Reply, Request,
+    ShellStatus, Side, Status, Sure, Target, Told, TransferOutcome, TransferProblem, Transferred,
+    UnixMillis, Waiting, WaitingState, Wishes,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -166,6 +167,7 @@ fn every_event_is_described() {
             Event::Transferred(Box::new(transferred())),
             Event::Read { number: PacketNo(1), peer: peer(), discarded: false },
             Event::Told { number: PacketNo(1), peer: peer(), told: Told::Confirmed, tries: 1 },
+            Event::Picture(Box::new(picture())),
             Event::Queued {
                 number: PacketNo(1),
                 peer: peer(),
@@ -213,6 +215,11 @@ fn every_request_is_described() {
                     utc_offset_s: Some(28_800),
                     absent: vec![peer()],
                 },
+            },
+            Request::SendPicture {
+                to: vec![Target::Peer(PeerId(Arc::from("a@b")))],
+                path: "/shot.png".into(),
+                timeout_ms: 30_000,
             },
             Request::Outbox,
             Request::Retry { number: PacketNo(1) },
@@ -309,6 +316,8 @@ fn every_refusal_is_described() {
             Refusal::UnknownAlias { name: "boss".into() },
             Refusal::NotBlocked { peer: PeerId(Arc::from("a@b")) },
             Refusal::BookFull,
+            Refusal::NoPicture { reason: "damaged".into() },
+            Refusal::TakesNoPictures { peer: Box::new(peer()) },
             Refusal::KeepsNothing,
             Refusal::BadGroup { group: "x".into() },
             Refusal::Busy,
@@ -325,9 +334,10 @@ fn every_word_is_described() {
     words::<Delivery>("delivery");
     words::<Outcome>("outcome");
     words::<ItemKind>("kind");
-    words::<ItemState>("state");
+    words::<ItemState>("item_state");
     words::<TransferOutcome>("transfer_outcome");
     words::<Side>("side");
+    words::<PictureFormat>("format");
     words::<Bounce>("hint");
     words::<WaitingState>("waiting_state");
     words::<Sure>("charset_sure");
@@ -457,6 +467,17 @@ fn progress() -> Progress {
         done: 0,
         rate: 1,
         eta: Some(2),
+    }
+}
+
+fn picture() -> PictureEvent {
+    let digest = "d65d9786".repeat(8);
+    let format = PictureFormat::Png;
+    PictureEvent {
+        peer: peer(),
+        picture: "ca37a4e0".into(),
+        number: Some(PacketNo(1)),
+        facts: PictureFacts { format, width: 640, height: 400, size: 137_560, digest },
     }
 }
 

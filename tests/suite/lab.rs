@@ -13,5 +13,6 @@ mod lan;
 mod load;
 mod moving;
 mod office;
+mod pictures;
 mod port;
 mod wire;

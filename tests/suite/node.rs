@@ -8,6 +8,7 @@ mod feiq;
 mod inbox;
 mod later;
 mod outbox;
+mod pictures;
 mod presence;
 mod roster;
 mod running;

@@ -2,6 +2,7 @@
 
 mod envelopes;
 mod outbox;
+mod pictures;
 
 use std::ffi::OsStr;
 use std::fs;

@@ -1,11 +1,13 @@
 //! `feige get`: fetches what was offered.
 
+mod pictures;
 mod which;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 pub(super) use self::which::{Which, offers};
+use crate::cli::Globals;
 use crate::cli::bars::Bars;
 use crate::cli::client::Client;
 use crate::cli::error::{CliError, Exit};
@@ -17,7 +19,7 @@ use crate::node::{Direction, Event, Get, OfferId, Progress, Reply, Request, Tran
 /// Fetch files and folders that were offered to you
 ///
 /// OFFER is the number that `feige files` and `feige listen` show (7, or 7.2 for its second file),
-/// or IP/PACKET/ID as on the wire. What broke off goes on where it was, if the sender's program can.
+/// or IP/PACKET/ID as on the wire, or the id of a picture that came inside a message (p3fa2c1d0). What broke off goes on where it was, if the sender's program can.
 /// Nothing that is there is ever replaced: a second report.pdf becomes report (1).pdf. Exit code 1
 /// if something did not come whole. Where a node runs it fetches, and goes on if this command is
 /// interrupted; `feige refuse` stops it.
@@ -26,6 +28,7 @@ use crate::node::{Direction, Event, Get, OfferId, Progress, Reply, Request, Tran
 Examples:
   feige get 7
   feige get 7.2 9 -o ~/inbox
+  feige get p3fa2c1d0
   feige get --from 张三 --digest
   feige get --all --limit 10M
   feige get 10.0.0.7/1780525944/0")]
@@ -53,6 +56,21 @@ pub(in crate::cli) struct Args {
 impl Args {
     pub(in crate::cli) fn check(&self) -> Result<(), CliError> {
         self.which.check()
+    }
+
+    /// Writes the pictures among what is wanted; whether that was all.
+    pub(in crate::cli) fn write_pictures(&self, globals: &Globals) -> Result<bool, CliError> {
+        let (pictures, others) = self.which.pictures();
+        if pictures.is_empty() {
+            return Ok(false);
+        }
+        if others {
+            return Err(CliError::usage("pictures are here already, and offers are not")
+                .hint("get them by two commands"));
+        }
+        let into = self.output.as_deref().map(absolute).transpose()?;
+        pictures::write(globals, &pictures, into)?;
+        Ok(true)
     }
 
     pub(in crate::cli) fn wish() -> Wish<'static> {

@@ -306,6 +306,7 @@ impl Listen<'_> {
             }
             Event::Typing { peer, .. } => self.args.matching.is_none() && self.wants_peer(peer),
             Event::Offer(offer) => self.wants_files(&offer.peer),
+            Event::Picture(picture) => self.wants_files(&picture.peer),
             Event::Progress(moving) => self.wants_files(&moving.peer),
             Event::Transferred(end) => self.wants_files(&end.peer),
             Event::Notice { .. } | Event::Lagged { .. } => true,

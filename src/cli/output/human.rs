@@ -14,6 +14,7 @@
 //! ourselves, `!` what went wrong.
 
 pub mod files;
+pub(super) mod pictures;
 mod words;
 
 use std::collections::{BTreeSet, HashMap};
@@ -29,7 +30,7 @@ use super::{Style, local};
 use crate::cli::pick::Book;
 use crate::node::{
     Delivery, Direction, Event, MessageEvent, Outcome, PeerId, PeerView, Told, TransferOutcome,
-    UnixMillis,
+    UnixMillis, with_names,
 };
 use crate::term;
 
@@ -189,6 +190,10 @@ impl Human {
                 let mark = if done { Mark::System } else { Mark::Trouble };
                 (mark, &end.peer, self.name(&end.peer), files::transferred(end))
             }
+            Event::Picture(picture) => {
+                let words = pictures::received(picture);
+                (Mark::System, &picture.peer, self.name(&picture.peer), words)
+            }
             Event::Read { peer, number, discarded } => {
                 let words = if *discarded { "threw away unread" } else { "opened" };
                 (Mark::System, peer, self.name(peer), format!("{words} {number}"))
@@ -281,7 +286,8 @@ impl Human {
         let mut out = self.head(at, mark);
         self.paint(&mut out, &label, colour);
         out.push_str(if below { "\n" } else { "  " });
-        let text = term::safe_lines(message.shown.as_deref().unwrap_or(&message.text));
+        let text = with_names(message.shown.as_deref().unwrap_or(&message.text));
+        let text = term::safe_lines(&text);
         let written_in = self.colour_of_text(message);
         for (at, line) in broken(&text, indent, columns).into_iter().enumerate() {
             if at > 0 || below {

@@ -15,6 +15,7 @@ use chrono::{DateTime, Local, SecondsFormat};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
+pub(super) use human::pictures::about as picture;
 pub use human::{
     Human, Rendered, UNFELT, failed, files, group_label, milliseconds, peer_colour, queued, waited,
     why,

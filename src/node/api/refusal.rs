@@ -57,6 +57,18 @@ pub enum Refusal {
         /// The peer.
         peer: Box<PeerView>,
     },
+    /// What was to be sent is no picture that can be sent.
+    #[error("no picture that can be sent: {reason}")]
+    NoPicture {
+        /// Why, for people.
+        reason: String,
+    },
+    /// The peer's program takes no pictures inside messages.
+    #[error("{} takes no pictures inside messages", peer.nick)]
+    TakesNoPictures {
+        /// The recipient.
+        peer: Box<PeerView>,
+    },
     /// More files than a message can offer.
     #[error("{files} files in one message, {limit} at most")]
     TooManyFiles {

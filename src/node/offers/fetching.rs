@@ -116,7 +116,7 @@ impl Offers {
             self.set(place, ItemState::Moving);
             // One that only listens asks nobody for anything.
             if turn.speaks() {
-                turn.effect(Effect::Fetch(id, Box::new(fetch)));
+                turn.push(Effect::Fetch(id, Box::new(fetch)));
             } else {
                 let problem = TransferProblem {
                     side: Side::Ours,
@@ -273,7 +273,7 @@ impl Offers {
             match running {
                 Some((id, fetching)) if fetching.running => {
                     fetching.ending = Some(TransferOutcome::Refused);
-                    turn.effect(Effect::StopFetch(*id));
+                    turn.push(Effect::StopFetch(*id));
                 }
                 Some((&id, _)) => {
                     self.queue.retain(|queued| *queued != id);
@@ -313,7 +313,7 @@ impl Offers {
         self.queue.clear();
         let ids: Vec<_> = self.fetches.keys().copied().collect();
         for id in ids {
-            turn.effect(Effect::StopFetch(id));
+            turn.push(Effect::StopFetch(id));
             let problem = TransferProblem {
                 side: Side::Ours,
                 what: "the node that was fetching it ended".to_owned(),

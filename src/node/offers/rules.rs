@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::node::api::PeerView;
 use crate::node::api::files::{ItemKind, ItemView};
+use crate::node::api::pictures::PictureFacts;
 
 /// Whose offers are accepted, and what of them.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -45,6 +46,13 @@ impl AcceptRule {
             AcceptWho::Nick(nick) => peer.nick == *nick,
             AcceptWho::Group(group) => peer.group == *group,
         }
+    }
+
+    /// Whether a picture that came inside a message is within the rule.
+    pub(super) fn accepts_picture(&self, picture: &PictureFacts) -> bool {
+        let ending = picture.format.extension();
+        picture.size <= self.max
+            && (self.types.is_empty() || self.types.iter().any(|known| known == ending))
     }
 
     /// Whether this item is within the rule.

@@ -27,6 +27,7 @@ pub const FEIGE: Dialect = Dialect {
         knocks: true,
         shows_typing: true,
         probes: true,
+        takes_pictures: true,
         file_names: NameForm::Any,
     },
     recognises,

@@ -30,6 +30,7 @@ pub const FEIQ: Dialect = Dialect {
         knocks: true,
         shows_typing: true,
         probes: true,
+        takes_pictures: true,
         file_names: NameForm::Windows,
     },
     recognises: |raw: &RawPacket<'_>| raw.version.starts_with(b"1_lbt"),

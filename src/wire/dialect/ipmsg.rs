@@ -22,6 +22,7 @@ pub const IPMSG: Dialect = Dialect {
         knocks: false,
         shows_typing: false,
         probes: false,
+        takes_pictures: false,
         file_names: NameForm::Windows,
     },
     recognises: |_| true,

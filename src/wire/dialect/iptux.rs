@@ -24,6 +24,7 @@ pub const IPTUX: Dialect = Dialect {
         knocks: false,
         shows_typing: false,
         probes: false,
+        takes_pictures: false,
         file_names: NameForm::Any,
     },
     recognises: |raw: &RawPacket<'_>| raw.version.starts_with(b"1_iptux"),

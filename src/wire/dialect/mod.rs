@@ -89,6 +89,9 @@ pub struct Habits {
     /// Asks whether somebody is there when a chat window opens, and waits for the answer
     /// (`feiq-dialect.md`, 3 and 4.5).
     pub probes: bool,
+    /// Takes pictures in fragments and shows them inside a message (dialect reference of FeiQ, 7;
+    /// vectors `image-fragment-jpeg`, `image-ack`, `image-ref`).
+    pub takes_pictures: bool,
     /// Which file names it can store: the clients of Windows fewer than the others (wire reference,
     /// 7).
     pub file_names: NameForm,

@@ -1,5 +1,6 @@
 //! Which offers a command is about.
 
+use super::pictures::Wanted;
 use crate::cli::client::Client;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::pick;
@@ -8,9 +9,10 @@ use crate::node::{Direction, OfferView, Pick, Reply, Request};
 /// Which offers.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli::command) struct Which {
-    /// Number of an offer, as in `feige files`: 7, or 7.2 for its second file
+    /// Number of an offer, as in `feige files`: 7, or 7.2 for its second file; or the id of a picture
+    /// that came inside a message: p3fa2c1d0
     #[arg(value_name = "OFFER")]
-    offers: Vec<Pick>,
+    offers: Vec<Wanted>,
 
     /// Every offer that waits
     #[arg(long)]
@@ -31,12 +33,34 @@ impl Which {
         Ok(())
     }
 
+    /// The pictures among them, by the digits of their digests, and whether there is something else.
+    pub(super) fn pictures(&self) -> (Vec<&str>, bool) {
+        let digits = self.offers.iter().filter_map(|wanted| match wanted {
+            Wanted::Picture(digits) => Some(digits.as_str()),
+            Wanted::Offer(_) => None,
+        });
+        let digits: Vec<_> = digits.collect();
+        let others = digits.len() < self.offers.len() || self.all || self.from.is_some();
+        (digits, others)
+    }
+
     /// As the node understands it.
     pub(in crate::cli::command) async fn picks(
         &self,
         client: &mut Client,
     ) -> Result<Vec<Pick>, CliError> {
-        let mut picks = self.offers.clone();
+        let mut picks = Vec::new();
+        for wanted in &self.offers {
+            match wanted {
+                Wanted::Offer(pick) => picks.push(pick.clone()),
+                Wanted::Picture(digits) => {
+                    return Err(CliError::usage(format_args!(
+                        "p{digits} is a picture that is here already"
+                    ))
+                    .hint("`feige get` writes it as a file"));
+                }
+            }
+        }
         if self.all {
             picks.push(Pick::All);
         }

@@ -4,9 +4,11 @@ mod absent;
 mod chat;
 mod files;
 mod manner;
+mod picture;
 pub(super) mod report;
 mod transfers;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -21,6 +23,7 @@ use crate::node::{PacketNo, PeerView, Reply, Request, Target, Wishes};
 
 use files::Files;
 use manner::Manner;
+use picture::Source;
 use report::Report;
 use transfers::Transfers;
 
@@ -36,6 +39,7 @@ use transfers::Transfers;
 feige send [OPTIONS] <WHO> <TEXT>...
        feige send [OPTIONS] <WHO>... -- <TEXT>...
        feige send [OPTIONS] <WHO>... --file <PATH>... [-- <TEXT>...]
+       feige send [OPTIONS] <WHO>... --picture <FILE>
        feige send --feiq-group <ID> <TEXT>...",
     after_help = "\
 Examples:
@@ -44,7 +48,8 @@ Examples:
   df -h | feige send @ops -
   feige send alice bob --file report.pdf photos/ -- 'as promised'
   feige send --later --expire 8h bob 'call me when you are back'
-  feige send --timeout 5s 张三 在吗"
+  feige send --timeout 5s 张三 在吗
+  grim - | feige send 张三 --picture -"
 )]
 pub(in crate::cli) struct Args {
     /// WHO and TEXT, or every WHO before --
@@ -62,6 +67,11 @@ pub(in crate::cli) struct Args {
     /// Ask for no receipt, and do not wait
     #[arg(long)]
     no_receipt: bool,
+
+    /// Send a picture that FeiQ and feige show inside the message: PNG, JPEG, GIF or BMP; - reads
+    /// standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["text", "no_receipt", "later", "paths"])]
+    picture: Option<PathBuf>,
 
     /// Write to everybody a pattern matches, also where that are several
     #[arg(long)]
@@ -88,16 +98,22 @@ impl Args {
     /// Every WHO.
     fn whos(&self) -> &[String] {
         match self.words.as_slice() {
-            [first, ..] if self.text.is_empty() && self.files.is_empty() => {
+            [first, ..]
+                if self.text.is_empty() && self.files.is_empty() && self.picture.is_none() =>
+            {
                 std::slice::from_ref(first)
             }
             whos => whos,
         }
     }
 
+    /// The text; empty where a picture is sent.
     pub(in crate::cli) fn text(&self) -> Result<String, CliError> {
         if self.feiq_group.is_some() {
             return text::read(&[self.words.as_slice(), &self.text].concat());
+        }
+        if self.picture.is_some() {
+            return Ok(String::new());
         }
         match self.words.as_slice() {
             _ if self.text.is_empty() && !self.files.is_empty() => Ok(String::new()),
@@ -136,9 +152,13 @@ impl Args {
         let later = self.manner.later();
         let timeout_ms = u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX);
         let check = !self.no_receipt;
+        let source = self.picture.as_deref().map(Source::open).transpose()?;
         let mut wishes = Wishes { absent, ..self.manner.wishes() };
         self.files.wish(&files, &mut wishes);
-        let request = Request::Send { to, text, check, timeout_ms, wishes };
+        let request = match &source {
+            Some(source) => Request::SendPicture { to, path: source.path(), timeout_ms },
+            None => Request::Send { to, text, check, timeout_ms, wishes },
+        };
         let sent = if files.is_empty() {
             client.request(request).await?
         } else {
@@ -147,12 +167,16 @@ impl Args {
         let Reply::Sent { number, to, .. } = sent else {
             return Err(CliError::new(Exit::Partly, "the node does not say whether it was sent"));
         };
+        drop(source);
         // What is kept for later waits also when nobody watches.
         client.waits_for(Some(number).filter(|_| !later));
         if !files.is_empty() {
             return self.watch_files(client, (feed, number), to, detach).await;
         }
-        let patience = patience(self.timeout, to.len());
+        let mut patience = patience(self.timeout, to.len());
+        if self.picture.is_some() {
+            patience = patience.saturating_add(PICTURE_TIME);
+        }
         let mut report = Report::new(feed, number, to, check, later);
         let end = match timeout(patience, report.watch(client)).await {
             Ok(end) => end,
@@ -199,6 +223,10 @@ impl Args {
         &self,
         client: &mut Client,
     ) -> Result<(Vec<Target>, Vec<PeerView>), CliError> {
+        if self.picture.is_some() && client.is_owner() {
+            // A picture goes to programs that are known to take it, so addresses are met first.
+            client.roll_call(None).await?;
+        }
         if self.manner.later() {
             absent::resolve(client, self.whos(), self.yes).await
         } else {
@@ -209,6 +237,8 @@ impl Args {
 
 /// When a node has written a message down that waits for nobody.
 const CONFIRMS: Duration = Duration::from_secs(10);
+/// How long a picture may be on its way before the message that shows it.
+const PICTURE_TIME: Duration = Duration::from_secs(600);
 /// How long files stay on offer where nothing else is said.
 const OFFER_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 

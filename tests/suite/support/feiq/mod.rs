@@ -11,6 +11,7 @@ use rsa::{RsaPrivateKey, RsaPublicKey};
 
 pub(crate) mod cipher;
 mod packet;
+pub(crate) mod pictures;
 #[cfg(feature = "cli")]
 pub(crate) mod program;
 pub(crate) mod text;
@@ -30,6 +31,8 @@ pub(crate) mod word {
     pub(crate) const GROUP_PRESENCE: u32 = 2_097_353;
     pub(crate) const GET_KEY: u32 = 114;
     pub(crate) const KEY: u32 = 115;
+    pub(crate) const FRAGMENT: u32 = 2_097_344;
+    pub(crate) const FRAGMENT_ACK: u32 = 193;
     pub(crate) const PROBE: u32 = 119;
     pub(crate) const PROBE_ANSWER: u32 = 120;
     pub(crate) const TYPING: u32 = 121;
@@ -63,6 +66,10 @@ pub(crate) enum Shown {
     Text { at: SocketAddr, text: String, encrypted: bool },
     /// A message of ours was confirmed.
     Confirmed { number: u64 },
+    /// A picture inside a message.
+    Picture { at: SocketAddr, id: String, bitmap: pictures::Bitmap },
+    /// A message refers to a picture that is not there.
+    Icon { at: SocketAddr, id: String },
     /// The window shakes.
     Shake { at: SocketAddr },
     /// A contact felt our shaking.
@@ -102,6 +109,8 @@ pub(crate) struct Feiq {
     unsealed: Vec<(SocketAddr, String)>,
     taken: BTreeSet<(SocketAddr, u64, u8)>,
     pub(crate) shown: Vec<Shown>,
+    /// Pictures on their way.
+    pub(crate) album: pictures::Album,
     /// Every datagram heard, in order.
     pub(crate) heard: Vec<(SocketAddr, Vec<u8>)>,
 }
@@ -121,6 +130,7 @@ impl Feiq {
             unsealed: Vec::new(),
             taken: BTreeSet::new(),
             shown: Vec::new(),
+            album: pictures::Album::default(),
             heard: Vec::new(),
         }
     }
@@ -261,6 +271,11 @@ impl Feiq {
                 self.shown.push(Shown::Typing { at: from, typing });
                 Vec::new()
             }
+            0xc0 => self.take_fragment(from, &fields),
+            0xc1 => {
+                self.take_fragment_ack(from, &fields);
+                Vec::new()
+            }
             0xd1 => {
                 self.shown.push(Shown::Shake { at: from });
                 answer(self, word::KNOCK_ANSWER, NUL)
@@ -293,6 +308,7 @@ impl Feiq {
         let Some(main) = main else { return Vec::new() };
         if new {
             let text = text::without_font(&main);
+            self.show_pictures(at, &text);
             self.shown.push(Shown::Text { at, text, encrypted });
         }
         if fields.word & 0x100 == 0 {

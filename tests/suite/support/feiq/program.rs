@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use socket2::{Domain, InterfaceIndexOrAddress, Socket, Type};
 
+use super::pictures::{BURST, Sent};
 use super::{Feiq, Out, Shown, To};
 use crate::support::process::PATIENCE;
 
@@ -112,19 +113,52 @@ impl Program {
     /// Waits until something about it holds.
     #[track_caller]
     pub(crate) fn until<R>(&self, what: &str, mut pick: impl FnMut(&Feiq) -> Option<R>) -> R {
+        self.within(PATIENCE, &mut pick).unwrap_or_else(|| {
+            let shown = self.state.lock().shown.clone();
+            panic!("no {what}, but {shown:#?}")
+        })
+    }
+
+    /// Waits until something about it holds, at most this long.
+    fn within<R>(&self, span: Duration, mut pick: impl FnMut(&Feiq) -> Option<R>) -> Option<R> {
         let mut found = None;
-        let feiq = self.state.lock();
-        let (feiq, _) = self
-            .state
-            .changed
-            .wait_timeout_while(feiq, PATIENCE, |feiq| {
-                found = pick(feiq);
-                found.is_none()
-            })
-            .unwrap_or_else(PoisonError::into_inner);
-        let shown = feiq.shown.clone();
-        drop(feiq);
-        found.unwrap_or_else(|| panic!("no {what}, but {shown:#?}"))
+        let wait = |feiq: &mut Feiq| {
+            found = pick(feiq);
+            found.is_none()
+        };
+        drop(self.state.changed.wait_timeout_while(self.state.lock(), span, wait));
+        found
+    }
+
+    /// Sends a picture as FeiQ does: 100 fragments in about 51 ms, then it waits for their
+    /// acknowledgements; one that is missing costs it `stall` (15 s in a real one). What `loses`
+    /// says is lost when it is sent for the first time. After the last one the reference.
+    #[track_caller]
+    pub(crate) fn send_picture(
+        &self,
+        at: SocketAddr,
+        sent: &Sent,
+        stall: Duration,
+        mut loses: impl FnMut(usize) -> bool,
+    ) {
+        for first in (1..=sent.count()).step_by(BURST) {
+            let burst = first..(first + BURST).min(sent.count() + 1);
+            let mut due: Vec<usize> = burst.clone().collect();
+            let mut first_time = true;
+            while !due.is_empty() {
+                for five in due.chunks(5) {
+                    for &index in five.iter().filter(|&&index| !(first_time && loses(index))) {
+                        self.act(|feiq| feiq.fragment(at, sent, index));
+                    }
+                    thread::sleep(Duration::from_micros(2_550));
+                }
+                first_time = false;
+                let none = |feiq: &Feiq| feiq.missing(at, sent, burst.clone()).is_empty();
+                self.within(stall, |feiq| none(feiq).then_some(()));
+                due = self.state.lock().missing(at, sent, burst.clone());
+            }
+        }
+        self.act(|feiq| feiq.refer(at, &sent.id));
     }
 
     /// Waits for a contact of this name: where it is.

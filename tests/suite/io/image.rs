@@ -1,0 +1,174 @@
+//! Pictures decoded and packed: every format, and every way to be none.
+
+use std::io::{Cursor, Seek, SeekFrom, Write};
+use std::path::PathBuf;
+
+use feige::io::image::{Checked, ImageError, check, pack};
+use feige::node::PictureFormat;
+use feige::wire::picture::lzw;
+use image::{DynamicImage, ImageFormat, Rgba, RgbaImage};
+use proptest::prelude::*;
+use tempfile::{NamedTempFile, tempfile};
+
+use crate::support::feiq::pictures::{self, Bitmap};
+
+fn checked(bytes: &[u8]) -> Result<Checked, ImageError> {
+    let mut file = tempfile().unwrap();
+    file.write_all(bytes).unwrap();
+    check(&file, |_| Ok(tempfile().unwrap()))
+}
+
+fn named(bytes: &[u8]) -> (NamedTempFile, PathBuf) {
+    let mut file = NamedTempFile::new().unwrap();
+    file.write_all(bytes).unwrap();
+    let path = file.path().to_owned();
+    (file, path)
+}
+
+fn packed(bytes: &[u8]) -> Result<Vec<u8>, ImageError> {
+    let (_file, path) = named(bytes);
+    pack(&path)
+}
+
+fn sample() -> DynamicImage {
+    let bitmap = Bitmap::sample(37, 21);
+    let pixels = bitmap.pixels.concat();
+    DynamicImage::ImageRgb8(image::RgbImage::from_raw(37, 21, pixels).unwrap())
+}
+
+fn written(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+    let mut out = Cursor::new(Vec::new());
+    picture.write_to(&mut out, format).unwrap();
+    out.into_inner()
+}
+
+const FORMATS: [(ImageFormat, PictureFormat); 4] = [
+    (ImageFormat::Jpeg, PictureFormat::Jpeg),
+    (ImageFormat::Png, PictureFormat::Png),
+    (ImageFormat::Gif, PictureFormat::Gif),
+    (ImageFormat::Bmp, PictureFormat::Bmp),
+];
+
+#[test]
+fn every_format_is_decoded_and_kept_as_it_came() {
+    for (written_as, format) in FORMATS {
+        let bytes = written(&sample(), written_as);
+        let Checked { facts, file } = checked(&bytes).unwrap();
+        assert_eq!((facts.format, facts.width, facts.height), (format, 37, 21));
+        assert_eq!(facts.size, bytes.len() as u64);
+        assert_eq!(facts.digest.len(), 64);
+        assert!(file.is_none());
+    }
+}
+
+#[test]
+fn containers_and_bare_bitmaps_become_png() {
+    let bitmap = Bitmap::sample(37, 21);
+    for bytes in [pictures::pack(&bitmap.dib()), bitmap.dib()] {
+        let Checked { facts, file } = checked(&bytes).unwrap();
+        assert_eq!((facts.format, facts.width, facts.height), (PictureFormat::Png, 37, 21));
+        let mut file = file.unwrap();
+        file.seek(SeekFrom::Start(0)).unwrap();
+        let mut reader = std::io::BufReader::new(file);
+        let png = image::load(&mut reader, ImageFormat::Png).unwrap();
+        assert!(png.into_rgb8().into_raw() == bitmap.pixels.concat());
+    }
+}
+
+#[test]
+fn what_is_packed_a_feiq_unpacks_to_the_same_pixels() {
+    for (format, _) in FORMATS {
+        let container = packed(&written(&sample(), format)).unwrap();
+        let bitmap = Bitmap::read(&pictures::unpack(&container).unwrap());
+        assert_eq!((bitmap.width, bitmap.height), (37, 21));
+        if matches!(format, ImageFormat::Png | ImageFormat::Bmp) {
+            assert!(bitmap == Bitmap::sample(37, 21), "{format:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_transparent_lies_on_white() {
+    let clear =
+        RgbaImage::from_fn(
+            2,
+            1,
+            |x, _| {
+                if x == 0 { Rgba([9, 9, 9, 0]) } else { Rgba([0, 100, 200, 51]) }
+            },
+        );
+    let container = packed(&written(&clear.into(), ImageFormat::Png)).unwrap();
+    let bitmap = Bitmap::read(&pictures::unpack(&container).unwrap());
+    assert_eq!(bitmap.pixels, [[255, 255, 255], [204, 224, 244]]);
+}
+
+#[test]
+fn what_is_no_picture_is_refused_with_a_reason() {
+    let no_picture =
+        |result: Result<_, ImageError>| matches!(result.map(drop), Err(ImageError::NoPicture));
+    for bytes in [&b""[..], b"hello", b"\xff", b"PK\x03\x04", b"MZ\x90\0"] {
+        assert!(no_picture(checked(bytes).map(drop)), "{bytes:?}");
+        assert!(no_picture(packed(bytes).map(drop)), "{bytes:?}");
+    }
+    for (format, _) in FORMATS {
+        let whole = written(&sample(), format);
+        for end in [4, 20, whole.len() / 2] {
+            assert!(checked(&whole[..end]).is_err(), "{format:?} up to {end}");
+            assert!(packed(&whole[..end]).is_err(), "{format:?} up to {end}");
+        }
+    }
+}
+
+#[test]
+fn what_is_too_large_is_refused_before_it_is_decoded() {
+    let mut bitmap = Bitmap::sample(1, 1).dib();
+    for (width, height) in [(6_401_u32, 6_250_u32), (u32::MAX / 2, 1), (1, u32::MAX / 2)] {
+        bitmap[4..8].copy_from_slice(&width.to_le_bytes());
+        bitmap[8..12].copy_from_slice(&height.to_le_bytes());
+        assert!(checked(&bitmap).is_err(), "{width} x {height}");
+    }
+    bitmap[4..8].copy_from_slice(&6_401_u32.to_le_bytes());
+    bitmap[8..12].copy_from_slice(&6_250_u32.to_le_bytes());
+    assert!(matches!(checked(&bitmap), Err(ImageError::TooManyPixels { width: 6_401, .. })));
+    let lies = [lzw::MARK, &u32::MAX.to_le_bytes(), &[0; 100]].concat();
+    assert!(matches!(checked(&lies), Err(ImageError::Container(_))));
+}
+
+#[test]
+fn only_a_regular_file_of_a_fair_size_is_sent() {
+    assert!(matches!(pack("/".as_ref()), Err(ImageError::NoFile)));
+    assert!(matches!(pack("/dev/zero".as_ref()), Err(ImageError::NoFile)));
+    assert!(matches!(pack("/no/such/file".as_ref()), Err(ImageError::Io(_))));
+    let (large, path) = named(b"BM");
+    large.as_file().set_len((64 << 20) + 1).unwrap();
+    assert!(matches!(pack(&path), Err(ImageError::LargeFile)));
+    // Noise does not become smaller: as FeiQ reads it, this is more than 16 MiB.
+    let mut noise = 1_u32;
+    let rough = image::RgbImage::from_fn(2_500, 2_000, |_, _| {
+        noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let [_, r, g, b] = noise.to_le_bytes();
+        image::Rgb([r, g, b])
+    });
+    let result = packed(&written(&rough.into(), ImageFormat::Bmp));
+    assert!(matches!(result, Err(ImageError::LargeForPeer)), "{:?}", result.map(|c| c.len()));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn damaged_pictures_never_panic(
+        which in 0..FORMATS.len(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..20),
+    ) {
+        let mut bytes = written(&sample(), FORMATS[which].0);
+        for (at, value) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        // Whether it is still a picture is up to its decoder.
+        if let Ok(checked) = checked(&bytes) {
+            prop_assert!(u64::from(checked.facts.width) * u64::from(checked.facts.height) <= 40_000_000);
+        }
+    }
+}
