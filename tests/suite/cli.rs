@@ -118,7 +118,6 @@ fn the_help_of_send_explains_who_is_meant() {
           --user <NAME>     Log-on name that others see
           --host <NAME>     Computer name that others see
           --alone           Never join a running node
-          --group <NAME>    Group that others see
           --no-store        Keep nothing on disk; then no receipts are sent
           --group <NAME>    Group that others see
 
