@@ -11,6 +11,7 @@ use rsa::{RsaPrivateKey, RsaPublicKey};
 
 pub(crate) mod cipher;
 mod packet;
+#[cfg_attr(not(feature = "cli"), expect(dead_code, reason = "only the program sends pictures"))]
 pub(crate) mod pictures;
 #[cfg(feature = "cli")]
 pub(crate) mod program;
