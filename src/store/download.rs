@@ -22,6 +22,7 @@ use rustix::io::Errno;
 
 pub use name::{NAME_MAX, clean, numbered};
 pub use part::Part;
+pub(crate) use part::write_all;
 pub use stage::Stage;
 
 use crate::node::UnixMillis;

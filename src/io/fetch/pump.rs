@@ -14,7 +14,7 @@ use super::trouble::Trouble;
 use super::{Limits, Stop};
 use crate::io::clock::Clock;
 use crate::node::{FetchNews, Tick};
-use crate::store::download::{DownloadError, Folder};
+use crate::store::download::{DownloadError, Folder, write_all};
 
 /// Bytes received at a time, and the size of the pipe they pass through.
 pub(super) const BUFFER_BYTES: usize = 512 << 10;
@@ -254,18 +254,6 @@ fn ended(received: io::Result<usize>, meter: &Meter<'_>) -> Result<usize, Troubl
 fn unwritten(source: io::Error, folder: &Folder) -> Trouble {
     let path = folder.path().to_owned();
     Trouble::Folder(DownloadError::File { action: "write to a file in", path, source })
-}
-
-fn write_all(file: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match rustix::io::write(file, bytes) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
 }
 
 /// A pipe that pages pass through; none where the system has none, or is short of descriptors.

@@ -179,7 +179,7 @@ pub(super) fn set_mtime(file: BorrowedFd<'_>, mtime: Option<u64>) {
 }
 
 /// Writes all of `bytes` at the file's place.
-pub(super) fn write_all(file: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn write_all(file: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match rustix::io::write(file, bytes) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
