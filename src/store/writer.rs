@@ -102,43 +102,62 @@ fn write(
             batch.extend(more);
         }
         let results = store.commit(&batch);
+        index.note(batch.len());
         drop(batch);
         let left = waiting.fetch_sub(results.len(), Ordering::Relaxed) - results.len();
         done(results);
         store.tidy(left == 0);
-        index.behind();
     }
     store
 }
 
 /// When the index of texts is filled: when nothing came for a moment, and after a second also in a
-/// short pause. Under a load without pauses it stays behind, and searches look through more.
+/// short pause. Under a load it stays behind, and searches look through more: a piece of it in each
+/// short pause would hold up the receipts of those who wait.
 struct Indexing {
     /// Since when it lacks messages.
     behind: Option<Instant>,
+    /// The second that is being counted: its beginning, and the records that came in it.
+    second: (Instant, usize),
+    /// More came in the second before than goes with filling it.
+    loaded: bool,
 }
 
 /// So long nothing has come when the index is filled, and so long it may wait for that.
 const QUIET: Duration = Duration::from_millis(250);
 const BEHIND_MAX: Duration = Duration::from_secs(1);
+/// Records a second that count as a load.
+const LOAD: usize = 2_000;
 
 impl Indexing {
     fn new(behind: bool) -> Self {
-        Self { behind: behind.then(now) }
+        let now = now();
+        Self { behind: behind.then_some(now), second: (now, 0), loaded: false }
     }
 
-    fn behind(&mut self) {
-        self.behind.get_or_insert_with(now);
+    /// So many records were written, of which the index knows nothing yet.
+    fn note(&mut self, records: usize) {
+        let now = now();
+        self.behind.get_or_insert(now);
+        let (since, count) = self.second;
+        if now - since < BEHIND_MAX {
+            self.second.1 += records;
+        } else {
+            self.loaded = count > LOAD;
+            self.second = (now, records);
+        }
+        self.loaded |= self.second.1 > LOAD;
     }
 
     /// The next batch; none at the end. Meanwhile the index is filled.
     fn next(&mut self, queue: &Receiver<Batch>, store: &mut Store) -> Option<Batch> {
         while let Some(since) = self.behind {
-            let patience = BEHIND_MAX.saturating_sub(since.elapsed()).min(QUIET);
-            match queue.recv_timeout(patience) {
+            let soonest =
+                if self.loaded { QUIET } else { BEHIND_MAX.saturating_sub(since.elapsed()) };
+            match queue.recv_timeout(soonest.min(QUIET)) {
                 Ok(batch) => return Some(batch),
                 Err(RecvTimeoutError::Disconnected) => return None,
-                Err(RecvTimeoutError::Timeout) if store.index() => {}
+                Err(RecvTimeoutError::Timeout) if store.index() => self.loaded = false,
                 Err(RecvTimeoutError::Timeout) => self.behind = None,
             }
         }
