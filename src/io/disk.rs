@@ -56,6 +56,10 @@ pub(crate) struct Disk {
     staging: Staging,
 }
 
+/// Records worth a transaction of their own while more are being read: its cost beside theirs is
+/// small.
+const EARLY: usize = 128;
+
 impl Disk {
     /// Opens the store if there is to be one, and fills in what the node needs from it.
     pub(crate) fn open(start: &mut Start, now: UnixMillis) -> Result<Self, StartError> {
@@ -157,6 +161,17 @@ impl Disk {
             let reason = SaveResult::Failed("the store is closed".to_owned());
             self.gate.settle(id, &reason);
         }
+    }
+
+    /// Hands over what has gathered if it is worth a transaction and the writer has nothing to do;
+    /// whether it was.
+    pub(crate) fn submit_early(&mut self) -> bool {
+        let idle = |writer: &Writer| writer.waiting() == 0;
+        let early = self.batch.len() >= EARLY && self.writer.as_ref().is_some_and(idle);
+        if early {
+            self.submit();
+        }
+        early
     }
 
     /// What the writer has done; waits for it. Never resolves without a store.

@@ -267,6 +267,12 @@ impl Task {
             let bytes = self.buffer.get(..len).unwrap_or_default();
             let effects = self.node.handle(now, Input::Datagram { link, from, bytes });
             self.perform(now, effects);
+            // An idle writer need not wait for the end of the turn, nor receipts for the next one.
+            if self.disk.submit_early()
+                && let Some(results) = self.disk.try_results()
+            {
+                self.settle(results);
+            }
             if now.tick > *until.get_or_insert(now.tick + DRAIN_SPAN) {
                 break;
             }
