@@ -25,8 +25,9 @@ lab FILTER="lab::":
 
 # Times and sizes from outside, in the lab, as root.
 measure:
-    cargo build --release --bin feige --example lanload
+    cargo build --release --bin feige --examples
     sudo env "PATH=$PATH" tests/lab/measure.sh
+    sudo env "PATH=$PATH" tests/lab/measure-files.sh
 
 # Benches.
 bench *ARGS:
