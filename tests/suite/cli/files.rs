@@ -183,6 +183,32 @@ fn a_broken_transfer_goes_on_from_the_offset() {
 }
 
 #[test]
+fn only_what_arrived_is_fetched() {
+    let lan = Lan::new();
+    let anna = lan.home("anna");
+    let big: Vec<u8> = (0..20_000_u32).flat_map(u32::to_le_bytes).collect();
+    anna.write("big", &big);
+    let (_node, mut bob) = with_bob(&lan, &anna);
+    let mut sends = anna.start(&["send", "--json", "bob", "--file", "big"]);
+    let offered = accept(&mut bob, &anna);
+    // All of it is with the system at once, but the receiver is not, and has closed its side.
+    let mut fetcher = Fetcher::with_window(bob.addr().ip(), at(&anna), Some(4_096));
+    fetcher.say(offered.file(0, 0));
+    fetcher.take(1);
+    fetcher.hush();
+    drop(fetcher);
+    let end = sends.out.event("transferred", |_| true);
+    assert_eq!(end["outcome"], "broken", "{end}");
+    // One that closes its side and reads on gets everything.
+    let mut fetcher = Fetcher::with_window(bob.addr().ip(), at(&anna), Some(4_096));
+    fetcher.say(offered.file(0, 0));
+    fetcher.hush();
+    assert!(fetcher.rest() == (big, true));
+    sends.out.event("transferred", |end| end["outcome"] == "done");
+    assert_eq!(sends.exit(), Some(0));
+}
+
+#[test]
 fn a_detached_command_leaves_the_serving_to_the_node_wherever_it_ran() {
     let lan = Lan::new();
     let anna = lan.home("anna");
