@@ -91,10 +91,14 @@ send() { # IP CMD...: CMD fills the input of the chat with IP; sent when IP has 
   die "$ip confirms nothing"
 }
 accept() { # IP
-  chat "$1"
-  xdotool mousemove 985 77 click 1
-  # It asks for a folder; the configured one is chosen already.
-  answer 'select a folder' || die "it has nothing to accept from $1"
+  local try
+  for try in 1 2 3; do # its window may open before the offer is in it
+    chat "$1"
+    xdotool mousemove 985 77 click 1
+    # It asks for a folder; the configured one is chosen already.
+    ! answer 'select a folder' || return 0
+  done
+  die "it has nothing to accept from $1"
 }
 
 offer() { # IP FILE
@@ -115,7 +119,7 @@ no_question() { [[ -z $(xdotool search --onlyvisible --name 'Choose enclosure fi
 
 answer() { # TITLE [KEY...]: types into the question of this title and presses Enter
   local window title=$1; shift
-  until_true 5 xdotool search --onlyvisible --name "$title" >"$dir/window" || return 1
+  until_true 3 xdotool search --onlyvisible --name "$title" >"$dir/window" || return 1
   window=$(tail -1 "$dir/window")
   xdotool windowraise "$window" windowfocus --sync "$window"
   sleep 0.4
