@@ -86,7 +86,7 @@ impl Pair {
     #[track_caller]
     fn is_partial(&self, parts: usize) {
         let names = self.names();
-        let ours = |name: &&String| name.starts_with(".feige-") && name.ends_with(".part");
+        let ours = |name: &&String| name.starts_with(".feige-") && name.contains(".part");
         assert_eq!(names.iter().filter(ours).count(), parts, "{names:?}");
         assert!(names.iter().all(|name| name.starts_with(".feige-")), "{names:?}");
     }

@@ -479,11 +479,11 @@ fn files_of_a_kept_message_are_offered_when_their_recipient_appears() {
 fn files_of_a_kept_message_survive_a_restart() {
     let (mut desk, gone) = without_ann();
     let (number, out) = offer_later(&mut desk, &gone, "hi", &["a", "b"]);
-    let grants = out.saves().into_iter().filter_map(|(_, record)| match record {
+    let mut grants = out.saves().into_iter().filter_map(|(_, record)| match record {
         Record::Grant(grant) => Some((**grant).clone()),
         _ => None,
     });
-    let mut grant = grants.last().expect("it is written down");
+    let mut grant = grants.next_back().expect("it is written down");
     // One of them changed meanwhile.
     grant.states[0] = ItemState::Over;
     let mut next = restarted(&desk, Memory { grants: vec![grant], ..memory(&[&out]) });
