@@ -10,7 +10,8 @@ use tokio::sync::mpsc;
 
 use super::gate::Gate;
 use super::handle::{BACKLOG_EVENTS, Stamped};
-use super::{Start, StartError, serve};
+use super::serve::{self, Shelf};
+use super::{Start, StartError};
 use crate::node::{
     Event, Keyring, Memory, Node, Now, PacketNo, Record, SaveId, SaveResult, UnixMillis,
 };
@@ -61,8 +62,13 @@ pub(crate) struct Disk {
 const EARLY: usize = 128;
 
 impl Disk {
-    /// Opens the store if there is to be one, and fills in what the node needs from it.
-    pub(crate) fn open(start: &mut Start, now: UnixMillis) -> Result<Self, StartError> {
+    /// Opens the store if there is to be one, and fills in what the node needs from it. `held`: files
+    /// on offer that are open.
+    pub(crate) fn open(
+        start: &mut Start,
+        now: UnixMillis,
+        held: &Shelf,
+    ) -> Result<Self, StartError> {
         start.config.keeps = start.store;
         let (done, results) = mpsc::unbounded_channel();
         let (mut writer, mut told, mut memory) = (None, Told::default(), Memory::default());
@@ -95,7 +101,7 @@ impl Disk {
                 start.config.identity.mac = passing_mac()?;
             }
         }
-        let changed = serve::check(&mut memory.grants);
+        let changed = serve::check(&mut memory.grants, held);
         let (gate, batch, paths) = (Gate::default(), Vec::new(), start.paths.clone());
         let staging = staging.unwrap_or_else(Staging::passing);
         Ok(Self {

@@ -139,17 +139,19 @@ impl Task {
         hello
     }
 
-    fn share(&self) -> io::Result<(Vec<Part>, Vec<OwnedFd>)> {
+    fn share(&mut self) -> io::Result<(Vec<Part>, Vec<OwnedFd>)> {
         let lock = [(Part::Lock, self.lock.share()?)];
         let control = [(Part::Control, self.server.share()?)];
         let listeners = self.acceptor.iter().map(Acceptor::share);
         let listeners = listeners.collect::<io::Result<Vec<_>>>()?.into_iter().flatten();
         let sockets = self.sockets.share()?.into_iter();
+        let chosen = self.servers.take_held().into_iter();
         Ok(lock
             .into_iter()
             .chain(control)
             .chain(listeners.map(|fd| (Part::Listener, fd)))
             .chain(sockets.map(|(link, role, fd)| (Part::Udp { link, role }, fd)))
+            .chain(chosen.map(|((number, item), fd)| (Part::Chosen { number, item }, fd)))
             .unzip())
     }
 }

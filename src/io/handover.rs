@@ -5,8 +5,9 @@ use std::os::fd::OwnedFd;
 use serde::{Deserialize, Serialize};
 
 use super::control::Hello;
+use super::serve::Slot;
 use super::sockets::Role;
-use crate::node::{Handover, LinkId};
+use crate::node::{Handover, LinkId, PacketNo};
 
 /// Everything the next owner needs, with the names of the descriptors that go along.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -34,6 +35,13 @@ pub(crate) enum Part {
         /// What it is for.
         role: Role,
     },
+    /// A file or folder on offer, as it was chosen. These come last.
+    Chosen {
+        /// The message that offers it.
+        number: PacketNo,
+        /// Its place in the message's list, from 0.
+        item: usize,
+    },
 }
 
 /// A node in transit: take it over with [`super::resume`]. Dropping it closes its sockets.
@@ -44,24 +52,30 @@ pub struct Handed {
     pub(crate) control: Option<OwnedFd>,
     pub(crate) listeners: Vec<OwnedFd>,
     pub(crate) sockets: Vec<(LinkId, Role, OwnedFd)>,
+    pub(crate) chosen: Vec<(Slot, OwnedFd)>,
 }
 
 impl Handed {
-    /// Puts names and descriptors together; none if their numbers differ.
+    /// Puts names and descriptors together; none if some are missing. Only of the chosen files some
+    /// may be, where this process may not have as many open: their paths are opened anew. Then a
+    /// later one may have got the name of an earlier one, hence each is looked at before it is
+    /// served.
     pub(crate) fn new(bundle: Bundle, fds: Vec<OwnedFd>) -> Option<Self> {
-        if bundle.parts.len() != fds.len() {
+        let parts = bundle.parts.clone();
+        let needed = parts.iter().filter(|part| !matches!(part, Part::Chosen { .. })).count();
+        if !(needed..=parts.len()).contains(&fds.len()) {
             return None;
         }
-        let parts = bundle.parts.clone();
         let (lock, control) = (None, None);
-        let (listeners, sockets) = (Vec::new(), Vec::new());
-        let mut handed = Self { bundle, lock, control, listeners, sockets };
+        let (listeners, sockets, chosen) = (Vec::new(), Vec::new(), Vec::new());
+        let mut handed = Self { bundle, lock, control, listeners, sockets, chosen };
         for (part, fd) in parts.into_iter().zip(fds) {
             match part {
                 Part::Lock => handed.lock = Some(fd),
                 Part::Control => handed.control = Some(fd),
                 Part::Listener => handed.listeners.push(fd),
                 Part::Udp { link, role } => handed.sockets.push((link, role, fd)),
+                Part::Chosen { number, item } => handed.chosen.push(((number, item), fd)),
             }
         }
         Some(handed)

@@ -4,9 +4,12 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+#[cfg(target_os = "linux")]
+use socket2::SockAddr;
 use socket2::{Domain, Socket, Type};
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout_at};
@@ -137,24 +140,81 @@ impl Peer {
 }
 
 /// A port, UDP and TCP, that nobody holds on any address: outside the range the system gives away
-/// by itself, and never the same one twice in a process.
+/// by itself, and never one that another call gave, in this process or in another one that runs.
 pub fn free_port() -> io::Result<u16> {
-    const FIRST: u16 = 10_000;
-    const COUNT: u16 = 20_000;
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let start = u16::try_from(std::process::id().wrapping_mul(101) % u32::from(COUNT)).unwrap_or(0);
-    for _ in 0..COUNT {
-        let step = NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = FIRST + (start.wrapping_add(step)) % COUNT;
-        let free = [Type::DGRAM, Type::STREAM].into_iter().all(|kind| {
-            let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
-            Socket::new(Domain::IPV4, kind, None).and_then(|s| s.bind(&any.into())).is_ok()
-        });
-        if free {
+    static BLOCK: Mutex<Option<Block>> = Mutex::new(None);
+    let mut block = BLOCK.lock().unwrap_or_else(PoisonError::into_inner);
+    loop {
+        let mut own = match block.take() {
+            Some(own) => own,
+            None => Block::take()?,
+        };
+        let port = own.ports.find(|&port| is_free(port));
+        if let Some(port) = port {
+            *block = Some(own);
             return Ok(port);
         }
+        // Its ports are in use still.
+        USED.lock().unwrap_or_else(PoisonError::into_inner).push(own);
     }
-    Err(io::ErrorKind::AddrInUse.into())
+}
+
+/// Blocks whose ports are all given away.
+static USED: Mutex<Vec<Block>> = Mutex::new(Vec::new());
+
+/// Ports that are this process's own: whether a port is free can only be asked by taking it, and it
+/// must be let go for the one who is to have it. So processes agree on blocks of ports beforehand.
+#[derive(Debug)]
+struct Block {
+    ports: Range<u16>,
+    /// Its name is taken for as long as the process runs.
+    _claim: Option<Socket>,
+}
+
+impl Block {
+    const FIRST: u16 = 10_000;
+    const PORTS: u16 = 100;
+    const BLOCKS: u16 = 200;
+
+    /// One that no process has.
+    fn take() -> io::Result<Self> {
+        // Processes that start together do not ask for the same ones.
+        let start = std::process::id().wrapping_mul(7) % u32::from(Self::BLOCKS);
+        let start = u16::try_from(start).unwrap_or(0);
+        for step in 0..Self::BLOCKS {
+            let block = (start + step) % Self::BLOCKS;
+            let first = Self::FIRST + block * Self::PORTS;
+            match claim(first) {
+                Ok(claim) => {
+                    return Ok(Self { ports: first..first + Self::PORTS, _claim: claim });
+                }
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(io::ErrorKind::AddrInUse.into())
+    }
+}
+
+/// Takes a name that only one process of this network can have, and that ends with it.
+#[cfg(target_os = "linux")]
+fn claim(first: u16) -> io::Result<Option<Socket>> {
+    let socket = Socket::new(Domain::UNIX, Type::DGRAM, None)?;
+    socket.bind(&SockAddr::unix(format!("\0feige-ports-{first}"))?)?;
+    Ok(Some(socket))
+}
+
+/// Elsewhere there are no such names: processes begin at different blocks, and hope.
+#[cfg(not(target_os = "linux"))]
+fn claim(_first: u16) -> io::Result<Option<Socket>> {
+    Ok(None)
+}
+
+fn is_free(port: u16) -> bool {
+    [Type::DGRAM, Type::STREAM].into_iter().all(|kind| {
+        let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+        Socket::new(Domain::IPV4, kind, None).and_then(|s| s.bind(&any.into())).is_ok()
+    })
 }
 
 #[cfg(test)]
@@ -183,5 +243,16 @@ mod tests {
     #[test]
     fn free_ports_differ() {
         assert_ne!(free_port().unwrap(), free_port().unwrap());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_block_of_ports_belongs_to_one_at_a_time() {
+        let own = Block::take().unwrap();
+        let first = own.ports.start;
+        assert_eq!(claim(first).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert_ne!(Block::take().unwrap().ports.start, first);
+        drop(own);
+        claim(first).unwrap();
     }
 }

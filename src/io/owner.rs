@@ -20,6 +20,7 @@ use super::fetch::Fetches;
 use super::handover::Handed;
 use super::holder::holder;
 use super::links::Selection;
+use super::serve::Shelf;
 use super::sockets::Sockets;
 use super::task::Task;
 use super::tcp::{self, Acceptor};
@@ -203,6 +204,8 @@ pub(super) struct Owner {
     pub(super) selection: Selection,
     pub(super) sockets: Sockets,
     pub(super) acceptor: Option<Acceptor>,
+    /// Files on offer that are open.
+    pub(super) shelf: Shelf,
     /// In the place of another process.
     pub(super) took_over: bool,
 }
@@ -220,11 +223,13 @@ impl Owner {
         let listeners =
             if start.config.passive { Vec::new() } else { tcp::listen(port, start.ipv6, exact)? };
         let acceptor = (!listeners.is_empty()).then(|| Acceptor::new(listeners));
-        Ok(Self { lock, control, selection, sockets, acceptor, took_over: false })
+        let shelf = Shelf::default();
+        Ok(Self { lock, control, selection, sockets, acceptor, shelf, took_over: false })
     }
 
     fn adopt(start: &Start, handed: Handed) -> Result<(Self, Handover), StartError> {
-        let Handed { bundle, lock, control, listeners, sockets } = handed;
+        let Handed { bundle, lock, control, listeners, sockets, chosen } = handed;
+        let shelf = Shelf::new(chosen);
         let lock = match lock {
             Some(fd) => Lock::adopt(fd, &start.paths)?,
             None => Lock::take(&start.paths)?,
@@ -245,14 +250,14 @@ impl Owner {
             .collect::<io::Result<_>>()
             .map_err(StartError::Handed)?;
         let acceptor = (!listeners.is_empty()).then(|| Acceptor::new(listeners));
-        let owner = Self { lock, control, selection, sockets, acceptor, took_over: true };
+        let owner = Self { lock, control, selection, sockets, acceptor, shelf, took_over: true };
         Ok((owner, bundle.node))
     }
 
     /// Opens the store, makes the node, lets it announce itself, and starts its task.
     fn run(self, mut start: Start, from: Option<Handover>) -> Result<Running, StartError> {
         let clock = Clock::new();
-        let mut disk = Disk::open(&mut start, clock.now().wall)?;
+        let mut disk = Disk::open(&mut start, clock.now().wall, &self.shelf)?;
         let mut seed = [0; 32];
         OsRng.try_fill_bytes(&mut seed).map_err(StartError::Random)?;
         let config = start.config.clone();

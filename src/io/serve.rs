@@ -20,11 +20,12 @@ use socket2::Socket;
 use tokio::sync::mpsc;
 
 pub use choose::{ChooseError, Chosen};
-pub(crate) use shelf::{Shelf, check};
+pub(crate) use shelf::{Shelf, Slot, check};
 
 use self::choose::{bytes_of, is_chosen, open_without_links};
 use self::folder::{Counted, Stream};
 use self::pump::{Broken, Pump};
+use self::shelf::is_as_chosen;
 use super::clock::Clock;
 use super::places::Place;
 use super::tcp::Caller;
@@ -79,10 +80,11 @@ impl Drop for Servers {
 const STACK_BYTES: usize = 256 * 1024;
 
 impl Servers {
-    pub(crate) fn new(clock: Clock) -> Self {
+    /// `shelf`: what the process before this one held open.
+    pub(crate) fn new(clock: Clock, shelf: Shelf) -> Self {
         let (tell, news) = mpsc::unbounded_channel();
         let (asking, running) = (HashMap::new(), HashMap::new());
-        Self { clock, asking, running, last: 0, shelf: Shelf::default(), news, tell }
+        Self { clock, asking, running, last: 0, shelf, news, tell }
     }
 
     /// Takes a caller in until the node has decided: what the node is to be told of it.
@@ -132,6 +134,11 @@ impl Servers {
     /// They are on offer no more.
     pub(crate) fn release(&mut self, number: PacketNo) {
         self.shelf.release(number);
+    }
+
+    /// What is held open, for the process after this one.
+    pub(crate) fn take_held(&mut self) -> Vec<(Slot, OwnedFd)> {
+        self.shelf.take()
     }
 
     /// Closes a connection, whatever it is doing.
@@ -244,17 +251,16 @@ impl Transfer {
     fn open(&self) -> Result<(Arc<OwnedFd>, Stat), Broken> {
         let choice = &self.serve.choice;
         let name = || choice.name.clone();
-        let file = match &self.held {
-            Some(file) => Arc::clone(file),
-            None => match open_without_links(&choice.path) {
-                Ok((file, _)) => Arc::new(file),
-                Err(source) => return Err(Broken::Read { name: name(), source }),
-            },
-        };
-        match is_chosen(choice, &file) {
-            Ok(Some(stat)) => Ok((file, stat)),
-            Ok(None) => Err(Broken::Changed { name: name() }),
-            Err(source) => Err(Broken::Read { name: name(), source }),
+        if let Some(file) = &self.held
+            && let Ok(Some(stat)) = is_chosen(choice, file)
+        {
+            return Ok((Arc::clone(file), stat));
+        }
+        let unreadable = |source| Broken::Read { name: name(), source };
+        let (file, _) = open_without_links(&choice.path).map_err(unreadable)?;
+        match is_chosen(choice, &file).map_err(unreadable)? {
+            Some(stat) if is_as_chosen(choice, &stat) => Ok((Arc::new(file), stat)),
+            _ => Err(Broken::Changed { name: name() }),
         }
     }
 }

@@ -42,7 +42,7 @@ pub(super) struct Task {
     pub(super) acceptor: Option<Acceptor>,
     pub(super) server: Server,
     /// What is being sent over TCP.
-    servers: Servers,
+    pub(super) servers: Servers,
     /// The files that came with the request that is being handled.
     files: Vec<OwnedFd>,
     pub(super) disk: Disk,
@@ -104,7 +104,7 @@ impl Task {
         (mut disk, fetches): (Disk, Fetches),
         start: &Start,
     ) -> Running {
-        let Owner { lock, control, selection, sockets, acceptor, took_over } = owner;
+        let Owner { lock, control, selection, sockets, acceptor, shelf, took_over } = owner;
         let (handle, asks) = Handle::new();
         let (stop, stopping) = oneshot::channel();
         let (asked, was_asked) = watch::channel(false);
@@ -120,7 +120,7 @@ impl Task {
             acceptor,
             server,
             crypto: Crypto::new(disk.keyring()),
-            servers: Servers::new(clock),
+            servers: Servers::new(clock, shelf),
             files: Vec::new(),
             disk,
             pictures,

@@ -179,8 +179,10 @@ pub struct Policy {
     pub offers_max: usize,
     /// Transfers to us that run at once; the others wait.
     pub fetches_at_once: usize,
-    /// How long a peer has for its list of shared files.
+    /// How long a peer has for its list of shared files, before it is asked again; and how often it
+    /// is asked in all. iptux answers nobody whom it has not met.
     pub list_wait: Duration,
+    pub list_tries: u32,
     /// How long the store may not know who was heard.
     pub roster_lag: Duration,
     /// Packet numbers reserved on disk at a time.
@@ -275,7 +277,8 @@ impl Default for Policy {
             offers_per_peer_max: 64,
             offers_max: 512,
             fetches_at_once: 8,
-            list_wait: ms(3_000),
+            list_wait: ms(1_000),
+            list_tries: 3,
             roster_lag: ms(5_000),
             numbers_block: 65_536,
             auto_reply_once_per: ms(60_000),

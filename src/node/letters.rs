@@ -241,22 +241,40 @@ impl Parts {
         }
     }
 
-    /// Writes a kept message by what is known of its recipient now, and sends it. A late one says
-    /// when it was written, unless it gets too long by that.
+    /// Writes a kept message by what is known of its recipient now, and sends it, with those of its
+    /// files that are on offer still. A late one says when it was written, unless it gets too long by
+    /// that.
     fn write_again(&mut self, turn: &mut Turn<'_>, no: SendNo, at_once: bool) {
         let Some(sending) = self.outbox.get_mut(no) else { return };
         let (Some(text), Some(later)) = (sending.text.clone(), sending.later) else { return };
-        let (written, options) = (sending.written, sending.options);
+        let (written, options, offered) = (sending.written, sending.options, sending.files);
         let peer = self.roster.find(&sending.view.id);
         let peer = peer.or_else(|| self.roster.at(sending.addr?)).and_then(|no| {
             self.roster.note_written(no);
             self.roster.get(no)
         });
-        let form = match peer {
-            Some(peer) => peer.text_form(turn.base.own.office),
-            None => turn.base.own.form_for_strangers(),
+        let (form, reader) = match peer {
+            Some(peer) => (peer.text_form(turn.base.own.office), Reader::of(peer)),
+            None => (turn.base.own.form_for_strangers(), Reader::STRANGER),
         };
-        let write = |text: &str| turn.base.own.message(no.number, options, text, form);
+        let grant = self.serving.offered(no);
+        let files = grant.map_or_else(Default::default, |grant| {
+            grant.charset = form.charset();
+            if let Some(peer) = peer {
+                // Requests are read as this client writes them.
+                grant.peer = PeerView { id: grant.peer.id.clone(), ..peer.view() };
+            }
+            grant.left()
+        });
+        if text.is_empty() && files.is_empty() && offered > 0 {
+            // All that it was for was taken back.
+            self.outbox.drop(turn, &self.roster, no);
+            return;
+        }
+        let write = |text: &str| {
+            let (number, files, written) = (no.number, &*files, Vec::new());
+            Sheets { number, options, text, files, written }.write(turn, form, reader)
+        };
         let age = turn.now.wall.0.saturating_sub(written.0);
         let late =
             u128::try_from(age).is_ok_and(|age| age > turn.base.policy.late_after.as_millis());

@@ -3,7 +3,8 @@
 //!
 //! A *grant* is what one recipient of a message may fetch. It begins with the message and ends when
 //! everything was fetched, refused or taken back, with the message if that never arrived, at the
-//! latest after a day.
+//! latest after a day. That of a message that is kept for somebody who is away lasts as long as the
+//! message is kept.
 
 pub(crate) mod grant;
 mod stream;
@@ -51,7 +52,7 @@ struct Grant {
     kept: bool,
 }
 
-/// Longest life of an offer (threats, rule 30).
+/// Longest life of an offer, but for one of a kept message (threats, rule 30).
 const LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Serving {
@@ -80,7 +81,9 @@ impl Serving {
         files: Arc<[OfferedFile]>,
         wishes: &Wishes,
     ) {
-        let life = wishes.expire_ms.map_or(LIFE, Duration::from_millis).min(LIFE);
+        let longest = if wishes.later { turn.base.policy.later_span } else { LIFE };
+        let life = wishes.expire_ms.map_or(longest, Duration::from_millis);
+        let life = if wishes.later { life } else { life.min(LIFE) };
         let millis = i64::try_from(life.as_millis()).unwrap_or(i64::MAX);
         let record = GrantRecord {
             offer: turn.offer_id(),
@@ -341,7 +344,8 @@ impl Serving {
             *last = record.offer.0.max(*last);
             let left = record.ends_at.0.saturating_sub(turn.now.wall.0);
             // A clock that was set back must not lengthen an offer's life.
-            let left = Duration::from_millis(u64::try_from(left).unwrap_or(0)).min(LIFE);
+            let whole = record.ends_at.0.saturating_sub(record.made_at.0);
+            let left = Duration::from_millis(u64::try_from(left.min(whole)).unwrap_or(0));
             let until = turn.now.tick + left;
             let no = record.no();
             let known = self.grants.entry(no).and_modify(|grant| grant.kept |= kept);

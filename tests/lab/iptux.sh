@@ -1,18 +1,23 @@
 #!/usr/bin/env bash
 # iptux.sh - a real iptux, an independent client of the family, on a host of lab.sh.
 #
-#   iptux.sh start HOST NICK GROUP CHARSET   run it; returns when it listens (CHARSET: utf-8, gb18030)
+#   iptux.sh start HOST NICK GROUP CHARSET [PATH...]
+#                                            run it; returns when it listens (CHARSET: utf-8, gb18030);
+#                                            PATH: files and folders it shares with everybody
 #   iptux.sh say HOST IP TEXT                type TEXT into its chat with IP, press Enter
 #   iptux.sh tell HOST IP info|history       send IP what its user sees of IP: the info panel (nickname
 #                                            and group as it reads them), or the chat so far
+#   iptux.sh accept HOST IP                  accept everything IP offers; it lands in the folder
+#                                            "download" beside its other files
+#   iptux.sh offer HOST IP FILE              offer FILE in its chat with IP
 #   iptux.sh shot HOST FILE.png              screenshot
 #   iptux.sh log HOST                        its debug log, with every datagram
 #   iptux.sh quit HOST                       quit by its own shortcut: only then it says goodbye
 #
 # Needs iptux xvfb xdotool dbus-daemon fonts-noto-cjk (and imagemagick for shot). Everything it
 # starts, display and session bus too, runs inside HOST's namespace, so "lab.sh down" ends it. Its
-# files are in ${TMPDIR:-/tmp}/LAB-HOST-iptux. A chat must be open for say and tell: it opens by
-# itself when IP writes first. The windows are driven by position, hence the fixed sizes.
+# files are in ${TMPDIR:-/tmp}/LAB-HOST-iptux. A chat must be open for say, tell, accept and offer: it
+# opens by itself when IP writes first. The windows are driven by position, hence the fixed sizes.
 set -euo pipefail
 
 here=$(dirname "$(readlink -f "$0")")
@@ -24,14 +29,16 @@ dir=${TMPDIR:-/tmp}/$LAB-$host-iptux
 die() { echo "iptux.sh: $*" >&2; exit 1; }
 [[ $verb == start ]] || { export DISPLAY; DISPLAY=$(cat "$dir/display") || die "none runs on $host"; }
 
-start() { # NICK GROUP CHARSET
-  local i
+start() { # NICK GROUP CHARSET PATH...
+  local shared='' path
+  for path in "${@:4}"; do shared+=${shared:+,}\"$path\"; done
   rm -rf "$dir"
   mkdir -p "$dir/home" "$dir/run" "$dir/download"
   chmod 700 "$dir/run"
   cat >"$dir/config.json" <<JSON
 {"nick_name":"$1","belong_group":"$2","preference_encode":"$3","candidacy_encode":"gb18030,utf-16",
  "archive_path":"$dir/download","my_icon":"icon-tux.png","personal_sign":"","open_chat":true,
+ "shared_file_list":[$shared],"access_shared_limit":"",
  "use_enter_key":true,"hide_startup":false,"open_transmission":false,"record_log":true,"version":1}
 JSON
   # Displays are found by a file that all namespaces share: two labs need two numbers.
@@ -83,16 +90,55 @@ send() { # IP CMD...: CMD fills the input of the chat with IP; sent when IP has 
   done
   die "$ip confirms nothing"
 }
+accept() { # IP
+  local try
+  for try in 1 2 3; do # its window may open before the offer is in it
+    chat "$1"
+    xdotool mousemove 985 77 click 1
+    # It asks for a folder; the configured one is chosen already.
+    ! answer 'select a folder' || return 0
+  done
+  die "it has nothing to accept from $1"
+}
+
+offer() { # IP FILE
+  local try
+  chat "$1"
+  xdotool mousemove 300 600 click 1 key ctrl+s
+  # A whole path opens the field for paths.
+  answer 'Choose enclosure files' type --delay 25 -- "$2" || die "it does not ask for a file"
+  for try in 1 2 3 4 5; do # an Enter may only complete the path
+    ! until_true 1 no_question || break
+    xdotool key Return
+  done
+  no_question || die "no file $2?"
+  chat "$1"
+  xdotool mousemove 300 600 click 1 key Return
+}
+no_question() { [[ -z $(xdotool search --onlyvisible --name 'Choose enclosure files') ]]; }
+
+answer() { # TITLE [KEY...]: types into the question of this title and presses Enter
+  local window title=$1; shift
+  until_true 3 xdotool search --onlyvisible --name "$title" >"$dir/window" || return 1
+  window=$(tail -1 "$dir/window")
+  xdotool windowraise "$window" windowfocus --sync "$window"
+  sleep 0.4
+  (( ! $# )) || xdotool "$@"
+  xdotool key Return
+}
+
 no_window() { [[ -z $(xdotool search --onlyvisible --name '^[Ii]ptux$') ]]; }
 confirmed() { grep -c '\[0x21\] RECVMSG' "$dir/log" || true; }
 more_confirmed_than() { (( $(confirmed) > $1 )); }
 
 case $verb in
-  start) start "$3" "$4" "$5" ;;
+  start) start "${@:3}" ;;
   say) send "$3" xdotool type --delay 25 -- "$4" ;;
   tell)
     case $4 in info) pane=850 ;; history) pane=300 ;; *) die "tell what?" ;; esac
     send "$3" copy_from $pane ;;
+  accept) accept "$3" ;;
+  offer) offer "$3" "$4" ;;
   shot) exec import -window root "$3" ;;
   log) exec cat "$dir/log" ;;
   quit)

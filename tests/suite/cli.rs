@@ -7,6 +7,7 @@ mod config;
 mod crash;
 mod decode;
 mod files;
+mod heirs;
 mod history;
 mod hostile;
 mod lan;

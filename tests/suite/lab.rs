@@ -7,6 +7,7 @@
 
 mod disk;
 mod feiq;
+mod files;
 mod heard;
 mod iptux;
 mod lan;

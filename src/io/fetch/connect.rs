@@ -37,7 +37,7 @@ pub(super) fn ask(
             if turn > 0 || attempt > 0 {
                 std::thread::sleep(limits.again_after);
             }
-            let socket = connect(fetch.from, place)?;
+            let socket = connect(fetch.from, place, fetch.limit)?;
             stop.watch(&socket);
             if stop.is_wanted() {
                 return Err(Trouble::Stopped);
@@ -63,12 +63,12 @@ pub(super) fn ask(
 }
 
 /// Connects to the port the offer came from, else to the protocol's own (FeiQ dialect, 8).
-fn connect(from: SocketAddr, place: &Place) -> Result<Socket, Trouble> {
+fn connect(from: SocketAddr, place: &Place, limit: Option<u64>) -> Result<Socket, Trouble> {
     let mut failed = None;
     let standard = SocketAddr::new(from.ip(), PORT);
     let places = [Some(from), (standard != from).then_some(standard)];
     for at in places.into_iter().flatten() {
-        match connect_to(at, place) {
+        match connect_to(at, place, limit) {
             Ok(socket) => return Ok(socket),
             // What the offer's own port says is what the user should hear.
             Err(source) => drop(failed.get_or_insert(Trouble::Connect { at, source })),
@@ -77,10 +77,20 @@ fn connect(from: SocketAddr, place: &Place) -> Result<Socket, Trouble> {
     Err(failed.unwrap_or(Trouble::Nothing))
 }
 
-fn connect_to(at: SocketAddr, place: &Place) -> io::Result<Socket> {
+/// Receive buffers of a transfer that is held back, bytes: below the first every packet would wait for
+/// the one before, and the second is what a fast link needs.
+const BUFFER_MIN: usize = 16 << 10;
+const BUFFER_MAX: usize = 1 << 20;
+
+fn connect_to(at: SocketAddr, place: &Place, limit: Option<u64>) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(at), Type::STREAM, Some(Protocol::TCP))?;
     if let (Some(source), IpAddr::V4(_)) = (place.source, at.ip()) {
         socket.bind(&SocketAddr::from((source, 0)).into())?;
+    }
+    if let Some(limit) = limit {
+        // What the system takes in beyond that would look to the sender as if it had been received.
+        let bytes = usize::try_from(limit / 2).unwrap_or(usize::MAX);
+        socket.set_recv_buffer_size(bytes.clamp(BUFFER_MIN, BUFFER_MAX))?;
     }
     socket.connect_timeout(&at.into(), place.limits.connect)?;
     socket.set_read_timeout(Some(place.limits.silence))?;

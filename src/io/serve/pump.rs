@@ -225,13 +225,33 @@ impl<'a> Pump<'a> {
         let mut rest = [0; 256];
         loop {
             match rustix::io::read(self.socket, &mut rest) {
-                Ok(0) => return Ok(()),
+                Ok(0) => return self.wait_for_arrival(start),
                 // Whatever it says, it is no part of the protocol.
                 Ok(_) if self.clock.now().tick - start < SILENCE => self.check()?,
                 Ok(_) | Err(rustix::io::Errno::AGAIN) => return Err(Broken::Unclosed),
                 Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(self.broken(error.into())),
             }
+        }
+    }
+
+    /// The receiver has closed its side. That it has everything is known when the system has nothing
+    /// left to send: on a link that broke, the end of the receiver's side may come before it notices
+    /// that the rest never arrived.
+    fn wait_for_arrival(&self, start: Tick) -> Result<(), Broken> {
+        let mut nap = Duration::from_millis(1);
+        // A connection has another end until both ends are closed and all has arrived, or it broke.
+        while self.socket.peer_addr().is_ok() {
+            self.check()?;
+            if self.clock.now().tick - start >= SILENCE {
+                return Err(Broken::Unclosed);
+            }
+            thread::sleep(nap);
+            nap = (nap * 2).min(NAP);
+        }
+        match self.socket.take_error() {
+            Ok(None) => Ok(()),
+            Ok(Some(error)) | Err(error) => Err(self.broken(error)),
         }
     }
 

@@ -17,7 +17,8 @@ pub struct Wishes {
     /// says.
     pub expire_ms: Option<u64>,
     /// Files and folders it offers. Over the control socket they go along as open descriptors, in
-    /// this order; the node serves exactly these. They stay on offer for `expire_ms`, at most 24 h.
+    /// this order; the node serves exactly these. They stay on offer for `expire_ms`, at most 24 h;
+    /// with `later` as long as the message is kept.
     pub choices: Vec<FileChoice>,
     /// At most so many bytes a second for each transfer of these files.
     pub limit: Option<u64>,

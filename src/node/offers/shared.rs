@@ -19,6 +19,18 @@ use crate::wire::body::Message;
 pub(super) struct Asked {
     requests: Vec<RequestId>,
     peer: PeerView,
+    tries: u32,
+}
+
+impl Asked {
+    fn ask(&mut self, turn: &mut Turn<'_>, addr: SocketAddr) {
+        self.tries += 1;
+        let number = turn.number();
+        let bytes = turn.base.own.ascii(number, Command::IPTUX_ASK_SHARED, "");
+        turn.transmit(None, addr, bytes, None);
+        let wait = turn.base.policy.list_wait;
+        turn.arm(Timer::SharedList(addr), wait);
+    }
 }
 
 impl Parts {
@@ -47,12 +59,9 @@ impl Parts {
             Err(refusal) => return turn.reply(id, Reply::Refused(refusal)),
         };
         let asked = offers.asked.entry(addr);
-        asked.or_insert_with(|| Asked { requests: Vec::new(), peer }).requests.push(id);
-        let number = turn.number();
-        let bytes = turn.base.own.ascii(number, Command::IPTUX_ASK_SHARED, "");
-        turn.transmit(None, addr, bytes, None);
-        let wait = turn.base.policy.list_wait;
-        turn.arm(Timer::SharedList(addr), wait);
+        let asked = asked.or_insert_with(|| Asked { requests: Vec::new(), peer, tries: 0 });
+        asked.requests.push(id);
+        asked.ask(turn, addr);
     }
 
     /// A list came. Only one that was asked for counts; it takes the place of an older one.
@@ -66,7 +75,7 @@ impl Parts {
         if body.files.files.is_empty() {
             return;
         }
-        let Some(Asked { requests, peer }) = offers.asked.remove(&seen.from) else { return };
+        let Some(Asked { requests, peer, .. }) = offers.asked.remove(&seen.from) else { return };
         turn.base.timers.disarm(Timer::SharedList(seen.from));
         let older = offers
             .open
@@ -83,9 +92,13 @@ impl Parts {
         }
     }
 
-    /// No list came in time.
+    /// No list came in time: asked again, or told.
     pub(crate) fn no_list(&mut self, turn: &mut Turn<'_>, addr: SocketAddr) {
-        let Some(Asked { requests, peer }) = self.offers.asked.remove(&addr) else { return };
+        let Some(asked) = self.offers.asked.get_mut(&addr) else { return };
+        if asked.tries < turn.base.policy.list_tries {
+            return asked.ask(turn, addr);
+        }
+        let Some(Asked { requests, peer, .. }) = self.offers.asked.remove(&addr) else { return };
         for request in requests {
             let refusal = Refusal::NoList { peer: Box::new(peer.clone()) };
             turn.reply(request, Reply::Refused(refusal));

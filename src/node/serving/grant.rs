@@ -84,6 +84,13 @@ impl GrantRecord {
         self.states.iter().all(|state| matches!(state, ItemState::Done | ItemState::Over))
     }
 
+    /// What can still be fetched of it.
+    pub(crate) fn left(&self) -> Arc<[OfferedFile]> {
+        let open = |state: &ItemState| !matches!(state, ItemState::Done | ItemState::Over);
+        let files = self.files.iter().zip(&self.states).filter(|(_, state)| open(state));
+        files.map(|(file, _)| file.clone()).collect()
+    }
+
     /// As it is written down: what moves now will have to be asked for again.
     pub(crate) fn at_rest(&self) -> Self {
         let rest = |state: &ItemState| match state {

@@ -183,6 +183,32 @@ fn a_broken_transfer_goes_on_from_the_offset() {
 }
 
 #[test]
+fn only_what_arrived_is_fetched() {
+    let lan = Lan::new();
+    let anna = lan.home("anna");
+    let big: Vec<u8> = (0..20_000_u32).flat_map(u32::to_le_bytes).collect();
+    anna.write("big", &big);
+    let (_node, mut bob) = with_bob(&lan, &anna);
+    let mut sends = anna.start(&["send", "--json", "bob", "--file", "big"]);
+    let offered = accept(&mut bob, &anna);
+    // All of it is with the system at once, but the receiver is not, and has closed its side.
+    let mut fetcher = Fetcher::with_window(bob.addr().ip(), at(&anna), Some(4_096));
+    fetcher.say(offered.file(0, 0));
+    fetcher.take(1);
+    fetcher.hush();
+    drop(fetcher);
+    let end = sends.out.event("transferred", |_| true);
+    assert_eq!(end["outcome"], "broken", "{end}");
+    // One that closes its side and reads on gets everything.
+    let mut fetcher = Fetcher::with_window(bob.addr().ip(), at(&anna), Some(4_096));
+    fetcher.say(offered.file(0, 0));
+    fetcher.hush();
+    assert!(fetcher.rest() == (big, true));
+    sends.out.event("transferred", |end| end["outcome"] == "done");
+    assert_eq!(sends.exit(), Some(0));
+}
+
+#[test]
 fn a_detached_command_leaves_the_serving_to_the_node_wherever_it_ran() {
     let lan = Lan::new();
     let anna = lan.home("anna");
@@ -253,6 +279,40 @@ fn an_offer_survives_the_nodes_restart_unless_its_file_changed() {
     assert_eq!(fetch(bob.addr().ip(), at(&anna), &offered.file(0, 0)), b"hello");
     assert_eq!(fetch(bob.addr().ip(), at(&anna), &offered.file(1, 0)), b"");
     node.out.event("transferred", |end| end["name"] == "a.txt" && end["outcome"] == "done");
+}
+
+#[test]
+fn files_for_somebody_who_is_away_are_offered_when_he_comes() {
+    let lan = Lan::new();
+    let anna = lan.home("anna");
+    anna.write("a.txt", b"hello");
+    let (mut node, mut bob) = with_bob(&lan, &anna);
+    bob.send(b"1:7:bob:pc:2:bob\0lab\0", anna.addr);
+    node.out.event("peer_down", |_| true);
+    let to = bob.addr().to_string();
+    let send = ["send", "--later", "--timeout", "1s", &to, "--file", "a.txt", "--", "好"];
+    let done = anna.run(&send).code(1);
+    assert!(done.out.contains("queued"), "{done:?}");
+    assert!(done.err.contains("`feige withdraw 1` takes it back"), "{done:?}");
+    // He hears what was tried, and is not there.
+    let queued = node.out.event("queued", |_| true);
+    for _ in 0..queued["tries"].as_u64().unwrap() {
+        bob.expect_datagram(0x20);
+    }
+    let listed = anna.run(&["files", "--json"]).code(0).lines();
+    assert_eq!(listed[0]["items"][0]["state"], "waiting");
+    node.signal(Signal::KILL);
+    node.exit();
+
+    let node = anna.start(&["listen", "--json"]);
+    super::lan::up_by_status(&anna);
+    bob.send(b"1:8:bob:pc:1:bob\0lab\0", anna.addr);
+    let offered = accept(&mut bob, &anna);
+    node.out.event("delivered", |event| event["number"] == queued["number"]);
+    assert_eq!(offered.files[0].name, "a.txt");
+    assert_eq!(fetch(bob.addr().ip(), at(&anna), &offered.file(0, 0)), b"hello");
+    node.out.event("transferred", |end| end["outcome"] == "done");
+    assert_eq!(anna.run(&["files", "--json"]).code(0).out, "");
 }
 
 #[test]

@@ -95,6 +95,32 @@ fn thousands_of_small_files_arrive_whole() {
 }
 
 #[test]
+fn a_folder_whose_receiver_was_killed_begins_anew_and_leaves_nothing_behind() {
+    let mut pair = Pair::new();
+    let bytes = noise(30_000);
+    for number in 0..100 {
+        pair.anna.write(&format!("many/{number:02}"), &bytes[number..]);
+    }
+    let offer = pair.offer("many");
+    let folder = pair.bea.path("in");
+    let args = ["get", &offer, "--json", "--limit", "1M", "-o", folder.to_str().unwrap()];
+    let slow = pair.bea.start(&args);
+    slow.out.event("progress", |moving| moving["done"].as_u64() > Some(20));
+    pair.fetches.signal(rustix::process::Signal::KILL);
+    pair.fetches.exit();
+    drop(slow);
+    let left = pair.received();
+    assert!(left.len() > 20 && left.keys().all(|name| name.starts_with(".feige-")), "{left:?}");
+
+    pair.fetches = listen(&pair.bea);
+    let end = ended(&pair.get(&offer, &[]).code(0));
+    assert_eq!((&end["done"], &end["resumed"]), (&100.into(), &0.into()), "{end}");
+    let received = pair.received();
+    assert_eq!(received.len(), 101, "nothing twice, and nothing of the first time");
+    assert!((0..100).all(|n| received[&format!("many/{n:02}")] == bytes[n..]));
+}
+
+#[test]
 fn a_killed_receiver_goes_on_and_nothing_partial_looked_whole() {
     let mut pair = Pair::new();
     let contents = noise(3_000_000);

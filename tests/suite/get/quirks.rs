@@ -81,6 +81,8 @@ fn a_shared_list_of_iptux_is_read_and_fetched_from() {
         (process, addr)
     };
     let (mut listing, _) = ask;
+    // It answers nobody whom it has not met yet, so it is asked again.
+    office.peer.expect(0xff);
     office.peer.expect(0xff);
     // Recorded from iptux 0.8.3 (vector iptux-core-0.8.3-052).
     let list = "1_iptux 0.8.3:19:bob:pc:2149580832:\x001:a.txt:b:0:1:\x072:目录:138f:0:2:\x07\0";
@@ -103,7 +105,9 @@ fn a_shared_list_of_iptux_is_read_and_fetched_from() {
 
 #[test]
 fn who_shares_nothing_sends_no_list() {
-    let office = Office::new(OFFICIAL);
+    let mut office = Office::new(OFFICIAL);
     let done = office.home.run(&["files", "--of", &office.peer.addr().to_string()]).code(1);
     assert!(done.err.contains("sent no list of shared files"), "{done:?}");
+    let asked = [(); 3].map(|()| office.peer.expect_number(0xff));
+    assert!(asked[0] < asked[1] && asked[1] < asked[2], "{asked:?}");
 }

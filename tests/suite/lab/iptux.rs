@@ -1,5 +1,7 @@
 //! A real iptux on a host.
 
+use std::path::PathBuf;
+
 use super::lan::Lab;
 
 pub(super) struct Iptux<'a> {
@@ -16,8 +18,29 @@ impl<'a> Iptux<'a> {
         group: &str,
         charset: &str,
     ) -> Self {
-        lab.script("iptux.sh", &["start", host, nick, group, charset]);
+        Self::sharing(lab, host, [nick, group, charset], &[])
+    }
+
+    /// As [`Self::start`] with nickname, group and charset; these files and folders are shared with
+    /// everybody.
+    pub(super) fn sharing(lab: &'a Lab, host: &'a str, who: [&str; 3], paths: &[&str]) -> Self {
+        lab.script("iptux.sh", &[&["start", host], &who[..], paths].concat());
         Self { lab, host }
+    }
+
+    /// Lets its user accept all that `addr` offers.
+    pub(super) fn accept(&self, addr: &str) {
+        self.lab.script("iptux.sh", &["accept", self.host, addr]);
+    }
+
+    /// Lets its user offer a file to `addr`.
+    pub(super) fn offer(&self, addr: &str, path: &str) {
+        self.lab.script("iptux.sh", &["offer", self.host, addr, path]);
+    }
+
+    /// Where it puts what it receives.
+    pub(super) fn downloads(&self) -> PathBuf {
+        self.lab.scripts_home(&format!("{}-iptux/download", self.lab.namespace(self.host)))
     }
 
     /// Types a text into its chat with `addr`, which must be open: it opens when `addr` writes.

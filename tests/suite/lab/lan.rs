@@ -107,8 +107,14 @@ impl Lab {
         format!("{}-{host}", self.name)
     }
 
-    fn home(&self, host: &str) -> PathBuf {
+    /// The home of a host's user.
+    pub(super) fn home(&self, host: &str) -> PathBuf {
         self.homes.path().join(host)
+    }
+
+    /// A file the scripts of the lab made.
+    pub(super) fn scripts_home(&self, name: &str) -> PathBuf {
+        self.homes.path().join(name)
     }
 
     fn on(&self, host: &str, argv: &[&str]) -> Command {

@@ -1,8 +1,9 @@
 //! Messages kept for recipients who are away.
 
 use feige::node::{
-    Charset, Event, Input, Memory, Node, NumberStart, Open, OpenMemory, Outcome as End, PacketNo,
-    PeerView, Record, Refusal, Reply, Request, Target, UnixMillis, Waiting, WaitingState, Wishes,
+    Charset, Effect, Event, FileChoice, Input, ItemKind, ItemState, Memory, Node, NumberStart,
+    Open, OpenMemory, Outcome as End, PacketNo, PeerView, Record, Refusal, Reply, Request,
+    StreamId, Target, TransferOutcome, UnixMillis, Waiting, WaitingState, Wishes,
 };
 use feige::wire::{Body, Command};
 
@@ -396,4 +397,138 @@ fn a_short_time_is_not_spent_on_waiting_for_a_stranger() {
         _ => None,
     };
     assert!(out.events().iter().find_map(end).is_none_or(|(end, _)| end == End::NotConfirmed));
+}
+
+/// A file of 10 bytes to be offered.
+fn choice(name: &str) -> FileChoice {
+    FileChoice {
+        name: name.into(),
+        kind: ItemKind::File,
+        size: 10,
+        mtime: 0x65a0_c3f0,
+        read_only: false,
+        path: format!("/home/fei/{name}").into(),
+        device: 1,
+        inode: 2,
+    }
+}
+
+/// Offers to Ann, who is not here, for a week.
+fn offer_later(
+    desk: &mut Desk,
+    gone: &PeerView,
+    text: &str,
+    names: &[&str],
+) -> (PacketNo, Outcome) {
+    let choices = names.iter().map(|name| choice(name)).collect();
+    let absent = vec![gone.clone()];
+    let wishes = Wishes { later: true, absent, choices, ..Wishes::default() };
+    let (to, text) = (vec![Target::Peer(gone.id.clone())], text.to_owned());
+    match desk.ask(Request::Send { to, text, check: true, timeout_ms: 5_000, wishes }) {
+        (Reply::Sent { number, .. }, out) => {
+            let kept = desk.keep(&out);
+            (number, joined(out, kept))
+        }
+        (other, _) => panic!("{other:?}"),
+    }
+}
+
+/// What the message to Ann offers: names and ids.
+fn offered(out: &Outcome) -> Vec<(String, u64)> {
+    let to_ann = |sent: &(_, std::net::SocketAddr, feige::wire::Packet)| {
+        sent.1 == addr("10.0.0.2") && sent.2.command == Command::SENDMSG
+    };
+    let (.., packet) = out.sent().into_iter().find(to_ann).expect("a message to Ann");
+    let Body::Message(message) = packet.body else { panic!("{packet:?}") };
+    message.files.files.into_iter().map(|file| (file.name, file.id)).collect()
+}
+
+fn fetches(desk: &mut Desk, number: PacketNo, file: u64) -> bool {
+    let from = "10.0.0.2:50000".parse().unwrap();
+    let request = format!("1:77:ann:pc:96:{:x}:{file:x}:0:\0", number.0);
+    let out = desk.input(Input::Asked { stream: StreamId(1), from, request: request.as_bytes() });
+    out.effects.iter().any(|(_, effect)| matches!(effect, Effect::Serve(_)))
+}
+
+fn withdrawn(out: &Outcome) -> usize {
+    let ends = out.events().into_iter().filter(|event| match event {
+        Event::Transferred(end) => end.outcome == TransferOutcome::Withdrawn,
+        _ => false,
+    });
+    ends.count()
+}
+
+#[test]
+fn files_of_a_kept_message_are_offered_when_their_recipient_appears() {
+    let (mut desk, gone) = without_ann();
+    let (number, out) = offer_later(&mut desk, &gone, "", &["报告.txt", "b"]);
+    assert_eq!(told(&out), ["queued"]);
+    // Longer than the files of any other message would be on offer.
+    pass(&mut desk, 3 * DAY);
+    let Reply::Offers { offers } = desk.ask(Request::Offers).0 else { panic!() };
+    assert_eq!(offers[0].items.len(), 2);
+    let out = desk.hear("10.0.0.2", ann(3));
+    let files = offered(&out);
+    assert_eq!([&*files[0].0, &*files[1].0], ["报告.txt", "b"]);
+    assert!(fetches(&mut desk, number, files[0].1));
+    desk.hear("10.0.0.2", receipt(number, "ann@pc"));
+    assert!(fetches(&mut desk, number, files[1].1), "the receipt ends the message, not the offer");
+}
+
+#[test]
+fn files_of_a_kept_message_survive_a_restart() {
+    let (mut desk, gone) = without_ann();
+    let (number, out) = offer_later(&mut desk, &gone, "hi", &["a", "b"]);
+    let mut grants = out.saves().into_iter().filter_map(|(_, record)| match record {
+        Record::Grant(grant) => Some((**grant).clone()),
+        _ => None,
+    });
+    let mut grant = grants.next_back().expect("it is written down");
+    // One of them changed meanwhile.
+    grant.states[0] = ItemState::Over;
+    let mut next = restarted(&desk, Memory { grants: vec![grant], ..memory(&[&out]) });
+    next.input(Input::Links(vec![link(1, [10, 0, 0, 1])]));
+    pass(&mut next, 3 * DAY);
+    let files = offered(&next.hear("10.0.0.2", ann(3)));
+    let [(name, id)] = &files[..] else { panic!("{files:?}") };
+    assert_eq!(name, "b");
+    assert!(fetches(&mut next, number, *id));
+}
+
+#[test]
+fn files_of_a_kept_message_end_with_it() {
+    let (mut desk, gone) = without_ann();
+    offer_later(&mut desk, &gone, "hi", &["a"]);
+    let out = pass(&mut desk, 8 * DAY);
+    assert_eq!((told(&out), withdrawn(&out)), (vec!["Expired".to_owned()], 1));
+    let Reply::Offers { offers } = desk.ask(Request::Offers).0 else { panic!() };
+    assert_eq!(offers, []);
+
+    // Cancelled, they are taken back.
+    let (number, _) = offer_later(&mut desk, &gone, "hi", &["a"]);
+    let (_, out) = desk.ask(Request::Cancel { number });
+    assert_eq!((told(&out), withdrawn(&out)), (vec!["Cancelled".to_owned()], 1));
+}
+
+#[test]
+fn a_kept_message_whose_files_were_taken_back_says_what_it_has_to_say() {
+    let (mut desk, gone) = without_ann();
+    let (bare, _) = offer_later(&mut desk, &gone, "", &["a"]);
+    let (number, _) = offer_later(&mut desk, &gone, "hi", &["a"]);
+    let Reply::Offers { offers } = desk.ask(Request::Offers).0 else { panic!() };
+    for offer in offers {
+        desk.ask(Request::Withdraw { offer: offer.offer });
+    }
+    let out = desk.hear("10.0.0.2", ann(3));
+    assert_eq!(texts(&out, "10.0.0.2"), [(number, "hi".to_owned())]);
+    assert_eq!(offered(&out), []);
+    let kept = desk.keep(&out);
+    let ended = joined(out, kept);
+    let failed = ended
+        .events()
+        .into_iter()
+        .any(|event| matches!(event, Event::Failed { number, .. } if *number == bare));
+    assert!(failed, "{:?}", ended.events());
+    let waiting: Vec<_> = waiting(&mut desk).into_iter().map(|one| one.number).collect();
+    assert_eq!(waiting, [number]);
 }

@@ -2,7 +2,7 @@
 //! test LAN, requests byte by byte, answers read as they come.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
 
 use feige::wire::attach::FileEntry;
 use feige::wire::tree::{TreeEvent, TreeReader};
@@ -65,6 +65,11 @@ impl Fetcher {
     pub(crate) fn say(&mut self, bytes: impl AsRef<[u8]>) {
         // Whoever is refused may be told while it still speaks.
         let _ = self.0.write_all(bytes.as_ref());
+    }
+
+    /// Says that nothing more will be said.
+    pub(crate) fn hush(&mut self) {
+        self.0.shutdown(Shutdown::Write).expect("it is connected");
     }
 
     /// Reads exactly so many bytes.

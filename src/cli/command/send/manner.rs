@@ -18,7 +18,7 @@ pub(super) struct Manner {
     later: bool,
 
     /// How long a kept message waits for its recipient (7 days if nothing is said), and files stay on
-    /// offer (a day at most)
+    /// offer (a day at most, with --later as long as the message)
     #[arg(long, value_name = "TIME", requires = "kept", value_parser = duration)]
     expire: Option<Duration>,
 

@@ -35,6 +35,8 @@ use transfers::Transfers;
 /// sent to anybody and the exit code is 3. Exit code 1 if somebody did not confirm.
 #[derive(Debug, clap::Args)]
 #[command(
+    // What has a time of its own.
+    group(clap::ArgGroup::new("kept").multiple(true)),
     override_usage = "\
 feige send [OPTIONS] <WHO> <TEXT>...
        feige send [OPTIONS] <WHO>... -- <TEXT>...
@@ -200,18 +202,19 @@ impl Args {
         if !detach {
             patience = patience.saturating_add(self.manner.expire().unwrap_or(OFFER_LIFE));
         }
-        let mut report = Report::new(feed, number, to, !self.no_receipt, self.manner.later());
-        let mut transfers = Transfers::new(&mut report, number, recipients);
+        let later = self.manner.later();
+        let mut report = Report::new(feed, number, to, !self.no_receipt, later);
+        let mut transfers = Transfers::new(&mut report, number, recipients, later);
         let watch = transfers.watch(client, &mut report, detach);
         let end = timeout(patience, watch).await.unwrap_or(Ok(()));
         client.waits_for(None);
         end?;
         let (left, done) = (transfers.open(), transfers.exit());
         drop(transfers);
-        if detach && !left.is_empty() && !report.feed().style().json {
+        if (detach || later) && !left.is_empty() && !report.feed().style().json {
             let left: Vec<_> = left.iter().map(ToString::to_string).collect();
-            let words =
-                format!("the node serves it; `feige withdraw {}` takes it back", left.join(" "));
+            let who = if detach { "the node serves it" } else { "a node that runs serves it" };
+            let words = format!("{who}; `feige withdraw {}` takes it back", left.join(" "));
             report.feed().style().say(&words);
         }
         let told = report.close().await?;

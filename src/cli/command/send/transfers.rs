@@ -7,7 +7,9 @@ use crate::cli::client::Client;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::files;
 use crate::io::Stamped;
-use crate::node::{Event, ItemState, OfferId, OfferView, PacketNo, TransferOutcome, Transferred};
+use crate::node::{
+    Event, ItemState, OfferId, OfferView, PacketNo, PeerId, PeerView, TransferOutcome, Transferred,
+};
 
 use super::report::Report;
 
@@ -18,19 +20,29 @@ pub(super) struct Transfers {
     /// Offers still to be told of: one for each recipient.
     missing: usize,
     offers: BTreeMap<OfferId, Offer>,
+    /// The message is kept for those who are away.
+    later: bool,
     bars: Bars,
 }
 
 struct Offer {
     label: String,
+    peer: PeerId,
+    /// Its recipient is away: it waits with the message.
+    queued: bool,
     /// How each item ended; none while it may still be fetched.
     items: Vec<Option<TransferOutcome>>,
 }
 
 impl Transfers {
-    pub(super) fn new(report: &mut Report, number: PacketNo, recipients: usize) -> Self {
+    pub(super) fn new(
+        report: &mut Report,
+        number: PacketNo,
+        recipients: usize,
+        later: bool,
+    ) -> Self {
         let bars = Bars::new(report.feed().style());
-        Self { number, missing: recipients, offers: BTreeMap::new(), bars }
+        Self { number, missing: recipients, offers: BTreeMap::new(), later, bars }
     }
 
     /// Until nothing more can come: of the message, nor, unless `detach`ed, of its files.
@@ -48,8 +60,11 @@ impl Transfers {
             }
             if receipts && !detach && !said {
                 said = true;
-                let words = "on offer until it is fetched or refused; Ctrl-C takes it back";
-                report.feed().style().say(words);
+                report.feed().style().say(if self.later {
+                    "on offer until it is fetched or refused; after Ctrl-C, by the node that runs"
+                } else {
+                    "on offer until it is fetched or refused; Ctrl-C takes it back"
+                });
             }
             let Some(stamped) = client.next_event().await? else {
                 report.feed().style().say(
@@ -74,13 +89,29 @@ impl Transfers {
     }
 
     fn is_settled(&self) -> bool {
-        self.offers.values().all(|offer| offer.items.iter().all(Option::is_some))
+        let settled = |offer: &Offer| offer.queued || offer.items.iter().all(Option::is_some);
+        self.offers.values().all(settled)
+    }
+
+    /// Its recipient is away, or came.
+    fn queue(&mut self, peer: &PeerView, queued: bool) {
+        for offer in self.offers.values_mut().filter(|offer| offer.peer == peer.id) {
+            offer.queued = queued;
+        }
     }
 
     async fn hear(&mut self, stamped: &Stamped, report: &mut Report) -> Result<(), CliError> {
         match &stamped.event {
             Event::Offer(offer) if offer.number == self.number => self.offered(offer, report),
             Event::Progress(moving) if moving.number == self.number => {}
+            Event::Queued { number, peer, .. } if *number == self.number => {
+                self.queue(peer, true);
+                return Ok(());
+            }
+            Event::Delivered { number, peer, .. } if *number == self.number => {
+                self.queue(peer, false);
+                return Ok(());
+            }
             Event::Transferred(end) if end.number == self.number => {
                 let label = self.ended(end);
                 self.bars.hide();
@@ -103,7 +134,8 @@ impl Transfers {
         self.bars.begin(offer.offer, &label, bytes);
         let known = |state| (state == ItemState::Done).then_some(TransferOutcome::Done);
         let items = offer.items.iter().map(|item| known(item.state)).collect();
-        if self.offers.insert(offer.offer, Offer { label, items }).is_none() {
+        let own = Offer { label, peer: offer.peer.id.clone(), queued: false, items };
+        if self.offers.insert(offer.offer, own).is_none() {
             self.missing = self.missing.saturating_sub(1);
         }
     }
