@@ -187,7 +187,7 @@ impl Client {
     pub(super) async fn offer(
         &mut self,
         request: Request,
-        files: &[Chosen],
+        files: &[&Chosen],
     ) -> Result<Reply, CliError> {
         loop {
             let handle = self.handle().ok_or_else(|| gone(Gone::Vanished))?;

@@ -280,8 +280,9 @@ impl Cli {
                 attend(globals, args.wish(), async |client| args.run(client, text).await)
             }
             Command::Send(args) => {
-                let (files, text) = (args.files()?, args.text()?);
-                attend(globals, args.wish(), async |client| args.run(client, text, files).await)
+                // Read before the LAN is entered, too.
+                let (enclosed, text) = (args.enclosed()?, args.text()?);
+                attend(globals, args.wish(), async |client| args.run(client, text, enclosed).await)
             }
             Command::Withdraw(args) => {
                 attend(globals, args.wish(), async |client| args.run(client).await)

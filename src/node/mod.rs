@@ -420,6 +420,7 @@ impl Parts {
             presence.entered(turn, roster, seen, met);
         }
         self.write_to(turn, seen.from);
+        self.viewers_met(turn);
         self.write_late(turn, met.peer);
     }
 
@@ -516,6 +517,7 @@ impl Parts {
             Timer::Offers => self.serving.sweep(turn),
             Timer::FirstTries => outbox.send_next(turn, roster, links),
             Timer::Picture(stage) => self.pictures.due(turn, stage),
+            Timer::Viewers(stage) => self.viewers_due(turn, stage),
             Timer::Fragment(no) => self.fragment_due(turn, no),
             Timer::Seek => self.seek(turn),
             Timer::Send(no) => match outbox.due(turn, roster, links, no) {

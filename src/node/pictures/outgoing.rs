@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::job::{PictureJob, StageId};
-use crate::node::api::{PeerView, Target};
-use crate::node::input::{LinkId, RequestId};
+use super::sending::Packed;
+use crate::node::api::{PeerView, Target, Wishes};
+use crate::node::input::{LinkId, RequestId, Tick};
 use crate::node::outbox::SendNo;
 use crate::node::timers::Timer;
 use crate::node::turn::Turn;
@@ -21,6 +22,8 @@ use crate::wire::picture::{CHUNK, CONTAINER, Fragment, PictureId};
 pub(crate) struct Outgoing {
     /// Those being made into containers.
     packing: BTreeMap<StageId, Wish>,
+    /// Those that are packed and wait for a stranger to show what program it is.
+    waiting: BTreeMap<StageId, (Packed, Wish)>,
     transfers: BTreeMap<SendNo, Transfer>,
 }
 
@@ -30,6 +33,9 @@ pub(crate) struct Wish {
     pub(crate) request: RequestId,
     pub(crate) to: Vec<Target>,
     pub(crate) timeout: Duration,
+    pub(crate) wishes: Wishes,
+    /// How long strangers have time to show themselves.
+    pub(crate) until: Tick,
 }
 
 /// A picture on its way to one recipient.
@@ -85,7 +91,7 @@ pub(crate) enum Step {
 impl Outgoing {
     /// How many are on their way.
     pub(crate) fn len(&self) -> usize {
-        self.packing.len() + self.transfers.len()
+        self.packing.len() + self.waiting.len() + self.transfers.len()
     }
 
     /// A picture is being made into a container.
@@ -96,6 +102,21 @@ impl Outgoing {
     /// What a container was made for, once.
     pub(crate) fn packed(&mut self, stage: StageId) -> Option<Wish> {
         self.packing.remove(&stage)
+    }
+
+    /// A packed picture waits for strangers.
+    pub(super) fn wait(&mut self, stage: StageId, packed: Packed, wish: Wish) {
+        self.waiting.insert(stage, (packed, wish));
+    }
+
+    /// Everything that waits for strangers.
+    pub(super) fn waiting(&self) -> Vec<StageId> {
+        self.waiting.keys().copied().collect()
+    }
+
+    /// This one, if it waits for strangers.
+    pub(super) fn take_waiting(&mut self, stage: StageId) -> Option<(Packed, Wish)> {
+        self.waiting.remove(&stage)
     }
 
     /// Begins to send.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use feige::node::{
     AcceptRule, AcceptWho, Effect, Event, Input, NoticeCode, Outcome as End, PacketNo,
     PictureFacts, PictureFormat, PictureJob, PictureNews, PictureRecord, Record, Refusal, Reply,
-    Request, RequestId, SaveResult, StageId, Target, Tick,
+    Request, RequestId, SaveResult, StageId, Target, Tick, Wishes,
 };
 use feige::wire::{Command, RawPacket};
 
@@ -378,7 +378,7 @@ fn without_a_store_no_picture_is_taken() {
 /// A picture of ours on its way to Wang, and how many bytes it has.
 fn send(desk: &mut Desk, size: u32) -> (PacketNo, Outcome) {
     let to = vec![Target::Peer(desk.peer("Wang").id)];
-    let request = Request::SendPicture { to, path: "/p.png".into(), timeout_ms: 30_000 };
+    let request = Request::SendPicture { to, path: "/p.png".into(), timeout_ms: 30_000, wishes: Wishes::default() };
     let out = desk.input(Input::Request(RequestId(9_000), request));
     let stage = stage_of(&out);
     let mut out = desk.input(Input::Picture(stage, PictureNews::Packed { size }));
@@ -517,7 +517,7 @@ fn who_takes_no_pictures_is_named_and_nothing_is_sent() {
     let mut desk = with_wang();
     desk.hear("10.0.0.4", iptux(3, 1, "li@pc4", "小李"));
     let ask = |desk: &mut Desk, to: Vec<Target>| {
-        let request = Request::SendPicture { to, path: "/p.png".into(), timeout_ms: 1_000 };
+        let request = Request::SendPicture { to, path: "/p.png".into(), timeout_ms: 1_000, wishes: Wishes::default() };
         desk.ask(request).0
     };
     let li = desk.peer("小李");
@@ -533,7 +533,7 @@ fn who_takes_no_pictures_is_named_and_nothing_is_sent() {
 fn what_is_no_picture_is_not_sent() {
     let mut desk = with_wang();
     let to = vec![Target::Peer(desk.peer("Wang").id)];
-    let request = Request::SendPicture { to, path: "/p.txt".into(), timeout_ms: 1_000 };
+    let request = Request::SendPicture { to, path: "/p.txt".into(), timeout_ms: 1_000, wishes: Wishes::default() };
     let out = desk.input(Input::Request(RequestId(9_000), request));
     let stage = stage_of(&out);
     let reason = "it is no PNG, JPEG, GIF or BMP".to_owned();
