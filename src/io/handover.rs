@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::control::Hello;
 use super::sockets::Role;
-use crate::node::{Handover, LinkId};
+use crate::node::{Handover, LinkId, StageId};
 
 /// Everything the next owner needs, with the names of the descriptors that go along.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -34,6 +34,11 @@ pub(crate) enum Part {
         /// What it is for.
         role: Role,
     },
+    /// The bytes of a picture that is on its way, in a file without a name.
+    Stage {
+        /// What the node calls it.
+        stage: StageId,
+    },
 }
 
 /// A node in transit: take it over with [`super::resume`]. Dropping it closes its sockets.
@@ -44,6 +49,7 @@ pub struct Handed {
     pub(crate) control: Option<OwnedFd>,
     pub(crate) listeners: Vec<OwnedFd>,
     pub(crate) sockets: Vec<(LinkId, Role, OwnedFd)>,
+    pub(crate) stages: Vec<(StageId, OwnedFd)>,
 }
 
 impl Handed {
@@ -54,14 +60,15 @@ impl Handed {
         }
         let parts = bundle.parts.clone();
         let (lock, control) = (None, None);
-        let (listeners, sockets) = (Vec::new(), Vec::new());
-        let mut handed = Self { bundle, lock, control, listeners, sockets };
+        let (listeners, sockets, stages) = (Vec::new(), Vec::new(), Vec::new());
+        let mut handed = Self { bundle, lock, control, listeners, sockets, stages };
         for (part, fd) in parts.into_iter().zip(fds) {
             match part {
                 Part::Lock => handed.lock = Some(fd),
                 Part::Control => handed.control = Some(fd),
                 Part::Listener => handed.listeners.push(fd),
                 Part::Udp { link, role } => handed.sockets.push((link, role, fd)),
+                Part::Stage { stage } => handed.stages.push((stage, fd)),
             }
         }
         Some(handed)

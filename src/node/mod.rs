@@ -296,7 +296,6 @@ impl Node {
             }
             Input::Crypto(id, done) => parts.job_done(&mut turn, id, done),
             Input::Wake => parts.wake(&mut turn),
-            Input::Closing => parts.close_pictures(&mut turn),
             Input::Leave => parts.leave(&mut turn),
         }
         let news = parts.outbox.file_news();
@@ -464,6 +463,7 @@ impl Parts {
                 presence.start(turn, roster, links);
             }
             self.offers.start(turn);
+            self.pictures.start(turn);
         }
     }
 

@@ -8,6 +8,7 @@
 //! out:  Request::SendPicture -> Pack -> (Read -> fragments -> acknowledgements).. -> message
 //! ```
 
+pub(crate) mod handover;
 pub(crate) mod incoming;
 pub(crate) mod job;
 pub(crate) mod outgoing;

@@ -10,6 +10,7 @@ mod files;
 mod history;
 mod hostile;
 mod lan;
+mod picture_handover;
 mod picture_offers;
 mod pictures;
 mod ports;

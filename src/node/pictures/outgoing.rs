@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::handover::GoingNote;
 use super::job::{PictureJob, StageId};
 use super::sending::Packed;
 use crate::node::api::{PeerView, Target, Wishes};
@@ -229,6 +230,50 @@ impl Outgoing {
     /// All of them.
     pub(crate) fn all(&self) -> Vec<SendNo> {
         self.transfers.keys().copied().collect()
+    }
+
+    /// What the next owner of the port is told. Of what is still being packed nothing: whoever asked
+    /// for it asks again.
+    pub(super) fn notes(&self) -> Vec<GoingNote> {
+        let note = |(no, transfer): (&SendNo, &Transfer)| GoingNote {
+            number: no.number,
+            index: no.index,
+            stage: transfer.stage,
+            id: transfer.id.0,
+            size: transfer.size,
+            view: (*transfer.view).clone(),
+            to: transfer.to,
+            link: transfer.link,
+            timeout: transfer.timeout,
+            sent: transfer.sent,
+            first: transfer.window.first,
+            acked: transfer.window.acked,
+        };
+        self.transfers.iter().map(note).collect()
+    }
+
+    /// Takes over a transfer of the process before this one.
+    pub(super) fn restore(&mut self, note: GoingNote) {
+        let no = SendNo { number: note.number, index: note.index };
+        let container = (note.stage, PictureId(note.id), note.size);
+        let mut transfer = Transfer::new(container, note.view, note.to, note.link, note.timeout);
+        transfer.sent = note.sent;
+        transfer.window = Window { first: note.first, acked: note.acked, ..Window::default() };
+        self.transfers.insert(no, transfer);
+    }
+
+    /// Goes on with what was taken over: with its windows, but for what was acknowledged of them.
+    pub(super) fn start(&mut self, turn: &mut Turn<'_>) {
+        let taken: Vec<_> =
+            self.transfers.iter().map(|(&no, one)| (no, one.window.first)).collect();
+        for (no, first) in taken {
+            let acked = self.transfers.get(&no).map_or(0, |transfer| transfer.window.acked);
+            self.open(turn, no, first);
+            if let Some(Transfer { window, .. }) = self.transfers.get_mut(&no) {
+                window.acked = acked & window.all;
+                window.due = window.all & !window.acked;
+            }
+        }
     }
 
     /// Begins a window: its data are asked for.
