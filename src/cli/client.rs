@@ -7,6 +7,7 @@
 
 use std::future::Future;
 use std::mem;
+use std::path::Path;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -155,6 +156,11 @@ impl Client {
     /// Where the files of the profile are.
     pub(super) const fn paths(&self) -> &Paths {
         &self.start.paths
+    }
+
+    /// Where received files go that name no folder, by our own settings.
+    pub(super) fn downloads(&self) -> &Path {
+        &self.start.downloads
     }
 
     fn handle(&self) -> Option<Handle> {

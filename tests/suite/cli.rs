@@ -12,6 +12,7 @@ mod hostile;
 mod lan;
 mod picture_handover;
 mod picture_offers;
+mod picture_rules;
 mod pictures;
 mod ports;
 mod sealed;
