@@ -238,9 +238,7 @@ impl Cli {
             Command::Knock(args) => {
                 attend(globals, args.wish(), async |client| args.run(client).await)
             }
-            Command::Charset(args) => {
-                attend(globals, args.wish(), async |client| args.run(client).await)
-            }
+            Command::Charset(args) => args.run(globals),
             Command::Node(args) => {
                 attend(globals, args.wish(), async |client| args.run(client).await)
             }
