@@ -75,7 +75,9 @@ pub use api::files::{
     FilesOf, Get, ItemKind, ItemState, ItemView, NoOffer, OfferId, OfferView, Pick, Progress, Side,
     TransferOutcome, TransferProblem, Transferred,
 };
-pub use api::pictures::{PictureEvent, PictureFacts, PictureFormat, SHORT_DIGITS, with_names};
+pub use api::pictures::{
+    PictureEvent, PictureFacts, PictureFormat, SHORT_DIGITS, as_read, with_names,
+};
 pub use api::{
     Alias, Counters, Delivery, Direction, DownReason, Event, Extras, FileChoice, GroupRef,
     GroupView, MessageEvent, NoticeCode, PeerId, PeerView, Refusal, Reply, Request, ShellStatus,
