@@ -95,6 +95,21 @@ fn typing_is_heard() {
 }
 
 #[test]
+fn a_verbose_listener_is_told_who_types_and_others_are_not() {
+    let office = Office::new(&[]);
+    let verbose = office.home.start(&["listen", "-v"]);
+    let quiet = office.home.start(&["listen"]);
+    for listener in [&verbose, &quiet] {
+        listener.out.line("王小明");
+    }
+    office.feiq.act(|feiq| feiq.typing(office.at, true));
+    verbose.out.line("王小明 is typing");
+    office.feiq.act(|feiq| feiq.say(office.at, "fertig"));
+    quiet.out.line("fertig");
+    assert!(!quiet.out.all().iter().any(|line| line.contains("typing")));
+}
+
+#[test]
 fn groups_are_heard_listed_and_written_to() {
     let office = Office::new(&["--group", "开发群"]);
     office.feiq.act(|feiq| feiq.join_group("b4cc80e4", "开发群"));
