@@ -87,6 +87,7 @@ fn measure() -> Result<()> {
 }
 
 /// Does one thing with a picture, and tells the most memory the process had meanwhile.
+#[expect(clippy::disallowed_types, reason = "a program of its own, with files of its own")]
 fn work(task: &str, file: &Path) -> Result<()> {
     let before = peak()?;
     let what = match task {
@@ -144,7 +145,7 @@ fn jpeg(frame: u8) -> Vec<u8> {
 
 /// A picture of one colour with a frame of this width.
 fn gif(frame: u32) -> Vec<u8> {
-    let [high, wide, frame] = [HIGH, WIDE, frame].map(|side| side.to_le_bytes());
+    let [high, wide, frame] = [HIGH, WIDE, frame].map(u32::to_le_bytes);
     let mut out = b"GIF89a".to_vec();
     out.extend([wide[0], wide[1], high[0], high[1], 0x80, 0, 0, 0, 0, 0, 9, 9, 9]);
     out.extend([0x2c, 0, 0, 0, 0, frame[0], frame[1], high[0], high[1], 0, 2]);

@@ -114,7 +114,7 @@ fn who_listens_may_accept_pictures_for_as_long_as_it_listens() {
     let text = written(&accepts, &short);
     assert!(text.contains("by --accept"), "{text}");
     let name = format!("picture-{short}.png");
-    assert_eq!(names(&folder), [name.clone()], "not {stranger}");
+    assert_eq!(names(&folder), std::slice::from_ref(&name), "not {stranger}");
     accepts.signal(rustix::process::Signal::TERM);
     accepts.exit();
     // Without --download into the download folder; without --accept nowhere.

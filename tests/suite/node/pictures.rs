@@ -701,13 +701,13 @@ fn who_takes_no_pictures_is_offered_the_file_with_the_same_number() {
     let out = desk.input(Input::Request(RequestId(9_000), send(vec![li, wang])));
     let stage = stage_of(&out);
     let out = desk.input(Input::Picture(stage, PictureNews::Packed { size: 3 * 512 }));
-    let sent = out.effects.iter().find_map(|(_, effect)| match effect {
+    let answer = out.effects.iter().find_map(|(_, effect)| match effect {
         Effect::Reply(RequestId(9_000), Reply::Sent { number, to, offered: 1, .. }) => {
             Some((*number, to.len()))
         }
         _ => None,
     });
-    let (number, recipients) = sent.expect("it is sent");
+    let (number, recipients) = answer.expect("it is sent");
     assert_eq!(recipients, 2);
     let events = out.events();
     let offers = events.iter().filter(
