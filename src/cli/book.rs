@@ -84,6 +84,16 @@ impl Keeper {
         }
     }
 
+    /// The node that runs, if one does.
+    pub(super) const fn client(&mut self) -> Option<&mut Client> {
+        self.client.as_mut()
+    }
+
+    /// Where the files of the profile are.
+    pub(super) const fn paths(&self) -> &Paths {
+        &self.paths
+    }
+
     /// Keeps a change; it is in effect when this returns.
     pub(super) async fn change(&mut self, change: BookRecord) -> Result<(), CliError> {
         match &mut self.client {

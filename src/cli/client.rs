@@ -7,6 +7,7 @@
 
 use std::future::Future;
 use std::mem;
+use std::path::Path;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -157,6 +158,11 @@ impl Client {
         &self.start.paths
     }
 
+    /// Where received files go that name no folder, by our own settings.
+    pub(super) fn downloads(&self) -> &Path {
+        &self.start.downloads
+    }
+
     fn handle(&self) -> Option<Handle> {
         match &self.seat {
             Seat::Owner(running) => Some(running.handle()),
@@ -187,7 +193,7 @@ impl Client {
     pub(super) async fn offer(
         &mut self,
         request: Request,
-        files: &[Chosen],
+        files: &[&Chosen],
     ) -> Result<Reply, CliError> {
         loop {
             let handle = self.handle().ok_or_else(|| gone(Gone::Vanished))?;

@@ -238,9 +238,7 @@ impl Cli {
             Command::Knock(args) => {
                 attend(globals, args.wish(), async |client| args.run(client).await)
             }
-            Command::Charset(args) => {
-                attend(globals, args.wish(), async |client| args.run(client).await)
-            }
+            Command::Charset(args) => args.run(globals),
             Command::Node(args) => {
                 attend(globals, args.wish(), async |client| args.run(client).await)
             }
@@ -280,8 +278,9 @@ impl Cli {
                 attend(globals, args.wish(), async |client| args.run(client, text).await)
             }
             Command::Send(args) => {
-                let (files, text) = (args.files()?, args.text()?);
-                attend(globals, args.wish(), async |client| args.run(client, text, files).await)
+                // Read before the LAN is entered, too.
+                let (enclosed, text) = (args.enclosed()?, args.text()?);
+                attend(globals, args.wish(), async |client| args.run(client, text, enclosed).await)
             }
             Command::Withdraw(args) => {
                 attend(globals, args.wish(), async |client| args.run(client).await)

@@ -1,6 +1,7 @@
 //! The node's side of the store: records on their way to the writer thread, and what waits for
 //! them. In a run without a store nothing is ever written here.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,7 +14,7 @@ use super::handle::{BACKLOG_EVENTS, Stamped};
 use super::serve::{self, Shelf};
 use super::{Start, StartError};
 use crate::node::{
-    Event, Keyring, Memory, Node, Now, PacketNo, Record, SaveId, SaveResult, UnixMillis,
+    Event, Keyring, Memory, Node, Now, PacketNo, Record, SaveId, SaveResult, StageId, UnixMillis,
 };
 use crate::store::{Paths, Reader, Staging, Store, StoreError, Writer};
 
@@ -144,6 +145,13 @@ impl Disk {
     /// Where pictures lie until they are kept.
     pub(crate) fn staging(&self) -> Staging {
         self.staging.clone()
+    }
+
+    /// Takes over pictures that another process had on their way.
+    pub(crate) fn adopt(&self, stages: Vec<(StageId, OwnedFd)>) {
+        for (stage, file) in stages {
+            self.staging.put(stage, file.into());
+        }
     }
 
     /// The store's file, if messages are kept.

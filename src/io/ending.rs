@@ -14,7 +14,7 @@ use super::handle::Listeners;
 use super::handover::{Bundle, Part};
 use super::task::Task;
 use super::tcp::Acceptor;
-use crate::node::{Effect, Input, Reply, Request, RequestId};
+use crate::node::{Effect, Handover, Input, Reply, Request, RequestId};
 
 /// How long the disk may take for what was taken in. A disk that hangs costs receipts, not the end.
 const DISK_WAIT: Duration = Duration::from_secs(2);
@@ -30,9 +30,10 @@ impl Task {
         while let Some(ask) = self.asks.recv().await {
             self.ask(ask);
         }
-        self.close_pictures().await;
-        self.handle(self.clock.now(), Input::Closing);
+        self.settle_pictures().await;
         self.commit().await;
+        // Those that were kept may have to become files.
+        self.settle_pictures().await;
         // Whoever was just let in gets on the list of heirs first.
         yield_now().await;
         if self.allow_takeover && !*self.asked.borrow() && self.server.has_heir() {
@@ -67,14 +68,24 @@ impl Task {
         }
     }
 
-    /// Waits for pictures that came whole: their senders will not repeat them.
-    async fn close_pictures(&mut self) {
-        let deadline = Instant::now() + DISK_WAIT;
-        while self.pictures.is_checking() {
-            let Ok((stage, news)) = timeout_at(deadline, self.pictures.news()).await else {
-                return tracing::warn!("a picture is lost: it took too long to decode");
-            };
-            self.picture(stage, news);
+    /// Waits for the bytes of pictures to be on the disk, and for those to be decoded that came
+    /// whole: their senders will not repeat them.
+    async fn settle_pictures(&mut self) {
+        let settled = async {
+            loop {
+                self.pictures.flush().await;
+                while let Some((stage, news)) = self.pictures.try_news() {
+                    self.picture(stage, news);
+                }
+                if !self.pictures.is_checking() {
+                    return;
+                }
+                let (stage, news) = self.pictures.news().await;
+                self.picture(stage, news);
+            }
+        };
+        if timeout(DISK_WAIT, settled).await.is_err() {
+            tracing::warn!("pictures are still being written or decoded");
         }
     }
 
@@ -102,12 +113,13 @@ impl Task {
 
     async fn hand_over(mut self) -> Stopped {
         let hello = self.last_hello();
-        let node = self.node.hand_over();
+        let mut node = self.node.hand_over();
         self.fetches.close().await;
         self.listeners = Listeners::default();
         // The next owner opens it.
         self.close_disk().await;
-        let taken = match self.share() {
+        let stages = self.stages(&mut node);
+        let taken = match self.share(stages) {
             Ok((parts, fds)) => self.server.hand_over(Bundle { hello, node, parts }, fds).await,
             Err(error) => {
                 tracing::error!("cannot hand the port over: {error}");
@@ -139,7 +151,20 @@ impl Task {
         hello
     }
 
-    fn share(&mut self) -> io::Result<(Vec<Part>, Vec<OwnedFd>)> {
+    /// The files of pictures that are on their way. One that is missing is not told of either.
+    fn stages(&self, node: &mut Handover) -> Vec<(Part, OwnedFd)> {
+        let staging = self.disk.staging();
+        let mut shared = Vec::new();
+        for stage in node.stages() {
+            match staging.file(stage).map(|file| file.try_clone()) {
+                Some(Ok(file)) => shared.push((Part::Stage { stage }, file.into())),
+                _ => node.leave_behind(stage),
+            }
+        }
+        shared
+    }
+
+    fn share(&mut self, stages: Vec<(Part, OwnedFd)>) -> io::Result<(Vec<Part>, Vec<OwnedFd>)> {
         let lock = [(Part::Lock, self.lock.share()?)];
         let control = [(Part::Control, self.server.share()?)];
         let listeners = self.acceptor.iter().map(Acceptor::share);
@@ -151,6 +176,7 @@ impl Task {
             .chain(control)
             .chain(listeners.map(|fd| (Part::Listener, fd)))
             .chain(sockets.map(|(link, role, fd)| (Part::Udp { link, role }, fd)))
+            .chain(stages)
             .chain(chosen.map(|((number, item), fd)| (Part::Chosen { number, item }, fd)))
             .unzip())
     }

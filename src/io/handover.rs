@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::control::Hello;
 use super::serve::Slot;
 use super::sockets::Role;
-use crate::node::{Handover, LinkId, PacketNo};
+use crate::node::{Handover, LinkId, PacketNo, StageId};
 
 /// Everything the next owner needs, with the names of the descriptors that go along.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -35,6 +35,11 @@ pub(crate) enum Part {
         /// What it is for.
         role: Role,
     },
+    /// The bytes of a picture that is on its way, in a file without a name.
+    Stage {
+        /// What the node calls it.
+        stage: StageId,
+    },
     /// A file or folder on offer, as it was chosen. These come last.
     Chosen {
         /// The message that offers it.
@@ -52,6 +57,7 @@ pub struct Handed {
     pub(crate) control: Option<OwnedFd>,
     pub(crate) listeners: Vec<OwnedFd>,
     pub(crate) sockets: Vec<(LinkId, Role, OwnedFd)>,
+    pub(crate) stages: Vec<(StageId, OwnedFd)>,
     pub(crate) chosen: Vec<(Slot, OwnedFd)>,
 }
 
@@ -67,14 +73,15 @@ impl Handed {
             return None;
         }
         let (lock, control) = (None, None);
-        let (listeners, sockets, chosen) = (Vec::new(), Vec::new(), Vec::new());
-        let mut handed = Self { bundle, lock, control, listeners, sockets, chosen };
+        let (listeners, sockets, stages, chosen) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut handed = Self { bundle, lock, control, listeners, sockets, stages, chosen };
         for (part, fd) in parts.into_iter().zip(fds) {
             match part {
                 Part::Lock => handed.lock = Some(fd),
                 Part::Control => handed.control = Some(fd),
                 Part::Listener => handed.listeners.push(fd),
                 Part::Udp { link, role } => handed.sockets.push((link, role, fd)),
+                Part::Stage { stage } => handed.stages.push((stage, fd)),
                 Part::Chosen { number, item } => handed.chosen.push(((number, item), fd)),
             }
         }

@@ -16,8 +16,12 @@ use image::codecs::bmp::BmpDecoder;
 use image::codecs::gif::GifDecoder;
 use image::codecs::jpeg::JpegDecoder;
 use image::codecs::png::{CompressionType, FilterType, PngDecoder, PngEncoder};
+use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageResult, Limits, RgbImage};
 use sha2::{Digest, Sha256};
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
 
 use crate::node::{PictureFacts, PictureFormat};
 use crate::store::StoreError;
@@ -28,7 +32,8 @@ use crate::wire::picture::{Kind, WIRE_MAX};
 pub const PIXELS_MAX: u64 = 40_000_000;
 /// Largest file that is read to be sent, bytes.
 pub const INPUT_MAX: u64 = 64 << 20;
-/// Memory a decoder may take, bytes: [`PIXELS_MAX`] with four bytes each, and room to work.
+/// Memory a decoder may take, with its pixels, bytes: [`PIXELS_MAX`] with four bytes each, and room
+/// to work.
 const MEMORY_MAX: u64 = 256 << 20;
 /// Bytes of a `BITMAPINFOHEADER`.
 const DIB_HEADER: u32 = 40;
@@ -51,6 +56,9 @@ pub enum ImageError {
         /// Height, pixels.
         height: u32,
     },
+    /// Its pixels are so deep that they take more than [`MEMORY_MAX`].
+    #[error("its pixels would take more than 256 MiB")]
+    TooDeep,
     /// Its container cannot be unpacked.
     #[error("it is damaged: {0}")]
     Container(#[from] LzwError),
@@ -116,9 +124,7 @@ pub fn check(
             return keep_as_png(&pixels, fresh);
         }
     };
-    let pixels = pixels(came, format)?;
-    let (width, height) = (pixels.width(), pixels.height());
-    drop(pixels);
+    let (width, height) = proved(came, format)?;
     Ok(Checked { facts: facts(file, format, width, height)?, file: None })
 }
 
@@ -154,6 +160,42 @@ pub fn pack(path: &Path) -> Result<Vec<u8>, ImageError> {
     Ok(container)
 }
 
+/// Decodes a picture file and lets its pixels go: its width and height, turned as its camera says.
+fn proved(file: impl io::BufRead + Seek, format: PictureFormat) -> Result<(u32, u32), ImageError> {
+    guarded(|| match format {
+        PictureFormat::Jpeg => jpeg_proved(file),
+        PictureFormat::Png => decoder_proved(PngDecoder::with_limits(file, limits())?),
+        PictureFormat::Gif => decoder_proved(GifDecoder::new(file)?),
+        PictureFormat::Bmp => decoder_proved(BmpDecoder::new(file)?),
+    })
+}
+
+fn decoder_proved(mut decoder: impl ImageDecoder) -> Result<(u32, u32), ImageError> {
+    let size = decoder.dimensions();
+    let orientation = admitted(&mut decoder)?;
+    drop(DynamicImage::from_decoder(decoder)?);
+    Ok(turned(size, orientation))
+}
+
+/// A JPEG in colours is decoded as a grey one: all its bytes are read, and of a progressive one, whose
+/// coefficients are all kept until the end, the pixels would take half as much again.
+fn jpeg_proved(mut file: impl io::BufRead + Seek) -> Result<(u32, u32), ImageError> {
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    let mut decoder = JpegDecoder::new(Cursor::new(&bytes))?;
+    let size = turned(decoder.dimensions(), admitted(&mut decoder)?);
+    drop(decoder);
+    // As the other decoder asks it to be.
+    let lenient = DecoderOptions::default().set_strict_mode(false);
+    let mut decoder = zune_jpeg::JpegDecoder::new_with_options(ZCursor::new(&bytes), lenient);
+    let damaged = |error: zune_jpeg::errors::DecodeErrors| ImageError::Damaged(error.to_string());
+    decoder.decode_headers().map_err(damaged)?;
+    if decoder.input_colorspace() == Some(ColorSpace::YCbCr) {
+        decoder.set_options(lenient.jpeg_set_out_colorspace(ColorSpace::Luma));
+    }
+    decoder.decode().map(|_| size).map_err(damaged)
+}
+
 /// The pixels of a picture file, turned as its camera says; of an animation the first picture.
 fn pixels(
     file: impl io::BufRead + Seek,
@@ -168,27 +210,53 @@ fn pixels(
 }
 
 fn bitmap_pixels(file: impl io::BufRead + Seek) -> Result<DynamicImage, ImageError> {
-    guarded(|| decoded(BmpDecoder::new_without_file_header(file)?))
+    guarded(|| {
+        let mut decoder = BmpDecoder::new_without_file_header(file)?;
+        admitted(&mut decoder)?;
+        Ok(DynamicImage::from_decoder(decoder)?)
+    })
 }
 
 /// A decoder that panics costs the picture, not the thread.
-fn guarded(
-    decode: impl FnOnce() -> Result<DynamicImage, ImageError>,
-) -> Result<DynamicImage, ImageError> {
+fn guarded<T>(decode: impl FnOnce() -> Result<T, ImageError>) -> Result<T, ImageError> {
     let panicked = |_| Err(ImageError::Damaged("its decoder gave up".to_owned()));
     catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(panicked)
 }
 
+/// The pixels of a picture that is to be packed, which need not be decoded if that cannot be.
 fn decoded(mut decoder: impl ImageDecoder) -> Result<DynamicImage, ImageError> {
+    let (width, height) = decoder.dimensions();
+    let orientation = admitted(&mut decoder)?;
+    if u64::from(width) * u64::from(height) * 3 > UNPACKED_MAX as u64 {
+        return Err(ImageError::LargeForPeer);
+    }
+    let mut pixels = DynamicImage::from_decoder(decoder)?;
+    pixels.apply_orientation(orientation);
+    Ok(pixels)
+}
+
+/// Lets a decoder go on if the picture has not too many pixels, with what memory is left beside
+/// them: how its camera was held.
+fn admitted(decoder: &mut impl ImageDecoder) -> Result<Orientation, ImageError> {
     let (width, height) = decoder.dimensions();
     if u64::from(width) * u64::from(height) > PIXELS_MAX {
         return Err(ImageError::TooManyPixels { width, height });
     }
-    decoder.set_limits(limits())?;
-    let orientation = decoder.orientation()?;
-    let mut pixels = DynamicImage::from_decoder(decoder)?;
-    pixels.apply_orientation(orientation);
-    Ok(pixels)
+    let left = MEMORY_MAX.checked_sub(decoder.total_bytes()).ok_or(ImageError::TooDeep)?;
+    let mut limits = limits();
+    limits.max_alloc = Some(left);
+    decoder.set_limits(limits)?;
+    Ok(decoder.orientation()?)
+}
+
+fn turned((width, height): (u32, u32), orientation: Orientation) -> (u32, u32) {
+    match orientation {
+        Orientation::Rotate90
+        | Orientation::Rotate270
+        | Orientation::Rotate90FlipH
+        | Orientation::Rotate270FlipH => (height, width),
+        _ => (width, height),
+    }
 }
 
 fn limits() -> Limits {

@@ -43,7 +43,7 @@ use tokio::task::JoinHandle;
 pub use clock::wall_clock;
 pub use handle::{Gone, Handle, Stamped, Subscription};
 pub use handover::Handed;
-pub use offline::{keep_absence, keep_book};
+pub use offline::{keep_absence, keep_book, keep_charset};
 pub use owner::{Place, StartError, resume, start, succeed};
 pub use serve::{ChooseError, Chosen};
 pub use udp::SocketError;

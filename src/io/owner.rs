@@ -6,6 +6,7 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use rand::RngCore;
@@ -26,7 +27,7 @@ use super::task::Task;
 use super::tcp::{self, Acceptor};
 use super::udp::SocketError;
 use super::{Running, Start};
-use crate::node::{Handover, Node};
+use crate::node::{Handover, Node, StageId};
 use crate::store::{Lock, StoreError};
 
 /// Why no node could be started here.
@@ -139,8 +140,8 @@ pub async fn start(start: Start) -> Result<Running, StartError> {
 pub async fn resume(mut start: Start, handed: Handed) -> Result<Running, StartError> {
     start.follow(handed.hello());
     start.follow_names(handed.hello());
-    let (owner, node) = Owner::adopt(&start, handed)?;
-    owner.run(start, Some(node))
+    let (owner, taken) = Owner::adopt(&start, handed)?;
+    owner.run(start, Some(taken))
 }
 
 /// Where a process stands after a change of owner.
@@ -210,6 +211,12 @@ pub(super) struct Owner {
     pub(super) took_over: bool,
 }
 
+/// What a node goes on with, and the files of pictures that are on their way.
+struct Taken {
+    node: Handover,
+    stages: Vec<(StageId, OwnedFd)>,
+}
+
 impl Owner {
     fn open(start: &Start, lock: Lock) -> Result<Self, StartError> {
         let selection = selection(start)?;
@@ -227,8 +234,8 @@ impl Owner {
         Ok(Self { lock, control, selection, sockets, acceptor, shelf, took_over: false })
     }
 
-    fn adopt(start: &Start, handed: Handed) -> Result<(Self, Handover), StartError> {
-        let Handed { bundle, lock, control, listeners, sockets, chosen } = handed;
+    fn adopt(start: &Start, handed: Handed) -> Result<(Self, Taken), StartError> {
+        let Handed { bundle, lock, control, listeners, sockets, stages, chosen } = handed;
         let shelf = Shelf::new(chosen);
         let lock = match lock {
             Some(fd) => Lock::adopt(fd, &start.paths)?,
@@ -251,11 +258,11 @@ impl Owner {
             .map_err(StartError::Handed)?;
         let acceptor = (!listeners.is_empty()).then(|| Acceptor::new(listeners));
         let owner = Self { lock, control, selection, sockets, acceptor, shelf, took_over: true };
-        Ok((owner, bundle.node))
+        Ok((owner, Taken { node: bundle.node, stages }))
     }
 
     /// Opens the store, makes the node, lets it announce itself, and starts its task.
-    fn run(self, mut start: Start, from: Option<Handover>) -> Result<Running, StartError> {
+    fn run(self, mut start: Start, from: Option<Taken>) -> Result<Running, StartError> {
         let clock = Clock::new();
         let mut disk = Disk::open(&mut start, clock.now().wall, &self.shelf)?;
         let mut seed = [0; 32];
@@ -265,7 +272,10 @@ impl Owner {
         let now = clock.now();
         let node = match from {
             None => Node::new(config, seed),
-            Some(from) => Node::resume(config, seed, from, now),
+            Some(Taken { node, stages }) => {
+                disk.adopt(stages);
+                Node::resume(config, seed, node, now)
+            }
         };
         let node = disk.instruct(node, now);
         Ok(Task::spawn(self, node, clock, (disk, fetches), &start))

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::image::{self, ImageError};
 use crate::node::{PictureJob, PictureNews, StageId, UnixMillis};
@@ -23,13 +23,20 @@ pub(crate) struct Pictures {
     /// The download folder.
     downloads: PathBuf,
     /// To the first thread, once it runs.
-    jobs: Option<Sender<PictureJob>>,
+    jobs: Option<Sender<Order>>,
     /// Bytes on their way to it.
     waiting: Arc<AtomicUsize>,
     /// Pictures being checked.
     checking: Arc<AtomicUsize>,
     tell: mpsc::UnboundedSender<(StageId, PictureNews)>,
     news: mpsc::UnboundedReceiver<(StageId, PictureNews)>,
+}
+
+/// What the first thread is told.
+enum Order {
+    Job(PictureJob),
+    /// Say when everything before this is done.
+    Tell(oneshot::Sender<()>),
 }
 
 /// Bytes that may wait for the disk before the sockets are left unread; the senders repeat what
@@ -79,7 +86,17 @@ impl Pictures {
         }
         if let Some(jobs) = &self.jobs {
             // The thread ends with this sender.
-            let _ = jobs.send(job);
+            let _ = jobs.send(Order::Job(job));
+        }
+    }
+
+    /// Waits until every piece that came is written, and every file made.
+    pub(crate) async fn flush(&self) {
+        let (tell, done) = oneshot::channel();
+        if let Some(jobs) = &self.jobs
+            && jobs.send(Order::Tell(tell)).is_ok()
+        {
+            let _ = done.await;
         }
     }
 
@@ -107,7 +124,7 @@ impl Pictures {
         self.news.try_recv().ok()
     }
 
-    fn spawn(&self) -> io::Result<Sender<PictureJob>> {
+    fn spawn(&self) -> io::Result<Sender<Order>> {
         let (jobs, queue) = channel();
         let (decode, to_decode) = channel();
         let thread = |name: &str| thread::Builder::new().name(name.to_owned());
@@ -137,8 +154,15 @@ struct Keeper {
 }
 
 impl Keeper {
-    fn run(self, queue: &Receiver<PictureJob>, decode: &Sender<PictureJob>) {
-        while let Ok(job) = queue.recv() {
+    fn run(self, queue: &Receiver<Order>, decode: &Sender<PictureJob>) {
+        while let Ok(order) = queue.recv() {
+            let job = match order {
+                Order::Job(job) => job,
+                Order::Tell(done) => {
+                    let _ = done.send(());
+                    continue;
+                }
+            };
             let (stage, done) = match job {
                 PictureJob::Begin { stage, size, at, counts } => {
                     (stage, self.staging.begin(stage, size.into(), at, counts).map(|()| None))

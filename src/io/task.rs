@@ -43,8 +43,8 @@ pub(super) struct Task {
     pub(super) server: Server,
     /// What is being sent over TCP.
     pub(super) servers: Servers,
-    /// The files that came with the request that is being handled.
-    files: Vec<OwnedFd>,
+    /// The files that came with requests that are not answered yet.
+    files: HashMap<RequestId, Vec<OwnedFd>>,
     pub(super) disk: Disk,
     crypto: Crypto,
     pub(super) pictures: Pictures,
@@ -121,7 +121,7 @@ impl Task {
             server,
             crypto: Crypto::new(disk.keyring()),
             servers: Servers::new(clock, shelf),
-            files: Vec::new(),
+            files: HashMap::new(),
             disk,
             pictures,
             fetches,
@@ -373,26 +373,33 @@ impl Task {
                 let _ = answer.send(Ok(Reply::Done));
                 self.asked.send_replace(true);
             }
-            Ask::Request(request, answer) => self.request(request, answer),
+            Ask::Request(request, answer) => self.request(request, Vec::new(), answer),
             Ask::WithFiles(request, files, answer) => {
-                let Request::Send { wishes, .. } = &request else {
-                    return self.request(request, answer);
+                let (Request::Send { wishes, .. } | Request::SendPicture { wishes, .. }) = &request
+                else {
+                    return self.request(request, Vec::new(), answer);
                 };
                 if let Err(refusal) = Servers::look(&wishes.choices, &files) {
                     let _ = answer.send(Ok(Reply::Refused(refusal)));
                     return;
                 }
-                self.files = files;
-                self.request(request, answer);
-                self.files.clear();
+                self.request(request, files, answer);
             }
         }
     }
 
-    fn request(&mut self, request: Request, answer: oneshot::Sender<Result<Reply, Gone>>) {
+    fn request(
+        &mut self,
+        request: Request,
+        files: Vec<OwnedFd>,
+        answer: oneshot::Sender<Result<Reply, Gone>>,
+    ) {
         self.last_request += 1;
         let id = RequestId(self.last_request);
         self.replies.insert(id, answer);
+        if !files.is_empty() {
+            self.files.insert(id, files);
+        }
         self.handle(self.clock.now(), Input::Request(id, request));
     }
 
@@ -431,8 +438,10 @@ impl Task {
                 store: self.disk.path(),
             });
         }
-        if let Reply::Sent { number, .. } = &reply {
-            self.servers.hold(*number, std::mem::take(&mut self.files));
+        let files = self.files.remove(&id).unwrap_or_default();
+        // What is offered to nobody is never asked for, nor taken off the shelf.
+        if let Reply::Sent { number, offered: 1.., .. } = &reply {
+            self.servers.hold(*number, files);
         }
         if let Some(answer) = self.replies.remove(&id) {
             let _ = answer.send(Ok(reply));

@@ -68,9 +68,10 @@ pub enum Request {
         #[serde(default)]
         wishes: Wishes,
     },
-    /// A picture inside a message, to peers that take such. Answered, when it is read and packed, by
-    /// [`Reply::Sent`], or by [`Reply::Refused`] and nothing is sent to anybody. Each recipient then
-    /// ends in exactly one [`Event::Receipt`] or [`Event::Failed`].
+    /// A picture: inside a message to peers that take such, offered as a file to all others, where
+    /// the wishes have that file. Answered, when it is read and packed, by [`Reply::Sent`], or by
+    /// [`Reply::Refused`] and nothing is sent to anybody. Each recipient then ends in exactly one
+    /// [`Event::Receipt`] or [`Event::Failed`].
     SendPicture {
         /// To whom.
         to: Vec<Target>,
@@ -78,6 +79,9 @@ pub enum Request {
         path: PathBuf,
         /// How long to wait for the receipt once the picture itself has arrived.
         timeout_ms: u64,
+        /// The file as it is offered, and how; of the other wishes none counts.
+        #[serde(default)]
+        wishes: Wishes,
     },
     /// Shake the windows of peers whose programs do that. Answered by [`Reply::Knocked`]; each one
     /// that was knocked at then ends in exactly one [`Event::Knock`].
@@ -229,6 +233,10 @@ pub enum Reply {
         to: Vec<PeerView>,
         /// Names of the links it left through (broadcast only).
         links: Vec<String>,
+        /// To how many of them it offers files. Of a picture, those whose programs take none inside
+        /// a message.
+        #[serde(default)]
+        offered: usize,
     },
     /// To [`Request::Offers`] and its kin, ordered by their short numbers.
     Offers {

@@ -59,6 +59,20 @@ impl CharsetBook {
         Charsets::default()
     }
 
+    /// The user fixes the charset of a peer that is not here, or takes that back. Whether there is
+    /// room for one more.
+    fn fix(&mut self, turn: &mut Turn<'_>, id: &PeerId, charset: Option<Charset>) -> bool {
+        if self.known.len() >= turn.base.policy.peers_max && !self.known.contains_key(id) {
+            return false;
+        }
+        let mut charsets = self.of(id);
+        charsets.fix(charset);
+        self.known.insert(id.clone(), charsets);
+        let Charsets { names, text } = charsets;
+        turn.save(Record::Charsets(CharsetRecord { peer: id.clone(), names, text }));
+        true
+    }
+
     /// Keeps what is worth it of what a peer taught, if it differs from what is kept.
     pub(crate) fn note(&mut self, turn: &mut Turn<'_>, peer: &Peer) {
         let before = self.of(&peer.id);
@@ -75,6 +89,28 @@ impl CharsetBook {
         self.known.insert(peer.id.clone(), peer.charsets);
         if turn.base.keeps {
             turn.save(Record::Charsets(CharsetRecord { peer: peer.id.clone(), names, text }));
+        }
+    }
+}
+
+impl CharsetRecord {
+    /// The user says what the charset of this peer is, or with none that it is to be learnt.
+    pub fn fix(&mut self, charset: Option<Charset>) {
+        let Self { names, text, .. } = *self;
+        let mut charsets = Charsets { names, text };
+        charsets.fix(charset);
+        (self.names, self.text) = (charsets.names, charsets.text);
+    }
+}
+
+impl Charsets {
+    /// As [`CharsetRecord::fix`].
+    pub(crate) fn fix(&mut self, charset: Option<Charset>) {
+        for learned in [&mut self.names, &mut self.text] {
+            match charset {
+                Some(charset) => learned.pin(charset),
+                None => learned.unpin(),
+            }
         }
     }
 }
@@ -97,10 +133,16 @@ impl Parts {
         id: &PeerId,
         charset: Option<Charset>,
     ) -> Reply {
-        let Some(no) = self.roster.find(id) else {
-            return Reply::Refused(Refusal::UnknownPeer { peer: id.clone() });
-        };
-        self.roster.pin(turn, no, charset);
+        match self.roster.find(id) {
+            Some(no) => self.roster.pin(turn, no, charset),
+            // Somebody who was here, and is remembered by the store.
+            None if turn.base.keeps => {
+                if !self.roster.charsets.fix(turn, id, charset) {
+                    return Reply::Refused(Refusal::Busy);
+                }
+            }
+            None => return Reply::Refused(Refusal::UnknownPeer { peer: id.clone() }),
+        }
         Reply::Done
     }
 }

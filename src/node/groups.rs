@@ -198,7 +198,7 @@ impl Parts {
             return Err(Refusal::BroadcastTooLong { size: bytes.len(), limit: DATAGRAM_MAX });
         }
         let links = through.iter().map(|(_, name)| name.clone()).collect();
-        turn.reply(id, Reply::Sent { number, to: Vec::new(), links });
+        turn.reply(id, Reply::Sent { number, to: Vec::new(), links, offered: 0 });
         let raw = bytes.clone();
         let mut record = sent_record(turn, number, Options::empty(), text, charset_of(form), raw);
         record.delivery = Delivery::Group;

@@ -18,6 +18,8 @@ use super::offers::{FetchNote, OfferRecord};
 use super::outbox::later::Later;
 use super::outbox::{SendNo, Sending};
 use super::peer::{Charsets, Mac, Peer, Place};
+use super::pictures::handover::PicturesNote;
+use super::pictures::job::StageId;
 use super::sealed::Unopened;
 use super::serving::grant::GrantRecord;
 use super::timers::Timer;
@@ -60,12 +62,25 @@ pub struct Handover {
     read_notices: Vec<ReadNoticeNote>,
     /// What is replied while we are away.
     away: Option<String>,
+    /// Pictures on their way.
+    #[serde(default)]
+    pictures: PicturesNote,
 }
 
 impl Handover {
     /// The highest packet number used. The store keeps it before it is closed.
     pub fn last_number(&self) -> PacketNo {
         self.last_number
+    }
+
+    /// The stages whose files go along.
+    pub fn stages(&self) -> Vec<StageId> {
+        self.pictures.stages()
+    }
+
+    /// The file of this stage does not go along.
+    pub fn leave_behind(&mut self, stage: StageId) {
+        self.pictures.leave_behind(stage);
     }
 
     /// When the first node of this line started.
@@ -111,6 +126,7 @@ impl Handover {
             sealed: parts.outbox.sealed.iter().cloned().map(SealedNote::from).collect(),
             read_notices: parts.envelopes.notices().map(ReadNoticeNote::of).collect(),
             away: base.own.away.clone(),
+            pictures: PicturesNote::of(&parts.pictures, now),
         }
     }
 
@@ -157,6 +173,7 @@ impl Handover {
             parts.envelopes.restore(turn, number, notice);
         }
         turn.base.own.away = self.away;
+        parts.pictures.restore(turn, self.pictures);
     }
 }
 
@@ -391,6 +408,6 @@ impl ReadNoticeNote {
 }
 
 /// A tick so long before `now`; the origin of the clock is the earliest there is.
-fn before(now: Tick, ago: Duration) -> Tick {
+pub(super) fn before(now: Tick, ago: Duration) -> Tick {
     Tick(now.0.saturating_sub(u64::try_from(ago.as_micros()).unwrap_or(u64::MAX)))
 }

@@ -218,10 +218,7 @@ pub enum Input<'a> {
     Crypto(JobId, Done),
     /// A deadline passed.
     Wake,
-    /// The program ends: what no other process can go on with ends now. Either
-    /// [`Node::hand_over`](super::Node::hand_over) or [`Input::Leave`] follows.
-    Closing,
-    /// The program ends: say goodbye.
+    /// The program ends, and no other one takes over: say goodbye.
     Leave,
 }
 

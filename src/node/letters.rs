@@ -37,14 +37,37 @@ pub(crate) struct Letter {
 }
 
 /// One recipient, found.
-struct Recipient {
-    view: PeerView,
+pub(super) struct Recipient {
+    pub(super) view: PeerView,
     /// The peer; none for an address of which nothing is known.
-    peer: Option<PeerNo>,
-    addr: Option<SocketAddr>,
+    pub(super) peer: Option<PeerNo>,
+    pub(super) addr: Option<SocketAddr>,
     form: TextForm,
     /// How it reads a list of files.
     reader: Reader,
+}
+
+impl Recipient {
+    /// Whether its program takes pictures inside messages.
+    pub(super) fn takes_pictures(&self) -> bool {
+        self.peer.is_some() && self.reader.habits.takes_pictures
+    }
+
+    /// Whether it is an address of which nothing is known.
+    pub(super) fn is_stranger(&self) -> bool {
+        self.peer.is_none() && self.addr.is_some()
+    }
+}
+
+/// A message about to leave: what is the same for all its recipients.
+pub(super) struct Draft<'a> {
+    pub(super) issued: Issued,
+    pub(super) options: Options,
+    pub(super) text: &'a str,
+    pub(super) files: Arc<[OfferedFile]>,
+    pub(super) wishes: &'a Wishes,
+    pub(super) timeout: Duration,
+    pub(super) later: Option<Later>,
 }
 
 /// How a list of files is read: what the client expects, and what it announced.
@@ -64,13 +87,15 @@ impl Reader {
 }
 
 /// One text in the forms its recipients read: few forms, however many recipients.
-struct Sheets<'a> {
+pub(super) struct Sheets<'a> {
     number: PacketNo,
     options: Options,
     text: &'a str,
     /// What it offers; each dialect has a form of its own for that, so no sheet serves two peers.
     files: &'a [OfferedFile],
     written: Vec<(TextForm, Arc<[u8]>)>,
+    /// The text as it is kept, for all of them together.
+    kept: Option<Arc<str>>,
 }
 
 impl Parts {
@@ -106,9 +131,16 @@ impl Parts {
         options.set(message::MULTICAST, recipients.len() > 1);
         let files = Serving::lay_out(turn, &letter.wishes.choices)?;
         options |= seal(&letter.wishes);
-        let Issued { number, gate } = turn.message_number();
-        let written = Vec::new();
-        let mut sheets = Sheets { number, options, text: &letter.text, files: &files, written };
+        let draft = Draft {
+            issued: turn.message_number(),
+            options,
+            text: &letter.text,
+            files,
+            wishes: &letter.wishes,
+            timeout: letter.timeout,
+            later,
+        };
+        let mut sheets = Sheets::of(&draft);
         for recipient in &recipients {
             let mut forms = vec![recipient.form];
             // A stranger may turn out to read UTF-8, which may be longer.
@@ -122,57 +154,72 @@ impl Parts {
             }
         }
         let to = recipients.iter().map(|recipient| recipient.view.clone()).collect();
-        turn.reply(id, Reply::Sent { number, to, links: Vec::new() });
-        let text: Arc<str> = letter.text.as_str().into();
+        let offered = if draft.files.is_empty() { 0 } else { recipients.len() };
+        let number = draft.issued.number;
+        turn.reply(id, Reply::Sent { number, to, links: Vec::new(), offered });
         for (index, recipient) in (0..).zip(recipients) {
-            let known = recipient.peer.is_some() || recipient.addr.is_none();
-            let met = known.then(|| charset_of(recipient.form));
-            let bytes = met.map(|_| sheets.write(turn, recipient.form, recipient.reader));
-            let no = SendNo { number, index };
-            if !files.is_empty() {
-                let to = (recipient.view.clone(), recipient.form.charset());
-                self.serving.offer(turn, no, to, Arc::clone(&files), &letter.wishes);
-            }
-            let place = usize::try_from(index).unwrap_or(usize::MAX);
-            let policy = &turn.base.policy;
-            let turned_away = place.saturating_sub(policy.sends_at_once);
-            let turn_comes = policy.first_try_after(turned_away);
-            let sending = Sending {
-                view: Box::new(recipient.view),
-                addr: recipient.addr,
-                options,
-                text: Some(Arc::clone(&text)),
-                files: files.len(),
-                bytes,
-                deadline: turn.now.tick + letter.timeout + turn_comes,
-                tries: 0,
-                turns: 0,
-                first: None,
-                went_to: Vec::new(),
-                stored: false,
-                saving: None,
-                queued: place >= policy.sends_at_once,
-                gate,
-                launched: false,
-                written: turn.now.wall,
-                later,
-                may_have_left: false,
-            };
-            match (recipient.peer, recipient.addr) {
-                (Some(no), _) => self.roster.note_written(no),
-                (None, Some(addr)) => {
-                    self.presence.reach.expect(turn, addr);
-                    self.presence.send(turn, &mut self.roster, &self.links, Job::Enter(addr));
-                }
-                (None, None) => {
-                    let charset = charset_of(recipient.form);
-                    self.outbox.post_later(turn, &self.roster, no, sending, charset);
-                    continue;
-                }
-            }
-            self.outbox.post(turn, &self.roster, &self.links, no, sending, met);
+            self.post(turn, &draft, &mut sheets, index, recipient);
         }
         Ok(())
+    }
+
+    /// Sends a message to one of its recipients, the `index`th, with what it offers.
+    pub(super) fn post(
+        &mut self,
+        turn: &mut Turn<'_>,
+        draft: &Draft<'_>,
+        sheets: &mut Sheets<'_>,
+        index: u32,
+        recipient: Recipient,
+    ) {
+        let known = recipient.peer.is_some() || recipient.addr.is_none();
+        let met = known.then(|| charset_of(recipient.form));
+        let bytes = met.map(|_| sheets.write(turn, recipient.form, recipient.reader));
+        let no = SendNo { number: draft.issued.number, index };
+        if !draft.files.is_empty() {
+            let to = (recipient.view.clone(), recipient.form.charset());
+            self.serving.offer(turn, no, to, Arc::clone(&draft.files), draft.wishes);
+        }
+        let place = usize::try_from(index).unwrap_or(usize::MAX);
+        let policy = &turn.base.policy;
+        let turned_away = place.saturating_sub(policy.sends_at_once);
+        let turn_comes = policy.first_try_after(turned_away);
+        let sending = Sending {
+            view: Box::new(recipient.view),
+            addr: recipient.addr,
+            options: draft.options,
+            text: Some(sheets.kept()),
+            files: draft.files.len(),
+            bytes,
+            deadline: turn.now.tick + draft.timeout + turn_comes,
+            tries: 0,
+            turns: 0,
+            first: None,
+            went_to: Vec::new(),
+            stored: false,
+            saving: None,
+            queued: place >= policy.sends_at_once,
+            gate: draft.issued.gate,
+            launched: false,
+            written: turn.now.wall,
+            later: draft.later,
+            may_have_left: false,
+        };
+        match (recipient.peer, recipient.addr) {
+            (Some(no), _) => self.roster.note_written(no),
+            (None, Some(addr)) => self.enter(turn, addr),
+            (None, None) => {
+                let charset = charset_of(recipient.form);
+                return self.outbox.post_later(turn, &self.roster, no, sending, charset);
+            }
+        }
+        self.outbox.post(turn, &self.roster, &self.links, no, sending, met);
+    }
+
+    /// Asks whoever is at an address that was named who it is.
+    pub(super) fn enter(&mut self, turn: &mut Turn<'_>, addr: SocketAddr) {
+        self.presence.reach.expect(turn, addr);
+        self.presence.send(turn, &mut self.roster, &self.links, Job::Enter(addr));
     }
 
     /// Writes the messages that waited for whoever is at `addr`; he showed himself.
@@ -211,6 +258,7 @@ impl Parts {
             text: &text,
             files: &files,
             written: Vec::new(),
+            kept: None,
         };
         let bytes = sheets.write(turn, form, reader);
         if bytes.len() > DATAGRAM_MAX {
@@ -272,8 +320,8 @@ impl Parts {
             return;
         }
         let write = |text: &str| {
-            let (number, files, written) = (no.number, &*files, Vec::new());
-            Sheets { number, options, text, files, written }.write(turn, form, reader)
+            let (number, files, written, kept) = (no.number, &*files, Vec::new(), None);
+            Sheets { number, options, text, files, written, kept }.write(turn, form, reader)
         };
         let age = turn.now.wall.0.saturating_sub(written.0);
         let late =
@@ -295,8 +343,7 @@ impl Parts {
     /// Asks whether those are there for whom messages are kept, where they were last.
     pub(crate) fn seek(&mut self, turn: &mut Turn<'_>) {
         for addr in self.outbox.sought(&self.roster) {
-            self.presence.reach.expect(turn, addr);
-            self.presence.send(turn, &mut self.roster, &self.links, Job::Enter(addr));
+            self.enter(turn, addr);
         }
         if self.outbox.has_waiting() {
             turn.arm(Timer::Seek, turn.base.policy.later_seek);
@@ -335,7 +382,7 @@ impl Parts {
             return Err(Refusal::BroadcastTooLong { size: bytes.len(), limit: DATAGRAM_MAX });
         }
         let links = through.iter().map(|(_, name, _)| name.clone()).collect();
-        turn.reply(id, Reply::Sent { number, to: Vec::new(), links });
+        turn.reply(id, Reply::Sent { number, to: Vec::new(), links, offered: 0 });
         let raw = Arc::clone(&bytes);
         let record = sent_record(turn, number, message::BROADCAST, text, charset_of(form), raw);
         let event = record.event();
@@ -354,7 +401,7 @@ impl Parts {
     }
 
     /// Finds each recipient once.
-    fn recipients(
+    pub(super) fn recipients(
         &self,
         turn: &Turn<'_>,
         to: &[Target],
@@ -409,7 +456,22 @@ impl Parts {
     }
 }
 
-impl Sheets<'_> {
+impl<'a> Sheets<'a> {
+    pub(super) fn of(draft: &'a Draft<'_>) -> Self {
+        Self {
+            number: draft.issued.number,
+            options: draft.options,
+            text: draft.text,
+            files: &draft.files,
+            written: Vec::new(),
+            kept: None,
+        }
+    }
+
+    fn kept(&mut self) -> Arc<str> {
+        Arc::clone(self.kept.get_or_insert_with(|| self.text.into()))
+    }
+
     fn write(&mut self, turn: &Turn<'_>, form: TextForm, reader: Reader) -> Arc<[u8]> {
         let own = &turn.base.own;
         if !self.files.is_empty() {

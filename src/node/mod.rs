@@ -75,7 +75,9 @@ pub use api::files::{
     FilesOf, Get, ItemKind, ItemState, ItemView, NoOffer, OfferId, OfferView, Pick, Progress, Side,
     TransferOutcome, TransferProblem, Transferred,
 };
-pub use api::pictures::{PictureEvent, PictureFacts, PictureFormat, SHORT_DIGITS, with_names};
+pub use api::pictures::{
+    PictureEvent, PictureFacts, PictureFormat, SHORT_DIGITS, as_read, with_names,
+};
 pub use api::{
     Alias, Counters, Delivery, Direction, DownReason, Event, Extras, FileChoice, GroupRef,
     GroupView, MessageEvent, NoticeCode, PeerId, PeerView, Refusal, Reply, Request, ShellStatus,
@@ -296,7 +298,6 @@ impl Node {
             }
             Input::Crypto(id, done) => parts.job_done(&mut turn, id, done),
             Input::Wake => parts.wake(&mut turn),
-            Input::Closing => parts.close_pictures(&mut turn),
             Input::Leave => parts.leave(&mut turn),
         }
         let news = parts.outbox.file_news();
@@ -420,6 +421,7 @@ impl Parts {
             presence.entered(turn, roster, seen, met);
         }
         self.write_to(turn, seen.from);
+        self.viewers_met(turn);
         self.write_late(turn, met.peer);
     }
 
@@ -463,6 +465,7 @@ impl Parts {
                 presence.start(turn, roster, links);
             }
             self.offers.start(turn);
+            self.pictures.start(turn);
         }
     }
 
@@ -516,6 +519,7 @@ impl Parts {
             Timer::Offers => self.serving.sweep(turn),
             Timer::FirstTries => outbox.send_next(turn, roster, links),
             Timer::Picture(stage) => self.pictures.due(turn, stage),
+            Timer::Viewers(stage) => self.viewers_due(turn, stage),
             Timer::Fragment(no) => self.fragment_due(turn, no),
             Timer::Seek => self.seek(turn),
             Timer::Send(no) => match outbox.due(turn, roster, links, no) {

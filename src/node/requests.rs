@@ -42,9 +42,9 @@ impl Parts {
             Request::SendToGroup { group, text } => {
                 return self.send_to_group(turn, id, &group, &text);
             }
-            Request::SendPicture { to, path, timeout_ms } => {
+            Request::SendPicture { to, path, timeout_ms, wishes } => {
                 let timeout = Duration::from_millis(timeout_ms);
-                return self.send_picture(turn, id, PictureLetter { to, path, timeout });
+                return self.send_picture(turn, id, PictureLetter { to, path, timeout, wishes });
             }
             Request::Cancel { number } => {
                 self.cancel_picture(turn, number);

@@ -157,12 +157,7 @@ impl Roster {
     /// The user says what the charset of this peer is, or with none that it is to be learnt.
     pub(crate) fn pin(&mut self, turn: &mut Turn<'_>, no: PeerNo, charset: Option<Charset>) {
         let Some(peer) = self.peers.get_mut(&no) else { return };
-        for learned in [&mut peer.charsets.names, &mut peer.charsets.text] {
-            match charset {
-                Some(charset) => learned.pin(charset),
-                None => learned.unpin(),
-            }
-        }
+        peer.charsets.fix(charset);
         self.charsets.note(turn, peer);
         tell(turn, peer, News::Changed);
     }

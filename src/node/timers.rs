@@ -34,6 +34,8 @@ pub(crate) enum Timer {
     FirstTries,
     /// An unfinished picture had its time.
     Picture(StageId),
+    /// A picture of ours waited long enough for a stranger to show itself.
+    Viewers(StageId),
     /// The next fragment of a picture of ours, or the next round of those not acknowledged.
     Fragment(SendNo),
     /// An offer of ours comes to its end.

@@ -22,8 +22,8 @@ use crate::node::{Bounce, Event, MessageRecord, Outcome, PacketNo, PeerId, UnixM
 /// Which messages.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Query {
-    /// Words or phrases that must all be in the text, in any order. Case, width and the kind of
-    /// blanks do not matter.
+    /// Words or phrases that must all be in the text, as it was written or as its reader sees it, in
+    /// any order. Case, width and the kind of blanks do not matter.
     pub words: Vec<String>,
     /// With whom.
     pub with: With,
@@ -239,7 +239,7 @@ fn search(
     let mut tail = db.prepare_cached(&sql)?;
     let mut rows = tail.query(params_from_iter(&filter.params))?;
     while let Some(row) = rows.next()? {
-        let text = grams::fold(row.get_ref(2)?.as_str()?);
+        let text = index::searched(db, row.get(1)?, row.get_ref(2)?.as_str()?)?;
         if words.iter().all(|word| text.contains(word)) {
             found.push((row.get(0)?, row.get(1)?));
         }

@@ -1,10 +1,14 @@
 //! People in the store: own names, blocks, and every peer ever seen, as far as there is room.
 
+use std::collections::HashMap;
+
 use rusqlite::{Connection, Row};
 
 use super::rows::{read_json, to_json};
-use super::{Reader, StoreError};
-use crate::node::{Alias, BookRecord, PeerView, RosterRecord, SeenPeer, UnixMillis};
+use super::{Reader, StoreError, feiq};
+use crate::node::{
+    Alias, BookRecord, CharsetRecord, PeerId, PeerView, RosterRecord, SeenPeer, Sure, UnixMillis,
+};
 
 /// Most peers remembered (threats, caps). Those with messages in the store always stay.
 const PEERS_MAX: i64 = 4_096;
@@ -68,12 +72,22 @@ pub(super) fn blocks(db: &Connection) -> rusqlite::Result<Vec<PeerView>> {
 
 impl Reader {
     /// Every peer that is remembered, the one heard last first. A node that runs writes with a delay
-    /// of some seconds.
+    /// of some seconds. Charsets are as the user fixed them since.
     pub fn seen(&self) -> Result<Vec<SeenPeer>, StoreError> {
         self.read(|db| {
+            let mut fixed: HashMap<PeerId, CharsetRecord> =
+                feiq::charsets(db)?.into_iter().map(|one| (one.peer.clone(), one)).collect();
             db.prepare_cached("SELECT view, at FROM seen ORDER BY at DESC, peer")?
                 .query_map((), |row| {
-                    Ok(SeenPeer { peer: read_json(row, "view")?, at: UnixMillis(row.get("at")?) })
+                    let mut peer: PeerView = read_json(row, "view")?;
+                    let record = fixed.remove(&peer.id);
+                    let known = record.and_then(|one| one.text.verdict().or(one.names.verdict()));
+                    let is_fixed = |sure: Option<Sure>| sure == Some(Sure::Pinned);
+                    if is_fixed(known.map(|known| known.sure)) || is_fixed(peer.charset_sure) {
+                        peer.charset = known.map(|known| known.charset);
+                        peer.charset_sure = known.map(|known| known.sure);
+                    }
+                    Ok(SeenPeer { peer, at: UnixMillis(row.get("at")?) })
                 })?
                 .collect()
         })

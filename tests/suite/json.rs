@@ -220,6 +220,7 @@ fn every_request_is_described() {
                 to: vec![Target::Peer(PeerId(Arc::from("a@b")))],
                 path: "/shot.png".into(),
                 timeout_ms: 30_000,
+                wishes: Wishes::default(),
             },
             Request::Outbox,
             Request::Retry { number: PacketNo(1) },
@@ -264,7 +265,12 @@ fn every_reply_is_described() {
         &[
             Reply::Peers { peers: vec![peer()] },
             Reply::RollCall { wait_ms: 1200 },
-            Reply::Sent { number: PacketNo(1), to: vec![peer()], links: vec!["eth0".into()] },
+            Reply::Sent {
+                number: PacketNo(1),
+                to: vec![peer()],
+                links: vec!["eth0".into()],
+                offered: 0,
+            },
             Reply::Offers { offers: vec![offer()] },
             Reply::Fetching { transfers: vec![progress()] },
             Reply::Opened {

@@ -1,18 +1,21 @@
 //! `feige charset`: what a peer writes in, and the user's last word on it.
 
 use super::peers;
-use crate::cli::OwnGroup;
+use crate::cli::book::Keeper;
 use crate::cli::client::Client;
 use crate::cli::error::{CliError, Exit};
-use crate::cli::pick::{self, Book, Rules};
-use crate::cli::wish::Wish;
+use crate::cli::output::Feed;
+use crate::cli::wish::{Wish, start};
+use crate::cli::{Globals, OwnGroup, attend, in_runtime, who};
+use crate::io;
 use crate::node::{Charset, Event, PeerView, Request, Target};
 
 /// Show or fix the charset of a peer
 ///
 /// The charset of texts that do not declare theirs is learnt from what each peer writes, and
 /// remembered. Where that goes wrong, CHARSET fixes it: from the next packet on, also after a
-/// restart, and for what is written to that peer. auto takes it back. FeiQ gets GBK in any case.
+/// restart, and for what is written to that peer. auto takes it back. FeiQ gets GBK in any case. WHO may
+/// be somebody who is not here, as long as he is remembered.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -53,55 +56,95 @@ fn choice(text: &str) -> Result<Choice, String> {
 }
 
 impl Args {
-    pub(in crate::cli) fn wish(&self) -> Wish<'_> {
-        Wish { group: self.own.group.as_deref(), ..Wish::default() }
+    pub(in crate::cli) fn run(&self, globals: &Globals) -> Result<Exit, CliError> {
+        if let Some(exit) = in_runtime(self.without_lan(globals))? {
+            return Ok(exit);
+        }
+        let wish = Wish { group: self.own.group.as_deref(), ..Wish::default() };
+        attend(globals, wish, async |client| self.among_those_here(client).await)
     }
 
-    pub(in crate::cli) async fn run(&self, client: &mut Client) -> Result<Exit, CliError> {
-        let mut feed = client.feed().await?;
-        let book = client.book().await?;
-        let known =
-            if client.is_owner() { client.roll_call(None).await? } else { client.peers().await? };
-        let mut peer = self.peer(&known, &book, client.port())?;
-        if let Some(choice) = self.charset {
-            let charset = match choice {
-                Choice::Learnt => None,
-                Choice::Fixed(charset) => Some(charset),
-            };
-            client.request(Request::SetCharset { peer: peer.id.clone(), charset }).await?;
-            let now = client.peers().await?;
-            peer = now.into_iter().find(|other| other.id == peer.id).unwrap_or(peer);
+    /// Does what the node or the store can tell by itself, also of those who are not here; none where
+    /// the LAN must be asked.
+    async fn without_lan(&self, globals: &Globals) -> Result<Option<Exit>, CliError> {
+        if globals.no_store {
+            return Ok(None);
         }
-        if feed.style().json {
-            let event = Event::PeerUp { peer };
-            feed.event(None, crate::io::wall_clock(), &event).await?;
-        } else {
-            let line = format!("{}  {}", feed.human().label(&peer), peers::charset(&peer));
-            feed.line(line).await?;
-        }
-        feed.finish().await?;
-        Ok(Exit::Done)
-    }
-
-    /// The one peer that is meant.
-    fn peer(&self, known: &[PeerView], book: &Book, port: u16) -> Result<PeerView, CliError> {
-        let rules = Rules { port, every_match: false };
-        let targets = pick::pick(std::slice::from_ref(&self.who), known, book, rules)?;
-        let meant = |peer: &&PeerView| {
-            targets.iter().any(|target| match target {
-                Target::Peer(id) => peer.id == *id,
-                Target::Addr(addr) => peer.addrs.contains(addr),
-            })
+        let mut keeper = Keeper::open(globals).await?;
+        let (start, style) = start(globals, Wish::default())?;
+        let Some(target) = keeper.pick(&self.who, start.config.port)? else { return Ok(None) };
+        let Some(peer) = keeper.find(&target).cloned() else {
+            let node_runs = keeper.client().is_some();
+            return if node_runs { Err(nobody(&self.who)) } else { Ok(None) };
         };
-        let mut found = known.iter().filter(meant);
-        match (found.next(), found.next()) {
-            (Some(one), None) => Ok(one.clone()),
-            (None, _) => Err(CliError::new(
-                Exit::Nobody,
-                format_args!("no peer called {}; {} are here", self.who, known.len()),
-            )
-            .hint("feige peers lists them")),
-            _ => Err(CliError::usage("one peer at a time")),
+        let id = peer.id.clone();
+        if let Some(choice) = self.charset {
+            match keeper.client() {
+                Some(client) => fix(client, &peer, choice).await?,
+                None => io::keep_charset(keeper.paths(), &id, choice.into())?,
+            }
+        }
+        let here = match keeper.client() {
+            Some(client) => client.peers().await?,
+            None => Vec::new(),
+        };
+        let was = who::seen(keeper.paths())?.into_iter().map(|seen| seen.peer);
+        let now = here.into_iter().chain(was).find(|other| other.id == id);
+        let mut feed = Feed::new(style)?;
+        feed.human().use_book(keeper.book().clone());
+        tell(feed, now.unwrap_or(peer)).await.map(Some)
+    }
+
+    /// As a node that just started: somebody of whom the store knows nothing.
+    async fn among_those_here(&self, client: &mut Client) -> Result<Exit, CliError> {
+        let feed = client.feed().await?;
+        let target = super::alias::one(client, &self.who).await?;
+        let is_meant = |peer: &PeerView| match &target {
+            Target::Peer(id) => peer.id == *id,
+            Target::Addr(addr) => peer.addrs.contains(addr),
+        };
+        // Names were asked for already.
+        let known = match target {
+            Target::Addr(_) if client.is_owner() => client.roll_call(None).await?,
+            _ => client.peers().await?,
+        };
+        let peer = known.into_iter().find(is_meant).ok_or_else(|| nobody(&self.who))?;
+        if let Some(choice) = self.charset {
+            fix(client, &peer, choice).await?;
+        }
+        let mut now = client.peers().await?.into_iter();
+        let peer = now.find(|other| other.id == peer.id).unwrap_or(peer);
+        tell(feed, peer).await
+    }
+}
+
+impl From<Choice> for Option<Charset> {
+    fn from(choice: Choice) -> Self {
+        match choice {
+            Choice::Learnt => None,
+            Choice::Fixed(charset) => Some(charset),
         }
     }
+}
+
+async fn fix(client: &mut Client, peer: &PeerView, choice: Choice) -> Result<(), CliError> {
+    let request = Request::SetCharset { peer: peer.id.clone(), charset: choice.into() };
+    client.request(request).await.map(drop)
+}
+
+async fn tell(mut feed: Feed, peer: PeerView) -> Result<Exit, CliError> {
+    if feed.style().json {
+        feed.event(None, crate::io::wall_clock(), &Event::PeerUp { peer }).await?;
+    } else {
+        let line = format!("{}  {}", feed.human().label(&peer), peers::charset(&peer));
+        feed.line(line).await?;
+    }
+    feed.finish().await?;
+    Ok(Exit::Done)
+}
+
+fn nobody(who: &str) -> CliError {
+    CliError::new(Exit::Nobody, format_args!("nobody is known at {who}")).hint(
+        "a charset is that of a peer, which must have been seen: `feige peers --all` lists them",
+    )
 }

@@ -6,6 +6,7 @@ mod which;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+pub(super) use self::pictures::save as save_picture;
 pub(super) use self::which::{Which, offers};
 use crate::cli::Globals;
 use crate::cli::bars::Bars;

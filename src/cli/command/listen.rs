@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use self::accept::Accepting;
 use regex::Regex;
+use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
+use super::get;
 use crate::cli::client::Client;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::open::{self, Untold};
@@ -166,7 +168,7 @@ impl Listen<'_> {
                 self.feed.human().use_book(client.book().await?);
             }
             self.show(client, &event).await?;
-            self.accept(client, &event.event).await;
+            self.accept(client, &event.event).await?;
             // What was missed is in the store; more may not come for a long time.
             if let (Event::Lagged { .. }, Some(before)) = (&event.event, last) {
                 last = Some(self.replay(client, before, u64::MAX).await?);
@@ -175,18 +177,49 @@ impl Listen<'_> {
         Ok(())
     }
 
-    /// Fetches what is offered by those whose files are accepted.
-    async fn accept(&mut self, client: &mut Client, event: &Event) {
-        let Event::Offer(offer) = event else { return };
+    /// Fetches what is offered by those whose files are accepted, and makes files of their pictures.
+    async fn accept(&mut self, client: &mut Client, event: &Event) -> Result<(), CliError> {
+        let peer = match event {
+            Event::Offer(offer) => &offer.peer,
+            Event::Picture(picture) => &picture.peer,
+            _ => return Ok(()),
+        };
         let mut known: Vec<_> = self.feed.human().peers().cloned().collect();
-        known.retain(|peer| peer.id != offer.peer.id);
-        known.push(offer.peer.clone());
-        if let Some(request) = self.accepting.request(offer, &known, self.feed.human().book())
-            && let Err(error) = client.request(request).await
-        {
-            // A rule of the settings may have been quicker.
-            self.feed.style().say(&error.to_string());
+        known.retain(|other| other.id != peer.id);
+        known.push(peer.clone());
+        let book = self.feed.human().book();
+        match event {
+            Event::Offer(offer) => {
+                if let Some(request) = self.accepting.request(offer, &known, book)
+                    && let Err(error) = client.request(request).await
+                {
+                    // A rule of the settings may have been quicker.
+                    self.feed.style().say(&error.to_string());
+                }
+            }
+            Event::Picture(picture) if self.accepting.takes(picture, &known, book) => {
+                return self.save(client, picture.facts.digest.clone()).await;
+            }
+            _ => {}
         }
+        Ok(())
+    }
+
+    /// Makes a file of a picture that is kept, and tells where it is.
+    async fn save(&mut self, client: &Client, digest: String) -> Result<(), CliError> {
+        let paths = client.paths().clone();
+        let folder = self.accepting.folder().unwrap_or(client.downloads()).to_owned();
+        let saving = spawn_blocking(move || get::save_picture(&paths, &digest, &folder));
+        let (code, text) = match saving.await {
+            Ok(Ok(path)) => {
+                let words = format!("a picture is written, by --accept: {}", path.display());
+                (NoticeCode::PictureWritten, words)
+            }
+            Ok(Err(error)) => (NoticeCode::Picture, error.message().to_owned()),
+            Err(error) => (NoticeCode::Picture, error.to_string()),
+        };
+        let event = Event::Notice { code, text };
+        self.feed.event(None, crate::io::wall_clock(), &event).await
     }
 
     /// Shows what was stored after `since` up to `until`, and returns how far it came.

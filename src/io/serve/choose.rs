@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, openat, statat};
 
 use crate::node::{FileChoice, ItemKind};
+use crate::wire::picture::Kind;
 use crate::wire::tree::{DEPTH_MAX, ENTRIES_MAX};
 
 /// A file or folder that was chosen, open. The node serves this one, whatever its path leads to
@@ -96,14 +97,31 @@ impl Chosen {
 
 impl Chosen {
     /// Offers it as a picture that stands in the text: a clipboard image for those who announce that
-    /// they read such (PNG, up to 10 MiB), a file for everybody else. `FeiQ` reads neither inside a
-    /// text, its pictures go over UDP.
+    /// they read such (PNG, up to 10 MiB), a file for everybody else, with a name that fits what it
+    /// is. `FeiQ` reads neither inside a text, its pictures go over UDP. None if its first bytes are
+    /// those of no PNG, JPEG, GIF or BMP.
     #[must_use]
-    pub fn as_picture(mut self) -> Self {
-        if self.choice.kind == ItemKind::File {
-            self.choice.kind = ItemKind::Picture;
+    pub fn as_picture(mut self) -> Option<Self> {
+        if self.choice.kind != ItemKind::File {
+            return None;
         }
-        self
+        let mut head = [0; 8];
+        let read = rustix::io::pread(&self.file, &mut head, 0).ok()?;
+        let endings: &[_] = match Kind::of(head.get(..read)?)? {
+            Kind::Png => &["png"],
+            Kind::Jpeg => &["jpg", "jpeg", "jpe", "jfif"],
+            Kind::Gif => &["gif"],
+            Kind::Bmp => &["bmp", "dib"],
+            Kind::Container | Kind::Dib => return None,
+        };
+        let name = &mut self.choice.name;
+        let ending = Path::new(&*name).extension().unwrap_or_default();
+        if !endings.iter().any(|fitting| ending.eq_ignore_ascii_case(fitting)) {
+            name.push('.');
+            name.push_str(endings.first().copied().unwrap_or_default());
+        }
+        self.choice.kind = ItemKind::Picture;
+        Some(self)
     }
 }
 
@@ -268,6 +286,29 @@ mod tests {
         symlink("real", root.join("way")).unwrap();
         open_without_links(&root.join("way/x")).unwrap_err();
         open_without_links(&root.join("real/x")).unwrap();
+    }
+
+    #[test]
+    fn a_picture_is_named_by_what_it_is() {
+        let home = tempfile::tempdir().unwrap();
+        let named = |name: &str, bytes: &[u8]| {
+            let path = home.path().join(name);
+            fs::write(&path, bytes).unwrap();
+            let picture = Chosen::open(&path).unwrap().as_picture()?;
+            assert_eq!(picture.choice.kind, ItemKind::Picture);
+            Some(picture.choice.name)
+        };
+        let png = b"\x89PNG\r\n\x1a\n";
+        assert_eq!(named("a.PNG", png).as_deref(), Some("a.PNG"));
+        assert_eq!(named("截图", png).as_deref(), Some("截图.png"));
+        assert_eq!(named("a.jpg", png).as_deref(), Some("a.jpg.png"));
+        assert_eq!(named("a.jpeg", b"\xff\xd8\xff").as_deref(), Some("a.jpeg"));
+        assert_eq!(named("b", b"GIF89a").as_deref(), Some("b.gif"));
+        assert_eq!(named("c.tmp", b"BM").as_deref(), Some("c.tmp.bmp"));
+        for no_picture in [&b""[..], b"MZ", b"LZW!1234", b"\x28\0\0\0"] {
+            assert_eq!(named("x.png", no_picture), None);
+        }
+        assert!(Chosen::open(home.path()).unwrap().as_picture().is_none());
     }
 
     #[test]

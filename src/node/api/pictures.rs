@@ -6,8 +6,8 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use super::PeerView;
-use crate::wire::PacketNo;
 use crate::wire::picture::Reference;
+use crate::wire::{Dialect, PacketNo};
 
 /// A picture came whole, was decoded, and is kept.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -76,6 +76,16 @@ pub fn with_names(text: &str) -> Cow<'_, str> {
     }
     named.push_str(text.get(from..).unwrap_or_default());
     Cow::Owned(named)
+}
+
+/// A text as its reader sees it: emoticons of its writer's program as characters, pictures named.
+/// `writer` is the dialect of whoever wrote it, none for ourselves.
+pub fn as_read<'t>(text: &'t str, writer: Option<&str>) -> Cow<'t, str> {
+    let dialect = writer.and_then(Dialect::by_name);
+    match dialect.map_or(Cow::Borrowed(text), |dialect| (dialect.show)(text)) {
+        Cow::Borrowed(shown) => with_names(shown),
+        Cow::Owned(shown) => Cow::Owned(with_names(&shown).into_owned()),
+    }
 }
 
 /// Format of a picture.

@@ -8,10 +8,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::handover::ComingNote;
 use super::job::{PictureJob, PictureRecord, StageId};
 use crate::node::api::pictures::PictureFacts;
 use crate::node::api::{NoticeCode, PeerId, PeerView};
 use crate::node::effect::{Effect, Record};
+use crate::node::handover::before;
 use crate::node::input::{SaveId, SaveResult, Tick};
 use crate::node::peer::Peer;
 use crate::node::timers::Timer;
@@ -188,10 +190,7 @@ impl Incoming {
             turn.base.timers.disarm(Timer::Picture(stage));
             turn.picture(PictureJob::Check { stage });
         } else {
-            let policy = &turn.base.policy;
-            let quiet = turn.now.tick + policy.picture_quiet;
-            let until = quiet.min(picture.began + policy.picture_span);
-            turn.base.timers.arm(Timer::Picture(stage), until);
+            picture.arm(turn);
         }
     }
 
@@ -277,10 +276,83 @@ impl Incoming {
     /// A message may refer to pictures that are still on their way.
     pub(crate) fn mentioned(&mut self, peer: &PeerId, number: PacketNo, text: &str) {
         for reference in Reference::find(text).take(MENTIONS_PER_MESSAGE_MAX) {
-            if self.mentions.len() >= MENTIONS_MAX {
-                self.mentions.pop_front();
-            }
-            self.mentions.push_back((Key { peer: peer.clone(), id: reference.id }, number));
+            self.mention(Key { peer: peer.clone(), id: reference.id }, number);
+        }
+    }
+
+    /// A message refers to this picture.
+    pub(super) fn mention(&mut self, key: Key, number: PacketNo) {
+        if self.mentions.len() >= MENTIONS_MAX {
+            self.mentions.pop_front();
+        }
+        self.mentions.push_back((key, number));
+    }
+
+    /// What the next owner of the port is told of messages that refer to pictures.
+    pub(super) fn mention_notes(&self) -> Vec<(PeerId, u32, PacketNo)> {
+        let note = |(key, number): &(Key, PacketNo)| (key.peer.clone(), key.id.0, *number);
+        self.mentions.iter().map(note).collect()
+    }
+
+    /// What it is told of pictures. Of those that could not be taken nothing: they may begin again.
+    pub(super) fn notes(&self, now: Tick) -> Vec<ComingNote> {
+        let known = self.pictures.iter().filter(|(_, picture)| picture.state != State::Barred);
+        known
+            .map(|(key, picture)| ComingNote {
+                peer: key.peer.clone(),
+                id: key.id.0,
+                stage: picture.stage,
+                total: picture.cut.total,
+                count: picture.cut.count,
+                chunk: picture.cut.chunk,
+                have: picture.have.clone(),
+                view: (*picture.view).clone(),
+                from: picture.from,
+                counts: picture.counts,
+                ago: now - picture.began,
+                ended: picture.state == State::Ended,
+            })
+            .collect()
+    }
+
+    /// Takes over a picture of the process before this one.
+    pub(super) fn restore(&mut self, turn: &mut Turn<'_>, note: ComingNote) {
+        let now = turn.now.tick;
+        let key = Key { peer: note.peer, id: PictureId(note.id) };
+        let came: u32 = note.have.iter().map(|word| word.count_ones()).sum();
+        let whole = note.have.is_empty();
+        let began = before(now, note.ago);
+        let picture = Picture {
+            stage: note.stage,
+            cut: Cut { total: note.total, count: note.count, chunk: note.chunk },
+            missing: if whole { 0 } else { note.count.saturating_sub(came) },
+            have: note.have,
+            view: Box::new(note.view),
+            from: note.from,
+            counts: note.counts,
+            file: None,
+            began,
+            state: match (note.ended, whole) {
+                (true, _) => State::Ended,
+                (false, true) => State::Closing,
+                (false, false) => State::Gathering,
+            },
+        };
+        if note.ended {
+            self.ended.push_back((began, key.clone()));
+        } else {
+            self.stages.insert(note.stage, key.clone());
+        }
+        if picture.state == State::Gathering {
+            picture.arm(turn);
+        }
+        self.pictures.insert(key, picture);
+    }
+
+    /// Has those decoded of which the process before this one did not hear any more.
+    pub(super) fn start(&self, turn: &mut Turn<'_>) {
+        for picture in self.pictures.values().filter(|one| one.state == State::Closing) {
+            turn.picture(PictureJob::Check { stage: picture.stage });
         }
     }
 
@@ -324,6 +396,14 @@ impl Picture {
         *word |= bit;
         self.missing -= u32::from(new);
         new
+    }
+
+    /// Gives it the time it has from now on.
+    fn arm(&self, turn: &mut Turn<'_>) {
+        let policy = &turn.base.policy;
+        let quiet = turn.now.tick + policy.picture_quiet;
+        let until = quiet.min(self.began + policy.picture_span);
+        turn.base.timers.arm(Timer::Picture(self.stage), until);
     }
 
     /// From now on `began` says when it ended.

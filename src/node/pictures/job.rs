@@ -4,14 +4,18 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::node::Event;
 use crate::node::api::PeerView;
 use crate::node::api::pictures::{PictureEvent, PictureFacts};
 use crate::node::input::UnixMillis;
 use crate::wire::PacketNo;
 
-/// Names the bytes of a picture that is on its way in or out. Never used twice in a process.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+/// Names the bytes of a picture that is on its way in or out. Never used twice, also by the processes
+/// that take over.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct StageId(pub u64);
 
 /// Something to do with a stage. The jobs of one stage are done in order.

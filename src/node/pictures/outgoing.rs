@@ -7,9 +7,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::handover::GoingNote;
 use super::job::{PictureJob, StageId};
-use crate::node::api::{PeerView, Target};
-use crate::node::input::{LinkId, RequestId};
+use super::sending::Packed;
+use crate::node::api::{PeerView, Target, Wishes};
+use crate::node::input::{LinkId, RequestId, Tick};
 use crate::node::outbox::SendNo;
 use crate::node::timers::Timer;
 use crate::node::turn::Turn;
@@ -21,6 +23,8 @@ use crate::wire::picture::{CHUNK, CONTAINER, Fragment, PictureId};
 pub(crate) struct Outgoing {
     /// Those being made into containers.
     packing: BTreeMap<StageId, Wish>,
+    /// Those that are packed and wait for a stranger to show what program it is.
+    waiting: BTreeMap<StageId, (Packed, Wish)>,
     transfers: BTreeMap<SendNo, Transfer>,
 }
 
@@ -30,6 +34,9 @@ pub(crate) struct Wish {
     pub(crate) request: RequestId,
     pub(crate) to: Vec<Target>,
     pub(crate) timeout: Duration,
+    pub(crate) wishes: Wishes,
+    /// How long strangers have time to show themselves.
+    pub(crate) until: Tick,
 }
 
 /// A picture on its way to one recipient.
@@ -85,7 +92,7 @@ pub(crate) enum Step {
 impl Outgoing {
     /// How many are on their way.
     pub(crate) fn len(&self) -> usize {
-        self.packing.len() + self.transfers.len()
+        self.packing.len() + self.waiting.len() + self.transfers.len()
     }
 
     /// A picture is being made into a container.
@@ -96,6 +103,21 @@ impl Outgoing {
     /// What a container was made for, once.
     pub(crate) fn packed(&mut self, stage: StageId) -> Option<Wish> {
         self.packing.remove(&stage)
+    }
+
+    /// A packed picture waits for strangers.
+    pub(super) fn wait(&mut self, stage: StageId, packed: Packed, wish: Wish) {
+        self.waiting.insert(stage, (packed, wish));
+    }
+
+    /// Everything that waits for strangers.
+    pub(super) fn waiting(&self) -> Vec<StageId> {
+        self.waiting.keys().copied().collect()
+    }
+
+    /// This one, if it waits for strangers.
+    pub(super) fn take_waiting(&mut self, stage: StageId) -> Option<(Packed, Wish)> {
+        self.waiting.remove(&stage)
     }
 
     /// Begins to send.
@@ -208,6 +230,50 @@ impl Outgoing {
     /// All of them.
     pub(crate) fn all(&self) -> Vec<SendNo> {
         self.transfers.keys().copied().collect()
+    }
+
+    /// What the next owner of the port is told. Of what is still being packed nothing: whoever asked
+    /// for it asks again.
+    pub(super) fn notes(&self) -> Vec<GoingNote> {
+        let note = |(no, transfer): (&SendNo, &Transfer)| GoingNote {
+            number: no.number,
+            index: no.index,
+            stage: transfer.stage,
+            id: transfer.id.0,
+            size: transfer.size,
+            view: (*transfer.view).clone(),
+            to: transfer.to,
+            link: transfer.link,
+            timeout: transfer.timeout,
+            sent: transfer.sent,
+            first: transfer.window.first,
+            acked: transfer.window.acked,
+        };
+        self.transfers.iter().map(note).collect()
+    }
+
+    /// Takes over a transfer of the process before this one.
+    pub(super) fn restore(&mut self, note: GoingNote) {
+        let no = SendNo { number: note.number, index: note.index };
+        let container = (note.stage, PictureId(note.id), note.size);
+        let mut transfer = Transfer::new(container, note.view, note.to, note.link, note.timeout);
+        transfer.sent = note.sent;
+        transfer.window = Window { first: note.first, acked: note.acked, ..Window::default() };
+        self.transfers.insert(no, transfer);
+    }
+
+    /// Goes on with what was taken over: with its windows, but for what was acknowledged of them.
+    pub(super) fn start(&mut self, turn: &mut Turn<'_>) {
+        let taken: Vec<_> =
+            self.transfers.iter().map(|(&no, one)| (no, one.window.first)).collect();
+        for (no, first) in taken {
+            let acked = self.transfers.get(&no).map_or(0, |transfer| transfer.window.acked);
+            self.open(turn, no, first);
+            if let Some(Transfer { window, .. }) = self.transfers.get_mut(&no) {
+                window.acked = acked & window.all;
+                window.due = window.all & !window.acked;
+            }
+        }
     }
 
     /// Begins a window: its data are asked for.

@@ -1,8 +1,11 @@
 //! Filling the index of texts, behind the messages.
 
-use rusqlite::{Connection, TransactionBehavior};
+use std::borrow::Cow;
+
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use super::grams;
+use crate::node::as_read;
 
 /// Messages of one transaction; 20 ms of work at most, which a message that comes meanwhile waits.
 const CHUNK: i64 = 512;
@@ -42,10 +45,34 @@ fn fill(db: &mut Connection) -> rusqlite::Result<bool> {
 
 /// Puts one text into the index, in place of what it may hold for this message.
 pub(super) fn put(db: &Connection, message: i64, text: &str) -> rusqlite::Result<()> {
-    let grams = grams::grams(&grams::fold(text));
+    let grams = grams::grams(&searched(db, message, text)?);
     db.prepare_cached("INSERT OR REPLACE INTO grams (rowid, text) VALUES (?1, ?2)")?
         .execute((message, grams))
         .map(drop)
+}
+
+/// What a text is found by, folded: itself, and what its reader sees of it where that differs.
+pub(super) fn searched(db: &Connection, message: i64, text: &str) -> rusqlite::Result<String> {
+    /// No phrase reaches over it.
+    const BETWEEN: char = '\u{e000}';
+    let mut folded = grams::fold(text);
+    // All that is shown as something else begins with it.
+    if !text.contains('/') {
+        return Ok(folded);
+    }
+    let writer: Option<String> = db
+        .prepare_cached(
+            "SELECT json_extract(a.view, '$.dialect') FROM message AS m
+             JOIN appearance AS a ON a.id = m.appearance WHERE m.id = ?1 AND m.direction = 'in'",
+        )?
+        .query_row((message,), |row| row.get(0))
+        .optional()?
+        .flatten();
+    if let Cow::Owned(shown) = as_read(text, writer.as_deref()) {
+        folded.push(BETWEEN);
+        folded.push_str(&grams::fold(&shown));
+    }
+    Ok(folded)
 }
 
 /// Whether there are messages that the index lacks.

@@ -4,7 +4,10 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use super::lan::up_by_status;
+use super::picture_offers::picture;
 use crate::json::Page;
+use crate::support::feiq::Feiq;
+use crate::support::feiq::program::Program;
 use crate::support::home::{Lan, TestHome};
 use crate::support::process::until;
 
@@ -263,4 +266,67 @@ fn the_charset_of_what_was_received_can_be_mended() {
     );
     let done = me.run(&[&fix[..], &["--fix"]].concat()).code(0);
     assert!(done.err.contains("none of 2 messages reads differently in euc-kr"), "{done:?}");
+}
+
+#[test]
+fn what_feiq_and_we_show_inside_a_text_is_shown_and_found_in_the_history() {
+    let lan = Lan::new();
+    let me = lan.home("me");
+    let node = me.start(&["listen", "--json"]);
+    up_by_status(&me);
+    let feiq = Program::on_loopback(Feiq::new("wang", "080027090401"), lan.addr(), lan.port);
+    node.out.event("peer_up", |event| event["peer"]["nick"] == "wang");
+    let at = feiq.contact("me");
+    feiq.act(|feiq| feiq.say(at, "看这个 /:) /~#>ca37a4e0<B~ http://8-)x"));
+    node.out.event("message", |event| event["direction"] == "in");
+    let shown = "看这个 🙂 [picture ca37a4e0] http://8-)x";
+    let printed = me.run(&["history"]).code(0);
+    assert!(
+        printed.out.ends_with(&format!("{shown}\n         *                  unread\n")),
+        "{printed:?}"
+    );
+    let text = me.run(&["history", "--export", "-", "--text"]).code(0).out;
+    assert!(text.ends_with(&format!("<  wang            {shown}\n")), "{text}");
+    // Machines get what was written, too.
+    for args in [&["history", "--json"][..], &["history", "--export", "-"]] {
+        let lines = me.run(args).code(0).lines();
+        assert_eq!(lines[0]["text"], "看这个 /:) /~#>ca37a4e0<B~ http://8-)x");
+        assert_eq!(lines[0]["shown"], "看这个 🙂 /~#>ca37a4e0<B~ http://8-)x");
+    }
+    let finds = |words: &str| me.run(&["history", "--json", words]).code(0).lines().len();
+    let all = ["🙂", "[picture", "picture ca37a4e0", "个 🙂 [", "/:)", "/~#>ca37a4e0", "看这"];
+    // Before and after it is in the index.
+    assert_eq!(all.map(finds), [1; 7]);
+    until("an index", || {
+        let path = me.path("data/feige/feige.db");
+        let db = rusqlite::Connection::open(path).expect("a store");
+        let behind = "SELECT (SELECT max(id) FROM message) >
+            (SELECT value FROM meta WHERE key = 'indexed')";
+        !db.query_row(behind, (), |row| row.get::<_, bool>(0)).expect("it can be read")
+    });
+    assert_eq!(all.map(finds), [1; 7]);
+    // No phrase reaches from the one form into the other.
+    assert_eq!(finds("8-)x 看这个"), 0);
+    // What we write is ours, whatever it looks like to a FeiQ.
+    me.run(&["send", "wang", "/:) ours"]).code(0);
+    let printed = me.run(&["history", "ours"]).code(0).out;
+    assert!(printed.contains("/:) ours"), "{printed}");
+}
+
+#[test]
+fn a_picture_of_ours_is_named_in_the_history() {
+    let lan = Lan::new();
+    let me = lan.home("me");
+    let node = me.start(&["listen", "--json"]);
+    up_by_status(&me);
+    let _feiq = Program::on_loopback(Feiq::new("wang", "080027090401"), lan.addr(), lan.port);
+    node.out.event("peer_up", |event| event["peer"]["nick"] == "wang");
+    let (_, png) = picture(20, 10, image::ImageFormat::Png);
+    me.write("a.png", &png);
+    me.run(&["send", "wang", "--picture", "a.png"]).code(0);
+    let raw = me.run(&["history", "--json"]).code(0).lines()[0]["text"].clone();
+    let id = raw.as_str().and_then(|text| text.get(4..12)).expect("a reference").to_owned();
+    assert_eq!(raw, format!("/~#>{id}<B~"));
+    let printed = me.run(&["history", &format!("[picture {id}]")]).code(0).out;
+    assert!(printed.ends_with(&format!(">  wang            [picture {id}]\n")), "{printed}");
 }

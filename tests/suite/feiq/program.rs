@@ -95,6 +95,21 @@ fn typing_is_heard() {
 }
 
 #[test]
+fn a_verbose_listener_is_told_who_types_and_others_are_not() {
+    let office = Office::new(&[]);
+    let verbose = office.home.start(&["listen", "-v"]);
+    let quiet = office.home.start(&["listen"]);
+    for listener in [&verbose, &quiet] {
+        listener.out.line("王小明");
+    }
+    office.feiq.act(|feiq| feiq.typing(office.at, true));
+    verbose.out.line("王小明 is typing");
+    office.feiq.act(|feiq| feiq.say(office.at, "fertig"));
+    quiet.out.line("fertig");
+    assert!(!quiet.out.all().iter().any(|line| line.contains("typing")));
+}
+
+#[test]
 fn groups_are_heard_listed_and_written_to() {
     let office = Office::new(&["--group", "开发群"]);
     office.feiq.act(|feiq| feiq.join_group("b4cc80e4", "开发群"));
@@ -149,4 +164,52 @@ fn a_charset_is_fixed_shown_and_taken_back() {
     assert!(!done.out.contains("pinned"), "{done:?}");
     let done = office.home.run(&["charset", "tanaka", "klingon"]).code(2);
     assert!(done.err.contains("klingon"), "{done:?}");
+}
+
+#[test]
+fn a_charset_is_fixed_for_those_who_are_remembered_with_and_without_a_node() {
+    let lan = Lan::new();
+    let home = lan.home("小飞");
+    let tanaka = lan.stranger();
+    let mut feige = home.start(&["--json", "listen"]);
+    crate::support::process::until("a node", || home.run(&["node", "status"]).code == Some(0));
+    tanaka.broadcast(b"1:5:tanaka:pc:1:tanaka\0");
+    feige.out.event("peer_up", |event| event["peer"]["nick"] == "tanaka");
+    let stop = |feige: &mut Process| {
+        feige.signal(rustix::process::Signal::TERM);
+        feige.exit();
+    };
+    stop(&mut feige);
+
+    // Without a node: nobody enters the LAN for it.
+    let done = home.run(&["charset", "tanaka"]).code(0);
+    assert!(!done.out.contains("pinned"), "{done:?}");
+    let done = home.run(&["charset", "tanaka", "shift_jis"]).code(0);
+    assert!(done.out.contains("tanaka") && done.out.contains("shift_jis (pinned)"), "{done:?}");
+    assert!(home.run(&["charset", "tanaka"]).code(0).out.contains("shift_jis (pinned)"));
+    assert!(home.run(&["charset", &tanaka.addr().ip().to_string()]).code(0).out.contains("pinned"));
+    // From its first packet on.
+    let feige = home.start(&["--json", "listen"]);
+    crate::support::process::until("a node", || home.run(&["node", "status"]).code == Some(0));
+    let meeting = [&b"1:6:tanaka:pc:32:"[..], b"\x89\xef\x8b\x63\0"].concat();
+    tanaka.send(&meeting, home.addr);
+    feige.out.event("message", |event| event["text"] == "会議");
+    drop(feige);
+
+    // With a node that has not met it.
+    let mut feige = home.start(&["--json", "listen"]);
+    crate::support::process::until("a node", || home.run(&["node", "status"]).code == Some(0));
+    let done = home.run(&["charset", "tanaka", "euc-kr"]).code(0);
+    assert!(done.out.contains("euc-kr (pinned)"), "{done:?}");
+    let listed = home.run(&["peers", "--all", "-v"]).code(0);
+    assert!(listed.out.contains("euc-kr (pinned)"), "{listed:?}");
+    let korean = [&b"1:7:tanaka:pc:32:"[..], b"\xc8\xb8\xc0\xc7\0"].concat();
+    tanaka.send(&korean, home.addr);
+    feige.out.event("message", |event| event["text"] == "회의");
+    stop(&mut feige);
+    let done = home.run(&["charset", "tanaka", "auto"]).code(0);
+    assert!(!done.out.contains("pinned"), "{done:?}");
+    assert!(!home.run(&["charset", "tanaka"]).code(0).out.contains("pinned"));
+    let done = home.run(&["charset", "nobody", "gbk"]).code(3);
+    assert!(done.err.contains("nobody"), "{done:?}");
 }

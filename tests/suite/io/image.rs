@@ -172,3 +172,58 @@ proptest! {
         }
     }
 }
+
+/// A GIF of one colour with a frame one pixel narrower than its screen, and nothing in it.
+fn narrow_gif(width: u16, height: u16) -> Vec<u8> {
+    let [width_bytes, frame, height] = [width, width - 1, height].map(u16::to_le_bytes);
+    let screen = [&b"GIF89a"[..], &width_bytes, &height, &[0x80, 0, 0, 0, 0, 0, 9, 9, 9]].concat();
+    let image = [&[0x2c, 0, 0, 0, 0][..], &frame, &height, &[0, 2, 1, 0x2c, 0, 0x3b]].concat();
+    [screen, image].concat()
+}
+
+#[test]
+fn what_takes_more_memory_than_forty_megapixels_should_is_refused_before_it_is_decoded() {
+    // Twice 4 bytes for each pixel: the screen, and the frame beside it.
+    let error = checked(&narrow_gif(8_000, 5_000)).expect_err("too large").to_string();
+    assert!(error.contains("limit"), "{error}");
+    assert!(!checked(&narrow_gif(80, 50)).is_err_and(|error| error.to_string().contains("limit")));
+    // 8 bytes for each pixel.
+    let mut header = b"IHDR".to_vec();
+    header.extend([8_000_u32.to_be_bytes(), 5_000_u32.to_be_bytes()].concat());
+    header.extend([16, 6, 0, 0, 0]);
+    let crc = crc32fast::hash(&header).to_be_bytes();
+    let start = b"\x89PNG\r\n\x1a\n\0\0\0\x0d";
+    let png = [&start[..], &header[..], &crc, b"\0\0\0\0IDAT\x35\xaf\x06\x1e"].concat();
+    assert!(matches!(checked(&png), Err(ImageError::TooDeep)));
+}
+
+#[test]
+fn a_picture_too_large_for_feiq_is_refused_before_it_is_decoded() {
+    // 22 megapixels of three bytes are all that a container may hold; nothing is behind the header.
+    let mut file = b"BM\0\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0".to_vec();
+    file.extend([7_000_u32.to_le_bytes(), 5_000_u32.to_le_bytes()].concat());
+    file.extend([1, 0, 24, 0]);
+    file.extend([0; 24]);
+    assert!(matches!(packed(&file), Err(ImageError::LargeForPeer)));
+}
+
+#[test]
+fn the_size_of_a_turned_jpeg_is_that_of_the_turned_picture() {
+    let mut jpeg = written(&sample(), ImageFormat::Jpeg);
+    let exif = b"\xff\xe1\x00\x22Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
+    jpeg.splice(2..2, exif.iter().copied());
+    let Checked { facts, .. } = checked(&jpeg).unwrap();
+    assert_eq!((facts.width, facts.height), (21, 37));
+    let bitmap = Bitmap::read(&pictures::unpack(&packed(&jpeg).unwrap()).unwrap());
+    assert_eq!((bitmap.width, bitmap.height), (21, 37));
+}
+
+#[test]
+fn a_jpeg_in_grey_and_a_damaged_one_in_colours_are_told_apart() {
+    let grey = DynamicImage::ImageLuma8(sample().into_luma8());
+    let grey = written(&grey, ImageFormat::Jpeg);
+    assert_eq!(checked(&grey).unwrap().facts.width, 37);
+    let mut colours = written(&sample(), ImageFormat::Jpeg);
+    colours.truncate(300);
+    assert!(matches!(checked(&colours), Err(ImageError::Damaged(_))));
+}

@@ -341,7 +341,7 @@ fn a_broadcast_is_one_packet_for_every_link_and_network() {
         config.networks = vec![Network::Addr(addr("10.9.255.255"))];
     });
     let (reply, out) = desk.ask(Request::Broadcast { text: "开会 🙂".into() });
-    let Reply::Sent { number, to, links } = reply else { panic!() };
+    let Reply::Sent { number, to, links, .. } = reply else { panic!() };
     assert!(to.is_empty());
     assert_eq!(links, ["eth1"]);
     let targets: Vec<String> = out.transmits().iter().map(|t| t.to.ip().to_string()).collect();

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use feige::node::{
-    AcceptRule, AcceptWho, Effect, Event, Input, NoticeCode, Outcome as End, PacketNo,
-    PictureFacts, PictureFormat, PictureJob, PictureNews, PictureRecord, Record, Refusal, Reply,
-    Request, RequestId, SaveResult, StageId, Target, Tick,
+    AcceptRule, AcceptWho, Effect, Event, FileChoice, Input, ItemKind, Node, NoticeCode,
+    Outcome as End, PacketNo, PictureFacts, PictureFormat, PictureJob, PictureNews, PictureRecord,
+    Record, Refusal, Reply, Request, RequestId, SaveResult, StageId, Target, Tick, Wishes,
 };
 use feige::wire::{Command, RawPacket};
 
-use super::desk::{Desk, Outcome, addr, feiq, iptux, ms, peer_id, receipt};
+use super::desk::{Desk, Outcome, addr, config, feiq, iptux, link, ms, peer_id, receipt};
 
 const MAC: &str = "00E04C0A1B2C";
 const WANG: &str = "10.0.0.2";
@@ -378,7 +378,12 @@ fn without_a_store_no_picture_is_taken() {
 /// A picture of ours on its way to Wang, and how many bytes it has.
 fn send(desk: &mut Desk, size: u32) -> (PacketNo, Outcome) {
     let to = vec![Target::Peer(desk.peer("Wang").id)];
-    let request = Request::SendPicture { to, path: "/p.png".into(), timeout_ms: 30_000 };
+    let request = Request::SendPicture {
+        to,
+        path: "/p.png".into(),
+        timeout_ms: 30_000,
+        wishes: Wishes::default(),
+    };
     let out = desk.input(Input::Request(RequestId(9_000), request));
     let stage = stage_of(&out);
     let mut out = desk.input(Input::Picture(stage, PictureNews::Packed { size }));
@@ -517,7 +522,12 @@ fn who_takes_no_pictures_is_named_and_nothing_is_sent() {
     let mut desk = with_wang();
     desk.hear("10.0.0.4", iptux(3, 1, "li@pc4", "小李"));
     let ask = |desk: &mut Desk, to: Vec<Target>| {
-        let request = Request::SendPicture { to, path: "/p.png".into(), timeout_ms: 1_000 };
+        let request = Request::SendPicture {
+            to,
+            path: "/p.png".into(),
+            timeout_ms: 1_000,
+            wishes: Wishes::default(),
+        };
         desk.ask(request).0
     };
     let li = desk.peer("小李");
@@ -533,7 +543,12 @@ fn who_takes_no_pictures_is_named_and_nothing_is_sent() {
 fn what_is_no_picture_is_not_sent() {
     let mut desk = with_wang();
     let to = vec![Target::Peer(desk.peer("Wang").id)];
-    let request = Request::SendPicture { to, path: "/p.txt".into(), timeout_ms: 1_000 };
+    let request = Request::SendPicture {
+        to,
+        path: "/p.txt".into(),
+        timeout_ms: 1_000,
+        wishes: Wishes::default(),
+    };
     let out = desk.input(Input::Request(RequestId(9_000), request));
     let stage = stage_of(&out);
     let reason = "it is no PNG, JPEG, GIF or BMP".to_owned();
@@ -550,10 +565,203 @@ fn pictures_that_are_on_their_way_end_with_the_program() {
     let (number, out) = send(&mut desk, 20 * 512);
     read_for(&mut desk, &out);
     desk.pass(ms(4));
-    let out = desk.input(Input::Closing);
+    let out = desk.input(Input::Leave);
     let ended = |event: &&&Event| matches!(event, Event::Failed { number: n, .. } if *n == number);
     assert_eq!(out.events().iter().filter(ended).count(), 1);
-    let out = desk.input(Input::Leave);
-    assert_eq!(out.events().iter().filter(ended).count(), 0, "once");
     assert_eq!(desk.node.next_deadline(), None);
+}
+
+/// The process that takes the port over from the one with this desk, as it begins.
+fn heir(desk: &Desk, leaves_behind: Option<StageId>) -> (Desk, Outcome) {
+    let mut note = desk.node.hand_over();
+    if let Some(stage) = leaves_behind {
+        note.leave_behind(stage);
+    }
+    let json = serde_json::to_string(&note).unwrap();
+    let note = serde_json::from_str(&json).unwrap();
+    let mut next = Desk::of(Node::resume(config(), [9; 32], note, desk.now));
+    next.now = desk.now;
+    let begins = next.input(Input::Links(vec![link(1, [10, 0, 0, 1])]));
+    (next, begins)
+}
+
+#[test]
+fn a_picture_goes_on_when_the_port_changes_hands_without_what_was_acknowledged() {
+    let mut desk = with_wang();
+    let message = "look /~#>64ea4edd<B~\0";
+    desk.hear(WANG, feiq(288, 500, "wang@pc", MAC, message));
+    let stage = stage_of(&desk.hear(WANG, cut("64ea4edd", 1_300, 0)));
+    desk.hear(WANG, cut("64ea4edd", 1_300, 2));
+    assert_eq!(desk.node.hand_over().stages(), [stage]);
+    let (mut next, begins) = heir(&desk, None);
+    assert!(jobs(&begins).is_empty(), "{begins:?}");
+    let again = next.hear(WANG, cut("64ea4edd", 1_300, 2));
+    assert_eq!((acks(&again).len(), jobs(&again).len()), (1, 0), "it is there already");
+    let last = next.hear(WANG, cut("64ea4edd", 1_300, 1));
+    assert_eq!(acks(&last), ["64ea4edd|2#"]);
+    let [PictureJob::Write { offset: 512, .. }, PictureJob::Check { stage: checked }] =
+        jobs(&last)[..]
+    else {
+        panic!("{last:?}")
+    };
+    assert_eq!(*checked, stage);
+    let out = next.input(Input::Picture(stage, PictureNews::Checked(facts())));
+    assert_eq!(picture_record(&out).number, Some(PacketNo(500)), "the text is known, too");
+    next.keep(&out);
+    // Another one gets another stage, and the first may still be repeated: also to a third.
+    assert_ne!(stage_of(&next.hear(WANG, cut("00000001", 1_300, 0))), stage);
+    let (mut third, _) = heir(&next, None);
+    let late = third.hear(WANG, cut("64ea4edd", 1_300, 1));
+    assert_eq!((acks(&late).len(), jobs(&late).len()), (1, 0));
+}
+
+#[test]
+fn a_picture_that_was_being_decoded_is_decoded_by_the_next_process() {
+    let mut desk = with_wang();
+    let stage = stage_of(&desk.hear(WANG, cut("64ea4edd", 1_300, 0)));
+    desk.hear(WANG, cut("64ea4edd", 1_300, 1));
+    desk.hear(WANG, cut("64ea4edd", 1_300, 2));
+    let (mut next, begins) = heir(&desk, None);
+    assert_eq!(jobs(&begins), [&PictureJob::Check { stage }]);
+    let out = next.input(Input::Picture(stage, PictureNews::Checked(facts())));
+    assert_eq!(picture_record(&out).stage, stage);
+    assert!(notices(&next.pass(ms(700_000))).is_empty());
+}
+
+#[test]
+fn an_unfinished_picture_is_given_up_by_the_next_process_too() {
+    let mut desk = with_wang();
+    let stage = stage_of(&desk.hear(WANG, cut("64ea4edd", 5_000, 0)));
+    let (mut next, _) = heir(&desk, None);
+    assert_eq!(jobs(&next.pass(ms(121_000))), [&PictureJob::Drop { stage }]);
+    // One whose bytes did not come along begins again.
+    let (mut next, _) = heir(&desk, Some(stage));
+    let out = next.hear(WANG, cut("64ea4edd", 5_000, 1));
+    assert!(matches!(jobs(&out)[..], [PictureJob::Begin { .. }, PictureJob::Write { .. }]));
+}
+
+#[test]
+fn a_picture_of_ours_goes_on_when_the_port_changes_hands() {
+    let mut desk = with_wang();
+    let (number, out) = send(&mut desk, 40 * 512);
+    read_for(&mut desk, &out);
+    let (id, _) = fragments(&desk.pass(ms(80)));
+    for index in (1..=32).filter(|index| index % 3 != 0) {
+        ack(&mut desk, &id, index);
+    }
+    let (mut next, begins) = heir(&desk, None);
+    assert!(matches!(jobs(&begins)[..], [PictureJob::Read { offset: 0, length: 16_384, .. }]));
+    read_for(&mut next, &begins);
+    let (same, left) = fragments(&next.pass(ms(80)));
+    let missing: Vec<u32> = (1..=32).filter(|index| index % 3 == 0).collect();
+    assert_eq!((same, &left), (id.clone(), &missing), "what was acknowledged is not sent again");
+    let mut out = Outcome::default();
+    for index in missing {
+        out = ack(&mut next, &id, index);
+    }
+    read_for(&mut next, &out);
+    assert_eq!(fragments(&next.pass(ms(80))).1, (33..=40).collect::<Vec<_>>());
+    for index in 33..=40 {
+        out = ack(&mut next, &id, index);
+    }
+    next.keep(&out);
+    let out = next.hear(WANG, receipt(number, "wang@pc"));
+    assert!(out.events().iter().any(|event| matches!(event, Event::Receipt { .. })), "{out:?}");
+}
+
+/// A file to offer.
+fn png() -> Wishes {
+    let choice = FileChoice {
+        name: "p.png".into(),
+        kind: ItemKind::Picture,
+        size: 5,
+        mtime: 7,
+        read_only: false,
+        path: "/p.png".into(),
+        device: 1,
+        inode: 2,
+    };
+    Wishes { choices: vec![choice], ..Wishes::default() }
+}
+
+#[test]
+fn who_takes_no_pictures_is_offered_the_file_with_the_same_number() {
+    let mut desk = with_wang();
+    desk.hear("10.0.0.4", iptux(3, 1, "li@pc4", "小李"));
+    let [wang, li] = ["Wang", "小李"].map(|nick| Target::Peer(desk.peer(nick).id));
+    let send = |to: Vec<Target>| Request::SendPicture {
+        to,
+        path: "/p.png".into(),
+        timeout_ms: 30_000,
+        wishes: png(),
+    };
+    // Nothing has to be packed for those who only get the file.
+    let (reply, out) = desk.ask(send(vec![li.clone()]));
+    assert!(matches!(reply, Reply::Sent { offered: 1, .. }) && jobs(&out).is_empty(), "{reply:?}");
+    let out = desk.input(Input::Request(RequestId(9_000), send(vec![li, wang])));
+    let stage = stage_of(&out);
+    let out = desk.input(Input::Picture(stage, PictureNews::Packed { size: 3 * 512 }));
+    let answer = out.effects.iter().find_map(|(_, effect)| match effect {
+        Effect::Reply(RequestId(9_000), Reply::Sent { number, to, offered: 1, .. }) => {
+            Some((*number, to.len()))
+        }
+        _ => None,
+    });
+    let (number, recipients) = answer.expect("it is sent");
+    assert_eq!(recipients, 2);
+    let events = out.events();
+    let offers = events.iter().filter(
+        |event| matches!(event, Event::Offer(offer) if offer.number == number && offer.peer.nick == "小李"),
+    );
+    assert_eq!(offers.count(), 1);
+    read_for(&mut desk, &out);
+    assert_eq!(fragments(&desk.pass(ms(10))).1, [1, 2, 3]);
+}
+
+#[test]
+fn a_stranger_gets_what_his_program_reads_once_he_has_shown_it() {
+    for (entry, is_feiq) in [
+        (feiq(6_291_459, 1, "wang@pc", MAC, "Wang\0\0"), true),
+        (iptux(3, 1, "li@pc4", "小李"), false),
+    ] {
+        let mut desk = Desk::new();
+        let request = Request::SendPicture {
+            to: vec![Target::Addr(addr(WANG))],
+            path: "/p.png".into(),
+            timeout_ms: 30_000,
+            wishes: png(),
+        };
+        let out = desk.input(Input::Request(RequestId(9_000), request));
+        assert_eq!(bodies(&out, Command::BR_ENTRY).len(), 1, "he is asked who he is");
+        let stage = stage_of(&out);
+        let out = desk.input(Input::Picture(stage, PictureNews::Packed { size: 512 }));
+        assert!(out.effects.is_empty(), "{out:?}");
+        let out = desk.hear(WANG, entry);
+        let reads = |job: &&PictureJob| matches!(job, PictureJob::Read { .. });
+        assert_eq!(jobs(&out).into_iter().any(|job| reads(&job)), is_feiq);
+        let offers = |event: &&Event| matches!(event, Event::Offer(_));
+        assert_eq!(out.events().into_iter().any(|event| offers(&event)), !is_feiq);
+        let dropped = jobs(&out).contains(&&PictureJob::Drop { stage });
+        assert_eq!(dropped, !is_feiq, "nobody needs the container");
+    }
+}
+
+#[test]
+fn a_silent_stranger_is_offered_the_file_though_it_cannot_be_packed() {
+    let mut desk = Desk::new();
+    let request = Request::SendPicture {
+        to: vec![Target::Addr(addr(WANG))],
+        path: "/p.png".into(),
+        timeout_ms: 30_000,
+        wishes: png(),
+    };
+    let out = desk.input(Input::Request(RequestId(9_000), request));
+    let reason = "it is damaged".to_owned();
+    desk.input(Input::Picture(stage_of(&out), PictureNews::Failed(reason)));
+    let out = desk.pass(ms(3_000));
+    assert!(out.events().iter().any(|event| matches!(event, Event::Offer(_))), "{out:?}");
+    let sent = |(_, effect): &&(Tick, Effect)| {
+        matches!(effect, Effect::Reply(RequestId(9_000), Reply::Sent { offered: 1, .. }))
+    };
+    assert_eq!(out.effects.iter().filter(sent).count(), 1);
 }

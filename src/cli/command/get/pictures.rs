@@ -14,7 +14,7 @@ use crate::cli::wish::{self, Wish};
 use crate::node::{NoOffer, Pick, PictureFacts, SHORT_DIGITS};
 use crate::store::download::Folder;
 use crate::store::pictures::KeptPicture;
-use crate::store::{Reader, StoreError};
+use crate::store::{Paths, Reader, StoreError};
 use crate::term;
 
 /// What `feige get` is to get.
@@ -67,18 +67,37 @@ pub(super) fn write(
         .iter()
         .map(|digits| reader.picture(digits)?.ok_or_else(|| unknown(digits)))
         .collect::<Result<Vec<_>, CliError>>()?;
-    let failed = |error: &dyn std::error::Error| {
-        CliError::new(Exit::Partly, "the picture is not written").because(error)
-    };
-    let folder = Folder::open(&into.unwrap_or(start.downloads)).map_err(|error| failed(&error))?;
-    let folder = Arc::new(folder);
+    let folder = open(&into.unwrap_or(start.downloads))?;
     let mut printer = Printer::new(globals);
     for picture in &found {
-        let name = picture.event.facts.file_name();
-        let path = reader.write_picture(picture, Arc::clone(&folder), &name);
-        tell(&mut printer, picture, &path.map_err(|error| failed(&error))?)?;
+        let path = put(&reader, picture, &folder)?;
+        tell(&mut printer, picture, &path)?;
     }
     Ok(())
+}
+
+/// Writes the picture with this digest into a folder: its whole path.
+pub(in crate::cli::command) fn save(
+    paths: &Paths,
+    digest: &str,
+    into: &Path,
+) -> Result<PathBuf, CliError> {
+    let reader = Reader::open(paths)?;
+    let picture = reader.picture(digest)?.ok_or_else(|| unknown(digest))?;
+    put(&reader, &picture, &open(into)?)
+}
+
+fn open(folder: &Path) -> Result<Arc<Folder>, CliError> {
+    Folder::open(folder).map(Arc::new).map_err(|error| unwritten(&error))
+}
+
+fn put(reader: &Reader, picture: &KeptPicture, into: &Arc<Folder>) -> Result<PathBuf, CliError> {
+    let name = picture.event.facts.file_name();
+    reader.write_picture(picture, Arc::clone(into), &name).map_err(|error| unwritten(&error))
+}
+
+fn unwritten(error: &dyn std::error::Error) -> CliError {
+    CliError::new(Exit::Partly, "the picture is not written").because(error)
 }
 
 fn tell(printer: &mut Printer, picture: &KeptPicture, path: &Path) -> Result<(), CliError> {

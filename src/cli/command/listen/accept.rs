@@ -1,12 +1,12 @@
 //! `--accept` and `--download`: what is fetched unasked for as long as this command runs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::cli::command::get;
 use crate::cli::error::CliError;
 use crate::cli::output::Style;
 use crate::cli::pick::{self, Book};
-use crate::node::{Direction, Get, OfferView, PeerView, Pick, Request};
+use crate::node::{Direction, Get, OfferView, PeerView, Pick, PictureEvent, Request};
 
 /// Largest file, and most bytes of a folder, that is fetched unasked.
 const MAX: u64 = 100 << 20;
@@ -22,7 +22,7 @@ impl Accepting {
     /// By the options of the command. A name that anybody can take is said to be one.
     pub(super) fn new(
         whos: &[String],
-        into: Option<&std::path::Path>,
+        into: Option<&Path>,
         style: Style,
     ) -> Result<Self, CliError> {
         for who in whos.iter().filter(|who| !pick::is_address(who)) {
@@ -41,8 +41,10 @@ impl Accepting {
         known: &[PeerView],
         book: &Book,
     ) -> Option<Request> {
-        let meant = self.whos.iter().any(|who| pick::admits(who, &offer.peer, known, book));
-        if !meant || offer.direction != Direction::In || offer.shared {
+        if !self.is_from(&offer.peer, known, book)
+            || offer.direction != Direction::In
+            || offer.shared
+        {
             return None;
         }
         let fit = offer.items.iter().filter(|item| item.size <= MAX);
@@ -56,5 +58,18 @@ impl Accepting {
                 digest: false,
             })
         })
+    }
+    /// Whether this picture, which is kept already, is to be a file too.
+    pub(super) fn takes(&self, picture: &PictureEvent, known: &[PeerView], book: &Book) -> bool {
+        picture.facts.size <= MAX && self.is_from(&picture.peer, known, book)
+    }
+
+    /// The folder that was named for files.
+    pub(super) fn folder(&self) -> Option<&Path> {
+        self.into.as_deref()
+    }
+
+    fn is_from(&self, peer: &PeerView, known: &[PeerView], book: &Book) -> bool {
+        self.whos.iter().any(|who| pick::admits(who, peer, known, book))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::picture::Source;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::size::size;
 use crate::io::{ChooseError, Chosen};
@@ -11,19 +12,19 @@ use crate::node::Wishes;
 #[derive(Debug, clap::Args)]
 pub(super) struct Files {
     /// Offer files and folders; every word before it is a WHO, a text stands behind --
-    #[arg(long = "file", value_name = "PATH", num_args = 1.., group = "kept")]
+    #[arg(long = "file", value_name = "PATH", num_args = 1.., groups = ["kept", "offered"])]
     paths: Vec<PathBuf>,
 
     /// End at once and let the node that runs serve the files
-    #[arg(long, requires = "paths")]
+    #[arg(long, requires = "offered")]
     detach: bool,
 
     /// At most so many bytes a second for each transfer: 500K, 10M
-    #[arg(long, value_name = "RATE", requires = "paths", value_parser = size)]
+    #[arg(long, value_name = "RATE", requires = "offered", value_parser = size)]
     limit: Option<u64>,
 
     /// Tell the SHA-256 of each file that was fetched, as sha256sum does
-    #[arg(long, requires = "paths")]
+    #[arg(long, requires = "offered")]
     digest: bool,
 }
 
@@ -47,10 +48,24 @@ impl Files {
     }
 
     /// Adds what the node is to be told of the files.
-    pub(super) fn wish(&self, chosen: &[Chosen], wishes: &mut Wishes) {
-        wishes.choices = chosen.iter().map(|chosen| chosen.choice.clone()).collect();
+    pub(super) fn wish<'c>(&self, chosen: impl Iterator<Item = &'c Chosen>, wishes: &mut Wishes) {
+        wishes.choices = chosen.map(|chosen| chosen.choice.clone()).collect();
         wishes.limit = self.limit;
         wishes.digest = self.digest;
+    }
+}
+
+/// What a message has besides its text, open.
+#[derive(Debug, Default)]
+pub(in crate::cli) struct Enclosed {
+    pub(super) files: Vec<Chosen>,
+    pub(super) picture: Option<Source>,
+}
+
+impl Enclosed {
+    /// Everything that may be offered.
+    pub(super) fn chosen(&self) -> impl Iterator<Item = &Chosen> {
+        self.files.iter().chain(self.picture.as_ref().map(Source::chosen))
     }
 }
 

@@ -15,13 +15,11 @@ use tokio::time::timeout;
 
 use crate::cli::client::Client;
 use crate::cli::error::{CliError, Exit};
-use crate::cli::output::Feed;
 use crate::cli::wish::Wish;
 use crate::cli::{OwnGroup, duration, text};
-use crate::io::Chosen;
 use crate::node::{PacketNo, PeerView, Reply, Request, Target, Wishes};
 
-use files::Files;
+use files::{Enclosed, Files};
 use manner::Manner;
 use picture::Source;
 use report::Report;
@@ -70,9 +68,13 @@ pub(in crate::cli) struct Args {
     #[arg(long)]
     no_receipt: bool,
 
-    /// Send a picture that FeiQ and feige show inside the message: PNG, JPEG, GIF or BMP; - reads
-    /// standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["text", "no_receipt", "later", "paths"])]
+    /// Send a picture, PNG, JPEG, GIF or BMP; - reads standard input
+    ///
+    /// FeiQ and feige show it inside the message. Programs that read PNG pictures from a clipboard
+    /// are offered it as such, all others as a file; the command then stays until they have fetched
+    /// or refused it, as with --file.
+    #[arg(long, value_name = "FILE", groups = ["kept", "offered"],
+        conflicts_with_all = ["text", "no_receipt", "later", "paths"])]
     picture: Option<PathBuf>,
 
     /// Write to everybody a pattern matches, also where that are several
@@ -124,9 +126,10 @@ impl Args {
         }
     }
 
-    /// What is to be offered, open.
-    pub(in crate::cli) fn files(&self) -> Result<Vec<Chosen>, CliError> {
-        self.files.open()
+    /// What goes along with the text, open.
+    pub(in crate::cli) fn enclosed(&self) -> Result<Enclosed, CliError> {
+        let picture = self.picture.as_deref().map(Source::open).transpose()?;
+        Ok(Enclosed { files: self.files.open()?, picture })
     }
 
     pub(in crate::cli) fn wish(&self) -> Wish<'_> {
@@ -137,7 +140,7 @@ impl Args {
         &self,
         client: &mut Client,
         text: String,
-        files: Vec<Chosen>,
+        enclosed: Enclosed,
     ) -> Result<Exit, CliError> {
         if let Some(group) = &self.feiq_group {
             return chat::send(client, group, text).await;
@@ -154,32 +157,31 @@ impl Args {
         let later = self.manner.later();
         let timeout_ms = u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX);
         let check = !self.no_receipt;
-        let source = self.picture.as_deref().map(Source::open).transpose()?;
         let mut wishes = Wishes { absent, ..self.manner.wishes() };
-        self.files.wish(&files, &mut wishes);
-        let request = match &source {
-            Some(source) => Request::SendPicture { to, path: source.path(), timeout_ms },
+        self.files.wish(enclosed.chosen(), &mut wishes);
+        let request = match &enclosed.picture {
+            Some(source) => Request::SendPicture { to, path: source.path(), timeout_ms, wishes },
             None => Request::Send { to, text, check, timeout_ms, wishes },
         };
+        let files: Vec<_> = enclosed.chosen().collect();
         let sent = if files.is_empty() {
             client.request(request).await?
         } else {
             client.offer(request, &files).await?
         };
-        let Reply::Sent { number, to, .. } = sent else {
+        let Reply::Sent { number, to, offered, .. } = sent else {
             return Err(CliError::new(Exit::Partly, "the node does not say whether it was sent"));
         };
-        drop(source);
         // What is kept for later waits also when nobody watches.
         client.waits_for(Some(number).filter(|_| !later));
-        if !files.is_empty() {
-            return self.watch_files(client, (feed, number), to, detach).await;
-        }
         let mut patience = patience(self.timeout, to.len());
         if self.picture.is_some() {
             patience = patience.saturating_add(PICTURE_TIME);
         }
         let mut report = Report::new(feed, number, to, check, later);
+        if offered > 0 {
+            return self.watch_files(client, report, (number, offered), patience).await;
+        }
         let end = match timeout(patience, report.watch(client)).await {
             Ok(end) => end,
             Err(_) => Ok(()),
@@ -189,22 +191,20 @@ impl Args {
         report.close().await
     }
 
-    /// As [`Self::run`] goes on where files were offered.
+    /// As [`Self::run`] goes on where files were offered, to so many.
     async fn watch_files(
         &self,
         client: &mut Client,
-        (feed, number): (Feed, PacketNo),
-        to: Vec<PeerView>,
-        detach: bool,
+        mut report: Report,
+        (number, offered): (PacketNo, usize),
+        mut patience: Duration,
     ) -> Result<Exit, CliError> {
-        let recipients = to.len();
-        let mut patience = patience(self.timeout, recipients);
+        let detach = self.files.detach();
         if !detach {
             patience = patience.saturating_add(self.manner.expire().unwrap_or(OFFER_LIFE));
         }
         let later = self.manner.later();
-        let mut report = Report::new(feed, number, to, !self.no_receipt, later);
-        let mut transfers = Transfers::new(&mut report, number, recipients, later);
+        let mut transfers = Transfers::new(&mut report, number, offered, later);
         let watch = transfers.watch(client, &mut report, detach);
         let end = timeout(patience, watch).await.unwrap_or(Ok(()));
         client.waits_for(None);
@@ -226,10 +226,6 @@ impl Args {
         &self,
         client: &mut Client,
     ) -> Result<(Vec<Target>, Vec<PeerView>), CliError> {
-        if self.picture.is_some() && client.is_owner() {
-            // A picture goes to programs that are known to take it, so addresses are met first.
-            client.roll_call(None).await?;
-        }
         if self.manner.later() {
             absent::resolve(client, self.whos(), self.yes).await
         } else {

@@ -1,30 +1,33 @@
 //! `feige send --picture`: where the picture comes from.
 
 use std::fs::OpenOptions;
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
 use crate::cli::error::{CliError, Exit};
+use crate::io::Chosen;
 
-/// A picture to be sent, as a regular file with a name that the node can open.
+/// A picture to be sent: a regular file, open, with a path that the node can be told.
 #[derive(Debug)]
 pub(super) struct Source {
-    path: PathBuf,
-    /// What was read from standard input, a pipe or a name the node cannot be told; removed when
-    /// the picture is packed.
+    chosen: Chosen,
+    /// What was read from standard input, a pipe or a name the node cannot be told; removed with
+    /// the value, so it is held while others may fetch it.
     _copy: Option<NamedTempFile>,
 }
 
-/// Largest picture that is read, bytes; the node takes no larger file.
+/// Largest picture that is read from a pipe, bytes; for FeiQ the node takes no larger file.
 const INPUT_MAX: u64 = 64 << 20;
+/// What a picture without a name is called; what it is comes behind it.
+const NAMELESS: &str = "picture";
 
 impl Source {
     /// The picture at `path`, or on standard input if that is `-`.
     pub(super) fn open(path: &Path) -> Result<Self, CliError> {
         if path == Path::new("-") {
-            return Self::copy(io::stdin().lock(), "standard input");
+            return Self::copy(io::stdin().lock(), "standard input", NAMELESS);
         }
         let name = path.display().to_string();
         let unread = |error: io::Error| {
@@ -36,36 +39,56 @@ impl Source {
             let folder = format_args!("{name} is a folder, no picture");
             return Err(CliError::usage(folder).hint(NOTHING_SENT));
         }
-        let absolute = std::path::absolute(path).map_err(unread)?;
-        if found.is_file() && absolute.to_str().is_some() {
-            return Ok(Self { path: absolute, _copy: None });
+        if !found.is_file() {
+            return Self::copy(file, &name, NAMELESS);
         }
-        Self::copy(file, &name)
+        let chosen = Chosen::open(path)
+            .map_err(|error| CliError::usage(error.to_string()).hint(NOTHING_SENT))?;
+        if chosen.choice.path.to_str().is_none() {
+            return Self::copy(file, &name, &chosen.choice.name);
+        }
+        let chosen = chosen.as_picture().ok_or_else(|| no_picture(&name))?;
+        Ok(Self { chosen, _copy: None })
     }
 
     /// Its file; an absolute path.
     pub(super) fn path(&self) -> PathBuf {
-        self.path.clone()
+        self.chosen.choice.path.clone()
     }
 
-    fn copy(from: impl Read, name: &str) -> Result<Self, CliError> {
+    /// The file as it is offered to those whose programs take no pictures inside messages.
+    pub(super) const fn chosen(&self) -> &Chosen {
+        &self.chosen
+    }
+
+    fn copy(from: impl Read, origin: &str, name: &str) -> Result<Self, CliError> {
         let failed = |error: io::Error| {
             CliError::new(Exit::Partly, "cannot make a temporary file").because(&error)
         };
         let mut copy = tempfile::Builder::new().prefix("feige-").tempfile().map_err(failed)?;
         let size = io::copy(&mut from.take(INPUT_MAX + 1), &mut copy).map_err(|error| {
-            CliError::usage(format_args!("cannot read {name}")).because(&error).hint(NOTHING_SENT)
+            let unread = CliError::usage(format_args!("cannot read {origin}"));
+            unread.because(&error).hint(NOTHING_SENT)
         })?;
         if size == 0 {
-            return Err(CliError::usage(format_args!("{name} is empty")).hint(NOTHING_SENT));
+            return Err(CliError::usage(format_args!("{origin} is empty")).hint(NOTHING_SENT));
         }
         if size > INPUT_MAX {
-            let large = format_args!("{name} is larger than 64 MiB");
+            let large = format_args!("{origin} is larger than 64 MiB");
             return Err(CliError::usage(large).hint(NOTHING_SENT));
         }
-        copy.flush().and_then(|()| copy.rewind()).map_err(failed)?;
-        Ok(Self { path: copy.path().to_owned(), _copy: Some(copy) })
+        copy.flush().map_err(failed)?;
+        let mut chosen = Chosen::open(copy.path())
+            .map_err(|error| CliError::new(Exit::Partly, error.to_string()))?;
+        name.clone_into(&mut chosen.choice.name);
+        let chosen = chosen.as_picture().ok_or_else(|| no_picture(origin))?;
+        Ok(Self { chosen, _copy: Some(copy) })
     }
+}
+
+fn no_picture(name: &str) -> CliError {
+    let words = format!("no picture that can be sent: {name} is no PNG, JPEG, GIF or BMP");
+    CliError::usage(words).hint(NOTHING_SENT)
 }
 
 const NOTHING_SENT: &str = "nothing was sent";
@@ -75,9 +98,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_regular_file_is_copied() {
-        let source = Source::copy(&b"GIF89a"[..], "standard input").expect("it is read");
+    fn what_is_no_regular_file_is_copied_and_named_by_what_it_is() {
+        let source = Source::copy(&b"GIF89a"[..], "standard input", NAMELESS).expect("it is read");
         assert_eq!(std::fs::read(source.path()).expect("a file"), b"GIF89a");
+        assert_eq!(source.chosen().choice.name, "picture.gif");
         let path = source.path();
         drop(source);
         assert!(!path.exists());
@@ -88,8 +112,10 @@ mod tests {
         for error in [
             Source::open(Path::new("/")).expect_err("a folder"),
             Source::open(Path::new("/no/such/file")).expect_err("nothing"),
-            Source::copy(io::empty(), "standard input").expect_err("empty"),
-            Source::copy(io::repeat(7), "standard input").expect_err("endless"),
+            Source::open(Path::new("/etc/passwd")).expect_err("a text"),
+            Source::copy(io::empty(), "standard input", NAMELESS).expect_err("empty"),
+            Source::copy(&b"text"[..], "standard input", NAMELESS).expect_err("a text"),
+            Source::copy(io::repeat(7), "standard input", NAMELESS).expect_err("endless"),
         ] {
             assert_eq!(error.exit(), Exit::Usage, "{error}");
             assert!(error.to_string().ends_with(NOTHING_SENT), "{error}");
