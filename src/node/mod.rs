@@ -12,6 +12,7 @@
 //! pictures -> outbox           pictures inside messages, both ways
 //! offers                       files of others
 //! envelopes                    what of them is to be opened by us
+//! untold                       who is to hear of that after a crash
 //! absence                      what is said and replied while we are away
 //! trust                        how much of a stranger's wish is granted
 //! turn                         one call: its time, its effects, what all parts share
@@ -57,6 +58,7 @@ mod timers;
 mod trust;
 mod turn;
 mod unicasts;
+mod untold;
 
 use std::net::SocketAddr;
 
@@ -94,7 +96,7 @@ pub use input::{
     StreamId, Tick, UnixMillis,
 };
 pub use jobs::{Done, Job, JobId, Keyring, Section};
-pub use memory::{EpochMemory, Memory, OpenMemory, SealedMemory};
+pub use memory::{EpochMemory, Memory, OpenMemory, SealedMemory, UntoldMemory};
 pub use offers::{AcceptRule, AcceptWho, OfferRecord};
 pub use pictures::job::{PictureJob, PictureNews, PictureRecord, StageId};
 pub use reread::reread;
@@ -238,6 +240,7 @@ impl Node {
             charsets,
             groups,
             open,
+            untold,
         } = memory;
         self.parts.inbox.epochs.remember(epochs);
         self.parts.roster.charsets.remember(charsets);
@@ -255,7 +258,8 @@ impl Node {
         }
         let mut turn = Turn::new(now, &mut self.base);
         self.parts.serving.restore(&mut turn, grants, true);
-        let Parts { outbox, serving, .. } = &mut self.parts;
+        let Parts { outbox, serving, envelopes, .. } = &mut self.parts;
+        envelopes.remember(&mut turn, untold);
         outbox.remember(&mut turn, open, |number, peer| serving.seat(number, peer));
     }
 
@@ -421,6 +425,7 @@ impl Parts {
         }
         self.write_to(turn, seen.from);
         self.write_late(turn, met.peer);
+        self.tell_late(turn, met.peer);
     }
 
     fn receipt(&mut self, turn: &mut Turn<'_>, seen: &Sighting<'_>, number: PacketNo) {
@@ -501,6 +506,7 @@ impl Parts {
         let Self { roster, presence, links, outbox, envelopes, knocks, .. } = self;
         match timer {
             Timer::ReadNotice(number) => envelopes.due(turn, (roster, links), number),
+            Timer::Untold => envelopes.untold_due(turn, (roster, links)),
             Timer::Answers => presence.answer(turn, roster, links),
             Timer::EntryAgain => presence.announce(turn, roster, links, Command::BR_ENTRY, None),
             Timer::Round => presence.round_due(turn, roster, links),

@@ -274,6 +274,7 @@ fn weight(record: &Record) -> usize {
         | Record::Numbers(_)
         | Record::Book(_)
         | Record::Opened(_)
+        | Record::NoticeOver(_)
         | Record::Read(_)
         | Record::OfferOver(_)
         | Record::GrantEnded(_)

@@ -102,6 +102,7 @@ impl<'c> Rows<'c> {
                 Ok(SaveResult::Kept { seq: None })
             }
             Record::Opened(opened) => self.keep_opening(opened),
+            Record::NoticeOver(message) => self.forget_notice(*message),
             Record::Read(read) => self.keep_reading(read),
             Record::Away(away) => {
                 envelopes::set_away(self.db, away.as_deref())?;

@@ -14,3 +14,4 @@ mod roster;
 mod running;
 mod serving;
 mod several;
+mod untold;

@@ -1,5 +1,7 @@
 //! Sealed messages on the command line: closed envelopes, opening them, and hearing of that.
 
+use feige::node::UnixMillis;
+use feige::store::{Paths, Store};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -190,4 +192,38 @@ fn a_reading_in_the_place_of_a_receipt_is_reported_without_a_wait() {
     stranger.send(format!("1:77:ann:pc:48:{number}\0").as_bytes(), alice.addr);
     send.out.line("  read, confirmed after ");
     assert_eq!(send.exit(), Some(0));
+}
+
+#[test]
+fn a_node_that_is_killed_before_its_notice_was_answered_tells_after_the_restart() {
+    let lan = Lan::new();
+    let bob = lan.home("bob");
+    let mut ann = lan.stranger();
+    let mut node = bob.start(&["listen", "--json"]);
+    up_by_status(&bob);
+    ann.send(b"1:1795285250:ann:pc:1049376:the surprise\0", bob.addr);
+    let seq = node.out.event("message", |_| true)["seq"].to_string();
+    bob.run(&["history", "--open", &seq]).code(0);
+    let before = ann.expect_number(0x30);
+    node.signal(Signal::KILL);
+    assert_eq!(node.exit(), None, "killed");
+
+    let mut node = bob.start(&["listen", "--json"]);
+    up_by_status(&bob);
+    let entry = |number: u64| format!("1:{number}:ann:pc:1:ann\0\0");
+    ann.send(entry(1_795_285_260).as_bytes(), bob.addr);
+    let notice = loop {
+        let number = ann.expect_number(0x30);
+        if number != before {
+            break number;
+        }
+    };
+    ann.send(format!("1:1795285261:ann:pc:50:{notice}\0").as_bytes(), bob.addr);
+    let told = node.out.event("told", |_| true);
+    assert_eq!((&told["told"], &told["number"]), (&"confirmed".into(), &1_795_285_250_u64.into()));
+    node.signal(Signal::INT);
+    node.exit();
+    let paths = Paths::all_in(&bob.path("data/feige"));
+    let store = Store::open(&paths, UnixMillis(1_795_285_300_000)).expect("it opens").store;
+    assert_eq!(store.memory().expect("it reads").untold, [], "and that is on disk");
 }
