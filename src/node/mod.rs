@@ -26,6 +26,7 @@ pub mod config;
 pub mod effect;
 mod envelopes;
 mod epochs;
+mod farewells;
 pub mod fetch;
 mod groups;
 mod handover;
@@ -105,6 +106,7 @@ pub use serving::grant::{GrantRecord, OfferedFile};
 use absence::Absence;
 use book::Book;
 use envelopes::Envelopes;
+use farewells::Farewells;
 use groups::{Groups, is_group};
 use inbox::Inbox;
 use knock::Knocks;
@@ -143,6 +145,7 @@ pub(crate) struct Parts {
     links: Links,
     roster: Roster,
     presence: Presence,
+    farewells: Farewells,
     outbox: Outbox,
     inbox: Inbox,
     pictures: Pictures,
@@ -189,6 +192,7 @@ impl Node {
                 links: Links::default(),
                 roster: Roster::default(),
                 presence: Presence::new(&config),
+                farewells: Farewells::default(),
                 outbox: Outbox::default(),
                 inbox: Inbox::default(),
                 pictures: Pictures::default(),
@@ -348,6 +352,10 @@ impl Parts {
             turn.base.counters.blocked += 1;
             return;
         }
+        if self.farewells.is_late(turn.now.tick, &seen) {
+            turn.base.counters.dropped += 1;
+            return;
+        }
         self.packet(turn, &seen);
     }
 
@@ -361,7 +369,10 @@ impl Parts {
                 Command::BR_ENTRY | Command::ANSENTRY | Command::BR_ABSENCE,
                 Body::Presence(shown),
             ) => self.presence_shown(turn, seen, shown, &mut allowance),
-            (Command::BR_EXIT, _) => presence.exited(turn, roster, links, seen, &mut allowance),
+            (Command::BR_EXIT, _) => {
+                presence.exited(turn, roster, links, seen, &mut allowance);
+                self.farewells.note(turn.now.tick, seen);
+            }
             (Command::SENDMSG, Body::Message(body)) => {
                 self.message(turn, seen, body, &mut allowance);
             }

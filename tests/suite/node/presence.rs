@@ -257,6 +257,28 @@ fn an_exit_counts_only_from_the_address_it_concerns() {
 }
 
 #[test]
+fn what_was_sent_before_a_goodbye_and_comes_after_it_brings_nobody_back() {
+    let mut desk = Desk::new();
+    desk.hear("10.0.0.2", official(3, 10, "ann@pc", "Ann"));
+    desk.hear("10.0.0.2", official(2, 14, "ann@pc", "Ann"));
+    for late in [official(4, 12, "ann@pc", "Ann"), official(3, 11, "ann@pc", "Ann")] {
+        assert!(desk.hear("10.0.0.2", late).events().is_empty());
+        assert!(desk.nicks().is_empty());
+    }
+    // Somebody else there, a later packet, a restart with low numbers, and much later: all count.
+    desk.hear("10.0.0.2", official(4, 5, "bob@pc2", "Bob"));
+    assert_eq!(desk.nicks(), ["Bob"]);
+    desk.hear("10.0.0.3", official(2, 20, "cat@pc", "Cat"));
+    desk.hear("10.0.0.3", official(4, 21, "cat@pc", "Cat"));
+    desk.hear("10.0.0.4", official(2, 20, "dan@pc", "Dan"));
+    desk.hear("10.0.0.4", official(1, 1, "dan@pc", "Dan"));
+    desk.hear("10.0.0.5", official(2, 20, "eve@pc", "Eve"));
+    desk.pass(ms(2_000));
+    desk.hear("10.0.0.5", official(4, 19, "eve@pc", "Eve"));
+    assert_eq!(desk.nicks(), ["Bob", "Cat", "Dan", "Eve"]);
+}
+
+#[test]
 fn iptux_leaves_with_an_empty_body() {
     let mut desk = Desk::new();
     desk.hear("10.0.0.2", iptux(0x103, 1, "cat@pc", "Cat"));
