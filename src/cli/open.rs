@@ -65,6 +65,9 @@ impl Untold {
         Some(match told {
             Told::Confirmed => format!("{nick} knows that you opened it"),
             Told::NotAsked => format!("{nick} was told that you opened it"),
+            Told::NotConfirmed if *tries == 0 => {
+                format!("{nick} did not come to hear that you opened it")
+            }
             Told::NotConfirmed => {
                 format!("{nick} did not confirm, in {tries} tries, that you opened it")
             }

@@ -453,7 +453,7 @@ pub enum NoticeCode {
     StoreRecovered,
     /// How the store works here, where that is not as usual.
     StoreNote,
-    /// A stranger's message was not kept and gets no receipt: strangers filled their share of the
+    /// What a stranger sent was not kept and gets no receipt: strangers filled their share of the
     /// day, or the disk has little room.
     Quota,
     /// Messages were dropped without a receipt because an address sent too many.

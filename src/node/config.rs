@@ -199,6 +199,9 @@ pub struct Policy {
     pub read_notice_gap: Duration,
     /// How often a read notice is sent again.
     pub read_notice_repeats: u32,
+    /// How long after the opening of a sealed message its sender is still told of it, if the
+    /// process ended before.
+    pub untold_span: Duration,
     /// How long a knock of ours waits for its answer.
     pub knock_wait: Duration,
     /// Knocks of one peer ring at most this often, and so many of all peers in that time.
@@ -287,6 +290,7 @@ impl Default for Policy {
             read_notices_max: 4_096,
             read_notice_gap: ms(750),
             read_notice_repeats: 12,
+            untold_span: ms(24 * 3_600_000),
             knock_wait: ms(3_000),
             knock_once_per: ms(5_000),
             knocks_max: 20,

@@ -134,6 +134,9 @@ pub enum Record {
     Numbers(PacketNo),
     /// A sealed message that was received is open from now on. Kept once: a repeat if it was open.
     Opened(OpenedRecord),
+    /// The sender of the opened message at this place of the event stream was told, or never will
+    /// be.
+    NoticeOver(u64),
     /// A recipient opened a sealed message of ours, or threw it away. Kept once.
     Read(ReadRecord),
     /// What is replied while we are away; none: we are here.
@@ -314,6 +317,8 @@ pub struct OpenedRecord {
     pub at: UnixMillis,
     /// Place of the message in the event stream.
     pub message: u64,
+    /// Its sender is to be told: until [`Record::NoticeOver`] it may not know.
+    pub tells: bool,
 }
 
 /// The end of a sealed message of ours with one recipient.

@@ -16,8 +16,9 @@ use super::peer::Sighting;
 use super::roster::Roster;
 use super::timers::Timer;
 use super::turn::Turn;
+use super::untold::Untold;
 use crate::wire::command::message;
-use crate::wire::{Command, PacketNo};
+use crate::wire::{Command, Options, PacketNo};
 
 /// Envelopes that are being opened, and read notices that wait for their answer.
 #[derive(Debug, Default)]
@@ -28,6 +29,8 @@ pub(crate) struct Envelopes {
     notices: BTreeMap<PacketNo, ReadNotice>,
     /// Those of a run without a store, newest last, and whether they were opened.
     held: VecDeque<(MessageRecord, bool)>,
+    /// Openings of earlier runs whose senders may not know of them.
+    pub(crate) untold: Untold,
 }
 
 #[derive(Debug)]
@@ -41,6 +44,8 @@ struct Opening {
 /// A read notice of ours that its receiver is to confirm.
 #[derive(Clone, Debug)]
 pub(crate) struct ReadNotice {
+    /// Place of the message in the event stream; none in a run without a store.
+    pub(crate) message: Option<u64>,
     /// The sender of the message.
     pub(crate) peer: Box<PeerView>,
     /// The message's number.
@@ -55,6 +60,21 @@ pub(crate) struct ReadNotice {
     pub(crate) turns: u32,
     /// Where it went; an answer counts only from there.
     pub(crate) sent_to: Vec<SocketAddr>,
+}
+
+/// What a read notice is about.
+#[derive(Debug)]
+pub(crate) struct Notice {
+    /// Place of the message in the event stream; none in a run without a store.
+    pub(crate) message: Option<u64>,
+    /// Its sender.
+    pub(crate) peer: Box<PeerView>,
+    /// Its number.
+    pub(crate) of: PacketNo,
+    /// Where it came from; none: only where its sender is now.
+    pub(crate) addr: Option<SocketAddr>,
+    /// Its option bits.
+    pub(crate) options: Options,
 }
 
 impl Envelopes {
@@ -91,7 +111,9 @@ impl Envelopes {
         if let Some(opening) = self.opening.values_mut().find(|opening| opening.seq == seq) {
             return opening.asked.push(request);
         }
-        let id = turn.save(Record::Opened(OpenedRecord { at: turn.now.wall, message: seq }));
+        let tells = turn.speaks() && is_told_of(&message);
+        let opened = OpenedRecord { at: turn.now.wall, message: seq, tells };
+        let id = turn.save(Record::Opened(opened));
         self.opening.insert(id, Opening { seq, message, asked: vec![request] });
     }
 
@@ -107,7 +129,7 @@ impl Envelopes {
         let reply = match result {
             // The text may be read before the notice, but the notice never precedes the record.
             SaveResult::Kept { .. } => {
-                shown(seq, &message, self.tell(turn, (roster, links), &message))
+                shown(seq, &message, self.tell(turn, (roster, links), Some(seq), &message))
             }
             SaveResult::Repeat => shown(seq, &message, false),
             SaveResult::Failed(reason) | SaveResult::Refused(reason) => {
@@ -120,31 +142,41 @@ impl Envelopes {
         true
     }
 
-    /// Tells the sender that its message was opened. Whether anything is sent: never in answer to
-    /// what went to everybody or was written by a machine.
+    /// Tells the sender that its message was opened. Whether anything is sent.
     fn tell(
         &mut self,
         turn: &mut Turn<'_>,
         places: (&Roster, &Links),
+        seq: Option<u64>,
         message: &MessageRecord,
     ) -> bool {
-        let options = message.options;
         let Some(peer) = &message.peer else { return false };
-        if options.intersects(message::BROADCAST | message::AUTO_RETURN) || !turn.speaks() {
+        if !is_told_of(message) || !turn.speaks() {
             return false;
         }
-        let checked = options & message::READ_CHECK;
-        let number = turn.number();
-        let bytes = turn.base.own.reference(number, Command::READMSG, checked, message.number);
-        let mut notice = ReadNotice {
+        let notice = Notice {
+            message: seq,
             peer: Box::new(peer.clone()),
             of: message.number,
             addr: message.addr,
-            bytes,
-            tries: 0,
-            turns: 0,
-            sent_to: Vec::new(),
+            options: message.options,
         };
+        self.notify(turn, places, notice);
+        true
+    }
+
+    /// Sends a notice for the first time; it is sent again if its receiver is to confirm it.
+    pub(crate) fn notify(
+        &mut self,
+        turn: &mut Turn<'_>,
+        places: (&Roster, &Links),
+        Notice { message, peer, of, addr, options }: Notice,
+    ) {
+        let checked = options & message::READ_CHECK;
+        let number = turn.number();
+        let bytes = turn.base.own.reference(number, Command::READMSG, checked, of);
+        let (tries, turns, sent_to) = (0, 0, Vec::new());
+        let mut notice = ReadNotice { message, peer, of, addr, bytes, tries, turns, sent_to };
         notice.send(turn, places);
         if checked.is_empty() {
             notice.end(turn, places.0, Told::NotAsked);
@@ -153,7 +185,6 @@ impl Envelopes {
         } else {
             self.restore(turn, number, notice);
         }
-        true
     }
 
     /// The time of a notice without an answer is over: once more, or never again.
@@ -214,7 +245,10 @@ impl ReadNotice {
     }
 
     fn end(self, turn: &mut Turn<'_>, roster: &Roster, told: Told) {
-        let Self { peer, of: number, tries, .. } = self;
+        let Self { message, peer, of: number, tries, .. } = self;
+        if let Some(message) = message {
+            turn.save(Record::NoticeOver(message));
+        }
         let peer = roster.view(&peer.id).unwrap_or(*peer);
         turn.emit(Event::Told { number, peer, told, tries }, None);
     }
@@ -233,7 +267,7 @@ impl Parts {
         let found = found.map(|held| (held.0.clone(), std::mem::replace(&mut held.1, true)));
         let reply = match found {
             Some((message, opened)) => {
-                let tells = !opened && envelopes.tell(turn, (roster, links), &message);
+                let tells = !opened && envelopes.tell(turn, (roster, links), None, &message);
                 shown(seq, &message, tells)
             }
             None => Reply::Refused(Refusal::NoMessage { seq }),
@@ -276,4 +310,10 @@ impl Parts {
 
 fn shown(seq: u64, message: &MessageRecord, tells: bool) -> Reply {
     Reply::Opened { seq, at: message.at, message: Box::new(message.opened()), tells }
+}
+
+/// Whether the sender of a message is told of its opening: never in answer to what went to
+/// everybody or was written by a machine.
+fn is_told_of(message: &MessageRecord) -> bool {
+    message.peer.is_some() && !message.options.intersects(message::BROADCAST | message::AUTO_RETURN)
 }

@@ -252,6 +252,7 @@ struct SealedNote {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct ReadNoticeNote {
+    message: Option<u64>,
     number: PacketNo,
     peer: PeerView,
     of: PacketNo,
@@ -396,14 +397,14 @@ impl From<Unopened> for SealedNote {
 
 impl ReadNoticeNote {
     fn of((number, notice): (PacketNo, &ReadNotice)) -> Self {
-        let ReadNotice { peer, of, addr, bytes, tries, turns, sent_to } = notice.clone();
-        Self { number, peer: *peer, of, addr, bytes, tries, turns, sent_to }
+        let ReadNotice { message, peer, of, addr, bytes, tries, turns, sent_to } = notice.clone();
+        Self { number, message, peer: *peer, of, addr, bytes, tries, turns, sent_to }
     }
 
     fn into_notice(self) -> (PacketNo, ReadNotice) {
-        let Self { number, peer, of, addr, bytes, tries, turns, sent_to } = self;
+        let Self { number, message, peer, of, addr, bytes, tries, turns, sent_to } = self;
         let peer = Box::new(peer);
-        (number, ReadNotice { peer, of, addr, bytes, tries, turns, sent_to })
+        (number, ReadNotice { message, peer, of, addr, bytes, tries, turns, sent_to })
     }
 }
 

@@ -340,12 +340,15 @@ impl Parts {
         self.outbox.unshelve(turn, &self.roster, &self.links, no, bytes, at_once);
     }
 
-    /// Asks whether those are there for whom messages are kept, where they were last.
+    /// Asks whether those are there for whom messages are kept or who are to be told that theirs
+    /// were opened, where they were last.
     pub(crate) fn seek(&mut self, turn: &mut Turn<'_>) {
-        for addr in self.outbox.sought(&self.roster) {
+        let mut sought = self.outbox.sought(&self.roster);
+        sought.extend(self.envelopes.untold.sought(&self.roster));
+        for addr in sought {
             self.enter(turn, addr);
         }
-        if self.outbox.has_waiting() {
+        if self.outbox.has_waiting() || !self.envelopes.untold.is_empty() {
             turn.arm(Timer::Seek, turn.base.policy.later_seek);
         }
     }

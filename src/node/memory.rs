@@ -30,6 +30,8 @@ pub struct Memory {
     /// Sealed messages of ours that nobody opened yet, oldest first: their read notices may still
     /// come.
     pub sealed: Vec<SealedMemory>,
+    /// Sealed messages to us that were opened, and whose senders may not know that.
+    pub untold: Vec<UntoldMemory>,
     /// What is replied while we are away; none: we are here.
     pub away: Option<String>,
     /// The charsets of peers, as far as they were learnt or fixed by the user.
@@ -96,4 +98,19 @@ pub struct SealedMemory {
     pub number: PacketNo,
     /// The recipient; its read notice counts only from one of these addresses.
     pub peer: PeerView,
+}
+
+/// A sealed message to us that was opened, and whose sender may not know that.
+#[derive(Clone, PartialEq, Debug)]
+pub struct UntoldMemory {
+    /// Its place in the event stream.
+    pub message: u64,
+    /// The sender's number of it.
+    pub number: PacketNo,
+    /// Its sender.
+    pub peer: PeerView,
+    /// Option bits of the packet.
+    pub options: Options,
+    /// When it was opened.
+    pub opened: UnixMillis,
 }

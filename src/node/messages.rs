@@ -48,6 +48,7 @@ impl Parts {
         if !options.intersects(silent) {
             presence.greet(turn, roster, links, seen, allowance);
         }
+        self.tell_late(turn, met.peer);
         self.mentions(met.peer, seen.packet.number, &body.text);
         if let Some(New { after }) = taken {
             self.offered(turn, seen, body, after);

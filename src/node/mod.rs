@@ -12,6 +12,7 @@
 //! pictures -> outbox           pictures inside messages, both ways
 //! offers                       files of others
 //! envelopes                    what of them is to be opened by us
+//! untold                       who is to hear of that after a crash
 //! absence                      what is said and replied while we are away
 //! trust                        how much of a stranger's wish is granted
 //! turn                         one call: its time, its effects, what all parts share
@@ -25,6 +26,7 @@ pub mod config;
 pub mod effect;
 mod envelopes;
 mod epochs;
+mod farewells;
 pub mod fetch;
 mod groups;
 mod handover;
@@ -57,6 +59,7 @@ mod timers;
 mod trust;
 mod turn;
 mod unicasts;
+mod untold;
 
 use std::net::SocketAddr;
 
@@ -96,7 +99,7 @@ pub use input::{
     StreamId, Tick, UnixMillis,
 };
 pub use jobs::{Done, Job, JobId, Keyring, Section};
-pub use memory::{EpochMemory, Memory, OpenMemory, SealedMemory};
+pub use memory::{EpochMemory, Memory, OpenMemory, SealedMemory, UntoldMemory};
 pub use offers::{AcceptRule, AcceptWho, OfferRecord};
 pub use pictures::job::{PictureJob, PictureNews, PictureRecord, StageId};
 pub use reread::reread;
@@ -105,6 +108,7 @@ pub use serving::grant::{GrantRecord, OfferedFile};
 use absence::Absence;
 use book::Book;
 use envelopes::Envelopes;
+use farewells::Farewells;
 use groups::{Groups, is_group};
 use inbox::Inbox;
 use knock::Knocks;
@@ -143,6 +147,7 @@ pub(crate) struct Parts {
     links: Links,
     roster: Roster,
     presence: Presence,
+    farewells: Farewells,
     outbox: Outbox,
     inbox: Inbox,
     pictures: Pictures,
@@ -189,6 +194,7 @@ impl Node {
                 links: Links::default(),
                 roster: Roster::default(),
                 presence: Presence::new(&config),
+                farewells: Farewells::default(),
                 outbox: Outbox::default(),
                 inbox: Inbox::default(),
                 pictures: Pictures::default(),
@@ -240,6 +246,7 @@ impl Node {
             charsets,
             groups,
             open,
+            untold,
         } = memory;
         self.parts.inbox.epochs.remember(epochs);
         self.parts.roster.charsets.remember(charsets);
@@ -257,7 +264,8 @@ impl Node {
         }
         let mut turn = Turn::new(now, &mut self.base);
         self.parts.serving.restore(&mut turn, grants, true);
-        let Parts { outbox, serving, .. } = &mut self.parts;
+        let Parts { outbox, serving, envelopes, .. } = &mut self.parts;
+        envelopes.remember(&mut turn, untold);
         outbox.remember(&mut turn, open, |number, peer| serving.seat(number, peer));
     }
 
@@ -345,6 +353,10 @@ impl Parts {
             turn.base.counters.blocked += 1;
             return;
         }
+        if self.farewells.is_late(turn.now.tick, &seen) {
+            turn.base.counters.dropped += 1;
+            return;
+        }
         self.packet(turn, &seen);
     }
 
@@ -358,7 +370,10 @@ impl Parts {
                 Command::BR_ENTRY | Command::ANSENTRY | Command::BR_ABSENCE,
                 Body::Presence(shown),
             ) => self.presence_shown(turn, seen, shown, &mut allowance),
-            (Command::BR_EXIT, _) => presence.exited(turn, roster, links, seen, &mut allowance),
+            (Command::BR_EXIT, _) => {
+                presence.exited(turn, roster, links, seen, &mut allowance);
+                self.farewells.note(turn.now.tick, seen);
+            }
             (Command::SENDMSG, Body::Message(body)) => {
                 self.message(turn, seen, body, &mut allowance);
             }
@@ -423,6 +438,7 @@ impl Parts {
         self.write_to(turn, seen.from);
         self.viewers_met(turn);
         self.write_late(turn, met.peer);
+        self.tell_late(turn, met.peer);
     }
 
     fn receipt(&mut self, turn: &mut Turn<'_>, seen: &Sighting<'_>, number: PacketNo) {
@@ -504,6 +520,7 @@ impl Parts {
         let Self { roster, presence, links, outbox, envelopes, knocks, .. } = self;
         match timer {
             Timer::ReadNotice(number) => envelopes.due(turn, (roster, links), number),
+            Timer::Untold => envelopes.untold_due(turn, (roster, links)),
             Timer::Answers => presence.answer(turn, roster, links),
             Timer::EntryAgain => presence.announce(turn, roster, links, Command::BR_ENTRY, None),
             Timer::Round => presence.round_due(turn, roster, links),

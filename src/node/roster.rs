@@ -386,7 +386,9 @@ enum News {
     Up,
 }
 
-fn tell(turn: &mut Turn<'_>, peer: &Peer, news: News) {
+fn tell(turn: &mut Turn<'_>, peer: &mut Peer, news: News) {
+    // Whatever is told of a peer tells where it is.
+    peer.untold &= news == News::None;
     match news {
         News::None => {}
         News::Changed => turn.emit(Event::PeerChanged { peer: peer.view() }, None),

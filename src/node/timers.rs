@@ -46,7 +46,9 @@ pub(crate) enum Timer {
     Send(SendNo),
     /// A read notice of ours was not answered in time.
     ReadNotice(PacketNo),
-    /// Those for whom messages are kept are looked for.
+    /// Those who do not know that their sealed messages were opened.
+    Untold,
+    /// Those for whom messages are kept, or who are to be told something, are looked for.
     Seek,
     /// A knock of ours at this address was not answered.
     Knock(SocketAddr),

@@ -162,7 +162,7 @@ impl<'a> Turn<'a> {
             {
                 self.base.told_quota = Some(self.now.tick);
                 let text =
-                    format!("a stranger's message was not kept and gets no receipt: {reason}");
+                    format!("what a stranger sent was not kept and gets no receipt: {reason}");
                 self.notice(NoticeCode::Quota, text);
             }
             SaveResult::Kept { .. } if self.base.store_fails.is_some() => {

@@ -7,7 +7,7 @@ use super::Committed;
 use crate::node::{
     Direction, EpochMemory, Event, Keyring, Memory, MessageRecord, NumberStart, OpenMemory,
     Outcome, PacketNo, PeerId, PeerView, Recalled, Record, SaveId, SaveResult, SealedMemory,
-    Transmit, UnixMillis,
+    Transmit, UnixMillis, UntoldMemory,
 };
 use crate::wire::command::message::SECRET;
 
@@ -25,6 +25,8 @@ pub struct Disk {
     /// The places of messages in the event stream, and in the records.
     messages: BTreeMap<u64, usize>,
     opened: BTreeSet<u64>,
+    /// Openings whose senders may not know of them, and when that was.
+    untold: BTreeMap<u64, UnixMillis>,
     read: BTreeSet<(PeerId, PacketNo)>,
     away: Option<String>,
     waiting: BTreeMap<SaveId, Waiting>,
@@ -84,6 +86,18 @@ impl Disk {
             .collect()
     }
 
+    /// Openings whose senders may not know of them.
+    fn untold(&self) -> Vec<UntoldMemory> {
+        let of = |(&message, &opened): (&u64, &UnixMillis)| {
+            let Record::Message(record) = self.records.get(*self.messages.get(&message)?)? else {
+                return None;
+            };
+            let (number, options) = (record.number, record.options);
+            Some(UntoldMemory { message, number, peer: record.peer.clone()?, options, opened })
+        };
+        self.untold.iter().filter_map(of).collect()
+    }
+
     /// The private keys kept.
     pub(super) fn keyring(&self) -> Keyring {
         let mut keyring = Keyring::default();
@@ -114,8 +128,9 @@ impl Disk {
             .into_iter()
             .map(|(peer, (epoch, highest))| EpochMemory { peer, epoch, highest })
             .collect();
-        let (sealed, away, open) = (self.sealed(), self.away.clone(), self.open());
-        let mut memory = Memory { epochs, sealed, away, open, ..Memory::default() };
+        let (sealed, untold) = (self.sealed(), self.untold());
+        let (away, open) = (self.away.clone(), self.open());
+        let mut memory = Memory { epochs, sealed, untold, away, open, ..Memory::default() };
         for record in &self.records {
             match record {
                 Record::Book(change) => memory.apply(change),
@@ -212,6 +227,12 @@ impl Disk {
             Record::Numbers(upto) => self.last_number = *upto,
             Record::Opened(opened) if !self.opened.insert(opened.message) => {
                 return Some((SaveResult::Repeat, transmits, Vec::new()));
+            }
+            Record::Opened(opened) if opened.tells => {
+                self.untold.insert(opened.message, opened.at);
+            }
+            Record::NoticeOver(message) => {
+                self.untold.remove(message);
             }
             Record::Read(read) if !self.read.insert((read.peer.id.clone(), read.number)) => {
                 return Some((SaveResult::Repeat, transmits, Vec::new()));

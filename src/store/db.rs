@@ -10,7 +10,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::error::{in_words, is_the_records_own};
 use super::numbers::Numbers;
-use super::pictures::{self, Staging};
+use super::pictures::Staging;
 use super::quota::Quota;
 use super::rows::{self, Peers, Rows};
 use super::{Paths, StoreError, connect, folder_of, history, schema};
@@ -74,11 +74,10 @@ impl Store {
         let unix_seconds = u64::try_from(now.0 / 1000).unwrap_or(0);
         let (start, numbers) = rows::read_numbers(&db).map_err(failed())?.start(unix_seconds);
         let quota = Quota::read(&db).map_err(failed())?;
-        let lately = pictures::kept_lately(&db, now).map_err(failed())?;
         let last_seq = rows::last_seq(&db).map_err(failed())?.cast_unsigned();
         let store = Self {
             db,
-            staging: Staging::new(folder_of(&path).to_owned(), now, lately),
+            staging: Staging::new(folder_of(&path).to_owned(), quota),
             path,
             peers: Peers::default(),
             numbers,
@@ -100,7 +99,7 @@ impl Store {
         if batch.is_empty() {
             return Vec::new();
         }
-        if batch.iter().any(|(_, record)| is_received(record)) {
+        if batch.iter().any(|(_, record)| may_fill(record)) {
             self.quota.look(&self.path);
         }
         let before = (self.numbers, self.quota);
@@ -115,6 +114,7 @@ impl Store {
             self.after_rollback(before);
             vec![self.failure(&error); batch.len()]
         });
+        self.staging.note(self.quota);
         self.unchecked += batch.iter().map(|(_, record)| weight(record)).sum::<usize>();
         batch.iter().map(|(id, _)| *id).zip(results).collect()
     }
@@ -257,8 +257,13 @@ impl Store {
     }
 }
 
-fn is_received(record: &Record) -> bool {
-    matches!(record, Record::Message(message) if message.direction == Direction::In)
+/// Whether a record may be something that a stranger fills the disk with.
+fn may_fill(record: &Record) -> bool {
+    match record {
+        Record::Message(message) => message.direction == Direction::In,
+        Record::Picture(picture) => picture.counts,
+        _ => false,
+    }
 }
 
 /// What a record weighs in the log, roughly.
@@ -274,6 +279,7 @@ fn weight(record: &Record) -> usize {
         | Record::Numbers(_)
         | Record::Book(_)
         | Record::Opened(_)
+        | Record::NoticeOver(_)
         | Record::Read(_)
         | Record::OfferOver(_)
         | Record::GrantEnded(_)
@@ -291,7 +297,8 @@ fn failure(path: &Path, error: &rusqlite::Error) -> SaveResult {
 mod tests {
     use super::*;
     use crate::node::{
-        Charset, Delivery, MessageRecord, Options, PeerId, PeerView, Recipients, Sure, Verdict,
+        Charset, Delivery, MessageRecord, Options, PeerId, PeerView, PictureFacts, PictureFormat,
+        PictureRecord, Recipients, StageId, Sure, Verdict,
     };
 
     fn store(home: &tempfile::TempDir) -> Store {
@@ -433,6 +440,65 @@ mod tests {
         let Record::Message(message) = from("mal@pc", 2) else { unreachable!() };
         let tomorrow = MessageRecord { at: UnixMillis(86_400_000), ..message };
         assert_eq!(take(&mut store, Record::Message(tomorrow)), kept(7));
+    }
+
+    /// A picture of a stranger, staged; its digest begins with these digits.
+    fn picture(store: &Store, stage: u64, digits: &str, size: usize) -> Record {
+        let Record::Message(message) = between(Direction::In, "mal@pc", 1, "x") else { panic!() };
+        let stage = StageId(stage);
+        store.staging().begin(stage, size as u64, UnixMillis(0), true).unwrap();
+        store.staging().write(stage, 0, &vec![7; size]).unwrap();
+        let (format, digest) = (PictureFormat::Png, format!("{digits:0<64}"));
+        Record::Picture(Box::new(PictureRecord {
+            at: UnixMillis(0),
+            peer: message.peer.unwrap(),
+            id: 1,
+            number: None,
+            facts: PictureFacts { format, width: 1, height: 1, size: size as u64, digest },
+            stage,
+            counts: true,
+        }))
+    }
+
+    #[test]
+    fn messages_and_pictures_of_strangers_share_one_budget() {
+        let home = tempfile::tempdir().unwrap();
+        let mut store = store(&home);
+        store.quota.caps.day_bytes = 10_000;
+        let text = "x".repeat(1_000);
+        let message = |number| between(Direction::In, "mal@pc", number, &text);
+        let begin =
+            |store: &Store, size| store.staging().begin(StageId(9), size, UnixMillis(0), true);
+        let first = picture(&store, 1, "aa", 4_000);
+        assert_eq!(take(&mut store, first), kept(1), "with its event 5,024 bytes");
+        store.staging().drop_stage(StageId(1));
+        assert_eq!(take(&mut store, message(1)), kept(2), "text and datagram: 7,024");
+        // What has no room is not begun.
+        assert!(matches!(begin(&store, 2_977), Err(StoreError::StrangersADay { .. })));
+        assert!(begin(&store, 2_900).is_ok());
+        let second = picture(&store, 3, "bb", 10);
+        assert_eq!(take(&mut store, message(2)), kept(3), "9,024");
+        // What was begun while there was room is not kept where there is none any more.
+        let SaveResult::Refused(reason) = take(&mut store, second) else { panic!() };
+        assert!(reason.contains("a day"), "{reason}");
+        assert!(matches!(take(&mut store, message(3)), SaveResult::Refused(_)));
+
+        // A restart does not forget the pictures, and another day is one for both.
+        store.close(PacketNo(0));
+        let mut store = self::store(&home);
+        store.quota.caps.day_bytes = 10_000;
+        assert!(matches!(take(&mut store, message(4)), SaveResult::Refused(_)));
+        assert!(matches!(begin(&store, 1_900), Err(StoreError::StrangersADay { .. })));
+        let tomorrow = UnixMillis(86_400_000);
+        assert!(store.staging().begin(StageId(9), 1_900, tomorrow, true).is_ok());
+    }
+
+    #[test]
+    fn the_share_of_strangers_is_a_gibibyte() {
+        let home = tempfile::tempdir().unwrap();
+        let store = store(&home);
+        assert_eq!(store.quota.caps.day_bytes, 1 << 30);
+        assert_eq!(store.quota.caps.free_bytes, 256 << 20);
     }
 
     #[test]

@@ -98,9 +98,12 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
-    /// Peers we never wrote to have sent as many pictures as are kept in a day.
-    #[error("strangers have sent all the pictures that are kept in a day (1 GiB)")]
-    PicturesADay,
+    /// Peers we never wrote to have sent as much as is kept of them in a day.
+    #[error("strangers may fill {} MiB a day, and that is reached", day_bytes >> 20)]
+    StrangersADay {
+        /// How much that is.
+        day_bytes: u64,
+    },
     /// Several pictures begin with these digits.
     #[error("several pictures begin with p{digits}: give more digits of the digest")]
     ManyPictures {

@@ -15,6 +15,7 @@ impl Store {
                 aliases: people::aliases(db)?,
                 blocks: people::blocks(db)?,
                 sealed: rows::envelopes::sealed(db)?,
+                untold: rows::envelopes::untold(db)?,
                 away: rows::envelopes::away(db)?,
                 charsets: feiq::charsets(db)?,
                 groups: feiq::groups(db)?,

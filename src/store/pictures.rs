@@ -8,17 +8,14 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::download::{DownloadError, FREE_FLOOR, Folder, Part};
+use super::quota::Quota;
 use super::{Reader, StoreError};
 use crate::node::{Event, PictureEvent, PictureRecord, StageId, UnixMillis};
 
-/// Bytes of pictures kept in a day from peers we never wrote to (threats, caps).
-const DAY_BUDGET: u64 = 1 << 30;
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Bytes copied at a time.
 const COPY: usize = 64 * 1024;
 
@@ -35,30 +32,36 @@ struct Inner {
 
 #[derive(Debug, Default)]
 struct State {
-    stages: HashMap<StageId, Arc<File>>,
-    /// When the day of the budget began, and what was kept in it.
-    day: UnixMillis,
-    kept: u64,
+    stages: HashMap<StageId, Stage>,
+    /// Where strangers stood at the last commit.
+    quota: Quota,
+}
+
+#[derive(Debug)]
+struct Stage {
+    file: Arc<File>,
+    /// Bytes of a stranger that are to be kept.
+    counts: u64,
 }
 
 impl Staging {
-    /// Stages in this folder. `kept` bytes came in the day before `now` already.
-    pub fn new(folder: PathBuf, now: UnixMillis, kept: u64) -> Self {
-        let state = State { day: now, kept, ..State::default() };
+    /// Stages in this folder. `quota`: what strangers have filled until now.
+    pub(super) fn new(folder: PathBuf, quota: Quota) -> Self {
+        let state = State { quota, ..State::default() };
         Self(Arc::new(Inner { folder, state: Mutex::new(state) }))
     }
 
     /// Stages of a run that keeps nothing: in the system's folder for temporary files.
     pub fn passing() -> Self {
-        Self::new(std::env::temp_dir(), UnixMillis::default(), 0)
+        Self::new(std::env::temp_dir(), Quota::default())
     }
 
     /// Makes an empty stage for a picture of `size` bytes.
     ///
     /// # Errors
     ///
-    /// [`StoreError::PicturesADay`] where `counts` is set and the budget is used up,
-    /// [`StoreError::Full`] if it would leave too little on the disk, [`StoreError::File`].
+    /// [`StoreError::StrangersADay`] where `counts` is set and the share of strangers has no room for
+    /// it beside the pictures that are on their way, [`StoreError::Full`] if it would leave too little on the disk, [`StoreError::File`].
     pub fn begin(
         &self,
         stage: StageId,
@@ -68,14 +71,14 @@ impl Staging {
     ) -> Result<(), StoreError> {
         let file = self.file_of(size)?;
         let mut inner = self.state();
-        let today = u64::try_from(at.0.saturating_sub(inner.day.0)).unwrap_or(0);
-        if u128::from(today) >= DAY.as_millis() {
-            (inner.day, inner.kept) = (at, 0);
+        let counts = if counts { size } else { 0 };
+        let under_way: u64 = inner.stages.values().map(|stage| stage.counts).sum();
+        if counts > 0
+            && let Some(error) = inner.quota.exceeded(at, under_way.saturating_add(counts))
+        {
+            return Err(error);
         }
-        if counts && inner.kept.saturating_add(size) > DAY_BUDGET {
-            return Err(StoreError::PicturesADay);
-        }
-        inner.stages.insert(stage, Arc::new(file));
+        inner.stages.insert(stage, Stage { file: Arc::new(file), counts });
         Ok(())
     }
 
@@ -118,19 +121,19 @@ impl Staging {
 
     /// The file of a stage.
     pub fn file(&self, stage: StageId) -> Option<Arc<File>> {
-        self.state().stages.get(&stage).cloned()
+        self.state().stages.get(&stage).map(|stage| Arc::clone(&stage.file))
     }
 
     /// Makes a file the stage.
     pub fn put(&self, stage: StageId, file: File) {
-        self.state().stages.insert(stage, Arc::new(file));
+        self.state().stages.insert(stage, Stage { file: Arc::new(file), counts: 0 });
     }
 
     /// Puts a file in the place of a stage that is there; whether it is.
     pub fn replace(&self, stage: StageId, file: File) -> bool {
         let mut inner = self.state();
         let known = inner.stages.get_mut(&stage);
-        known.map(|stage| *stage = Arc::new(file)).is_some()
+        known.map(|stage| stage.file = Arc::new(file)).is_some()
     }
 
     /// Writes a whole stage into a download folder, under `name` or the first numbered one that is
@@ -154,10 +157,9 @@ impl Staging {
         self.state().stages.remove(&stage);
     }
 
-    /// Counts what was kept for the daily budget.
-    pub fn note_kept(&self, size: u64) {
-        let mut state = self.state();
-        state.kept = state.kept.saturating_add(size);
+    /// Something was committed: where strangers stand now.
+    pub(super) fn note(&self, quota: Quota) {
+        self.state().quota = quota;
     }
 
     fn failed(&self, action: &'static str) -> impl FnOnce(io::Error) -> StoreError + use<> {
@@ -165,43 +167,32 @@ impl Staging {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Every change of it is one insertion or removal.
+        // Every change of it is one insertion, removal or assignment.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What was kept in the day before `now`.
-pub(super) fn kept_lately(db: &Connection, now: UnixMillis) -> rusqlite::Result<u64> {
-    let day = i64::try_from(DAY.as_millis()).unwrap_or(i64::MAX);
-    db.query_row(
-        "SELECT coalesce(sum(size), 0) FROM picture JOIN picture_content AS c ON c.id = content
-         WHERE at > ?1 AND counts",
-        (now.0.saturating_sub(day),),
-        |row| row.get::<_, i64>(0).map(i64::cast_unsigned),
-    )
+/// The content with this digest, if it is kept already.
+pub(super) fn content(db: &Connection, digest: &str) -> rusqlite::Result<Option<i64>> {
+    db.prepare_cached("SELECT id FROM picture_content WHERE digest = ?1")?
+        .query_row((digest,), |row| row.get(0))
+        .optional()
 }
 
-/// Writes a picture as the event `seq`; its content unless that is kept already.
+/// Writes a picture as the event `seq`; its content unless that is `known` already.
 pub(super) fn keep(
     db: &Connection,
     staging: &Staging,
     seq: i64,
     record: &PictureRecord,
+    known: Option<i64>,
 ) -> rusqlite::Result<()> {
-    let facts = &record.facts;
-    let known: Option<i64> = db
-        .prepare_cached("SELECT id FROM picture_content WHERE digest = ?1")?
-        .query_row((&facts.digest,), |row| row.get(0))
-        .optional()?;
     let content = match known {
         Some(known) => known,
         None => keep_content(db, staging, record)?,
     };
     db.prepare_cached("INSERT INTO picture (id, content, at, counts) VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![seq, content, record.at.0, record.counts])?;
-    if known.is_none() && record.counts {
-        staging.note_kept(facts.size);
-    }
     Ok(())
 }
 

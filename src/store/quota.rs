@@ -1,12 +1,12 @@
-//! How much strangers may make us keep (threats, caps): messages of peers we never wrote to, up to
-//! so many bytes a day, and only while the disk has room for others.
+//! How much strangers may make us keep (threats, caps): messages and pictures of peers we never wrote
+//! to, together up to so many bytes a day, and only while the disk has room for others.
 
 use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::folder_of;
-use crate::node::{MessageRecord, UnixMillis};
+use super::{StoreError, folder_of};
+use crate::node::{MessageRecord, PictureRecord, UnixMillis};
 
 /// Bytes kept of strangers in one day: 1 GiB.
 const DAY_BYTES: u64 = 1 << 30;
@@ -62,21 +62,26 @@ impl Quota {
         });
     }
 
-    /// Why a stranger's message is not kept, if it is not.
-    pub(super) fn refuses(&mut self, message: &MessageRecord) -> Option<String> {
-        self.turn_page(message.at);
+    /// Why so many bytes of a stranger are not kept, if they are not.
+    pub(super) fn refuses(&mut self, at: UnixMillis, bytes: u64) -> Option<String> {
         if self.is_tight {
             let free = self.caps.free_bytes >> 20;
             return Some(format!("less than {free} MiB are free on the disk"));
         }
-        let limit = self.caps.day_bytes;
-        (self.bytes + size(message) > limit)
-            .then(|| format!("strangers may fill {} MiB a day, and that is reached", limit >> 20))
+        self.exceeded(at, bytes).map(|error| error.to_string())
     }
 
-    /// A stranger's message is being kept.
-    pub(super) fn count(&mut self, message: &MessageRecord) {
-        self.bytes += size(message);
+    /// Says so if the share of the day has no room for so many bytes more.
+    pub(super) fn exceeded(&mut self, at: UnixMillis, bytes: u64) -> Option<StoreError> {
+        self.turn_page(at);
+        let day_bytes = self.caps.day_bytes;
+        let over = self.bytes.saturating_add(bytes) > day_bytes;
+        over.then_some(StoreError::StrangersADay { day_bytes })
+    }
+
+    /// So many bytes of a stranger are being kept.
+    pub(super) fn count(&mut self, bytes: u64) {
+        self.bytes = self.bytes.saturating_add(bytes);
     }
 
     /// Writes down what was kept, if it is worth a page.
@@ -105,6 +110,13 @@ impl Quota {
     }
 }
 
-fn size(message: &MessageRecord) -> u64 {
+/// What a message counts.
+pub(super) fn of_message(message: &MessageRecord) -> u64 {
     (message.raw.len() + message.text.len()) as u64
+}
+
+/// What a picture counts; `fresh`: its content is not kept yet. Its event is kept in any case.
+pub(super) fn of_picture(picture: &PictureRecord, fresh: bool) -> u64 {
+    const EVENT: u64 = 1_024;
+    EVENT + if fresh { picture.facts.size } else { 0 }
 }

@@ -88,6 +88,11 @@ impl Reader {
         read().map_err(StoreError::database("read", &self.path))
     }
 
+    /// The number of the newest event; 0 before the first one.
+    pub fn last_seq(&self) -> Result<u64, StoreError> {
+        self.read(rows::last_seq).map(i64::cast_unsigned)
+    }
+
     /// The message at this place of the event stream, whole, and whether it is an envelope that was
     /// opened.
     pub fn message(&self, seq: u64) -> Result<Recalled, StoreError> {

@@ -1,6 +1,7 @@
 //! Records to rows and back.
 
 pub(super) mod envelopes;
+mod told;
 
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -12,8 +13,8 @@ use serde::de::DeserializeOwned;
 
 use super::numbers::Numbers;
 use super::offered;
-use super::pictures::{self, Staging};
-use super::quota::Quota;
+use super::pictures::Staging;
+use super::quota::{self, Quota};
 use super::reader::StoredEvent;
 use super::{feiq, keys, outbox, people, served};
 use crate::node::{
@@ -81,10 +82,7 @@ impl<'c> Rows<'c> {
                 Ok(SaveResult::Kept { seq: None })
             }
             Record::Told(told) => self.keep_told(told.at, &told.event),
-            Record::Picture(picture) => {
-                pictures::keep(self.db, self.staging, self.next_seq, picture)?;
-                self.keep_told(picture.at, &picture.event())
-            }
+            Record::Picture(picture) => self.keep_picture(picture),
             Record::Grant(grant) => {
                 served::keep(self.db, grant)?;
                 Ok(SaveResult::Kept { seq: None })
@@ -102,6 +100,7 @@ impl<'c> Rows<'c> {
                 Ok(SaveResult::Kept { seq: None })
             }
             Record::Opened(opened) => self.keep_opening(opened),
+            Record::NoticeOver(message) => self.forget_notice(*message),
             Record::Read(read) => self.keep_reading(read),
             Record::Away(away) => {
                 envelopes::set_away(self.db, away.as_deref())?;
@@ -125,7 +124,8 @@ impl<'c> Rows<'c> {
         };
         let from_stranger =
             message.direction == Direction::In && known.is_some_and(|known| !known.written);
-        if from_stranger && let Some(reason) = self.quota.refuses(message) {
+        let size = quota::of_message(message);
+        if from_stranger && let Some(reason) = self.quota.refuses(message.at, size) {
             // What is here already is confirmed again.
             return if self.has(message, known.map(|known| known.peer))? {
                 Ok(SaveResult::Repeat)
@@ -139,7 +139,7 @@ impl<'c> Rows<'c> {
         }
         self.datagram.execute((self.next_seq, &message.raw[..]))?;
         if from_stranger {
-            self.quota.count(message);
+            self.quota.count(size);
         }
         if let Some(view) = message.peer.as_ref().filter(|_| message.direction == Direction::Out) {
             self.peers.note_written(self.db, view)?;
@@ -191,15 +191,6 @@ impl<'c> Rows<'c> {
             (None, _) => {}
         }
         self.announce(outcome.at, "outcome")
-    }
-
-    fn keep_told(&mut self, at: UnixMillis, event: &Event) -> rusqlite::Result<SaveResult> {
-        let json = serde_json::to_string(event)
-            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
-        self.db
-            .prepare_cached("INSERT INTO told (id, event) VALUES (?1, ?2)")?
-            .execute((self.next_seq, json))?;
-        self.announce(at, "told")
     }
 
     /// The message of ours with this number to this peer.

@@ -251,6 +251,12 @@ const STEPS: &[&str] = &[
     ) STRICT;
     CREATE INDEX picture_by_content ON picture (content);
     ",
+    // Openings whose senders may not know of them: few, and gone when they were told.
+    "
+    CREATE TABLE untold (
+        message INTEGER PRIMARY KEY REFERENCES opening (message) ON DELETE CASCADE
+    ) STRICT;
+    ",
 ];
 
 /// Brings a store to the schema of this program.

@@ -5,6 +5,8 @@
 #                                            run it; returns when it listens (CHARSET: utf-8, gb18030);
 #                                            PATH: files and folders it shares with everybody
 #   iptux.sh say HOST IP TEXT                type TEXT into its chat with IP, press Enter
+#   iptux.sh group HOST GROUP TEXT           type TEXT into its window of a group in its list: Broadcast
+#                                            is everybody, 10.0.0.0~10.255.255.255 a part of the network
 #   iptux.sh tell HOST IP info|history       send IP what its user sees of IP: the info panel (nickname
 #                                            and group as it reads them), or the chat so far
 #   iptux.sh accept HOST IP                  accept everything IP offers; it lands in the folder
@@ -128,12 +130,58 @@ answer() { # TITLE [KEY...]: types into the question of this title and presses E
 }
 
 no_window() { [[ -z $(xdotool search --onlyvisible --name '^[Ii]ptux$') ]]; }
+group_window() { # GROUP: opens it from the list, at a known place and size
+  # The list has four views, each with its groups: single people, networks, groups, everybody.
+  for _ in {1..9}; do
+    if visible "^Talk with the group $1\$"; then
+      place 1000 700 || continue # it may just be appearing
+      sleep 0.3 # GTK lays its panes out anew
+      return
+    fi
+    visible '^[Ii]ptux$' || die "its list is not there"
+    place 264 566 || continue
+    xdotool mousemove 237 72 click 1
+    sleep 0.5
+    xdotool mousemove 60 109 click --repeat 2 --delay 80 1
+    until_true 2 visible "^Talk with the group $1\$" || true
+  done
+  die "there is no group $1 in its list"
+}
+
+visible() { # NAME: whether there is such a window; the first one is in $dir/window
+  xdotool search --onlyvisible --name "$1" >"$dir/window"
+}
+
+place() { # WIDTH HEIGHT: of the window found last, on top in the corner
+  local window
+  window=$(head -1 "$dir/window")
+  xdotool windowraise "$window" windowmove "$window" 0 0 windowsize "$window" "$1" "$2" \
+    windowfocus --sync "$window"
+}
+
+send_group() { # GROUP TEXT: nobody confirms it, but iptux hears itself
+  local before try
+  for try in 1 2 3; do
+    before=$(heard_itself)
+    group_window "$1"
+    xdotool mousemove 600 600 click 1 key ctrl+a key BackSpace
+    xdotool type --delay 25 -- "$2"
+    sleep 0.15
+    xdotool key Return
+    ! until_true 3 heard_more_than "$before" || return 0
+  done
+  die "it does not write to $1"
+}
+heard_itself() { grep -c 'fb\] SENDMSG' "$dir/log" || true; }
+heard_more_than() { (( $(heard_itself) > $1 )); }
+
 confirmed() { grep -c '\[0x21\] RECVMSG' "$dir/log" || true; }
 more_confirmed_than() { (( $(confirmed) > $1 )); }
 
 case $verb in
   start) start "${@:3}" ;;
   say) send "$3" xdotool type --delay 25 -- "$4" ;;
+  group) send_group "$3" "$4" ;;
   tell)
     case $4 in info) pane=850 ;; history) pane=300 ;; *) die "tell what?" ;; esac
     send "$3" copy_from $pane ;;

@@ -15,3 +15,4 @@ mod roster;
 mod running;
 mod serving;
 mod several;
+mod untold;

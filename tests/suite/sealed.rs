@@ -126,3 +126,28 @@ fn a_notice_under_way_goes_along_when_the_port_changes_hands() {
     lan.run_for(Duration::from_secs(5));
     assert_eq!(readings(&lan, ann), BTreeMap::from([((number, "bob".to_owned()), 1)]));
 }
+
+#[test]
+fn a_crash_between_the_opening_and_its_notice_is_made_good_once() {
+    let mut lan = Lan::new(34);
+    let (ann, bob) = (lan.host("ann"), lan.host("bob"));
+    lan.run_for(Duration::from_secs(20));
+    let (number, _) = seal(&mut lan, ann, &["bob"], "psst");
+    lan.run_for(Duration::from_secs(5));
+    lan.weather = weather(100);
+    assert_eq!(open_all(&mut lan, bob), ["psst"]);
+    lan.run_for(Duration::from_secs(2));
+    lan.restart(bob);
+    lan.weather = weather(0);
+    lan.run_for(Duration::from_secs(20));
+    let once = BTreeMap::from([((number, "bob".to_owned()), 1)]);
+    assert_eq!(readings(&lan, ann), once);
+    let told = |lan: &Lan| {
+        let told = lan.events(bob).iter().filter(|(_, event)| matches!(event, Event::Told { .. }));
+        told.count()
+    };
+    assert_eq!(told(&lan), 1);
+    lan.restart(bob);
+    lan.run_for(Duration::from_secs(20));
+    assert_eq!((readings(&lan, ann), told(&lan)), (once, 1), "and is done");
+}

@@ -195,7 +195,7 @@ fn a_sealed_message_is_not_found_nor_shown_until_it_is_opened() {
         assert_eq!(home.reader().datagram(1).unwrap(), None, "its bytes tell the text, too");
         assert!(!all[1].closed);
 
-        let opened = Record::Opened(OpenedRecord { message: 1, at: NOW });
+        let opened = Record::Opened(OpenedRecord { message: 1, at: NOW, tells: true });
         home.keep(vec![opened], indexed);
         assert_eq!(home.found(&["secret"]), ["the secret plan", "our secret plan"]);
         assert!(home.reader().datagram(1).unwrap().is_some());

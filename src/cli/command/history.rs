@@ -15,7 +15,7 @@ use self::line::Line;
 use self::when::When;
 use crate::cli::client::Client;
 use crate::cli::error::{CliError, Exit};
-use crate::cli::output::{Human, Printer, Style, failed, milliseconds};
+use crate::cli::output::{Human, Printer, Style, date_and_time, failed, milliseconds};
 use crate::cli::pick::{Book, NoPick};
 use crate::cli::wish::Wish;
 use crate::cli::{Globals, open, pick};
@@ -311,15 +311,24 @@ impl Words {
             }
             None => {}
         }
-        if let Some(read) = entry.read {
-            notes.push(if read.discarded { "thrown away unread" } else { "opened" }.to_owned());
-        }
+        notes.extend(reading(entry, message));
         if self.verbose {
             notes.extend(entry.seq().map(|seq| format!("seq {seq}")));
             notes.push(entry.message.charset.charset.to_string());
         }
         notes
     }
+}
+
+/// Whether and when the recipient of a sealed message of ours opened it.
+fn reading(entry: &Entry, message: &MessageEvent) -> Option<String> {
+    if let Some(read) = entry.read {
+        let what = if read.discarded { "thrown away unread" } else { "opened" };
+        return Some(format!("{what} {}", date_and_time(read.at)));
+    }
+    let arrived = entry.fate.is_some_and(|fate| fate.outcome == Outcome::Confirmed);
+    let waits = arrived && message.direction == Direction::Out && message.sealed && entry.id > 0;
+    waits.then(|| "not opened so far".to_owned())
 }
 
 /// Whether a file name stands for standard input or output.

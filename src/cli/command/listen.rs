@@ -133,8 +133,9 @@ struct Listen<'a> {
 
 impl Listen<'_> {
     async fn run(&mut self, client: &mut Client) -> Result<(), CliError> {
-        let mut last = self.args.since;
-        if let Some(since) = last {
+        let mut last = None;
+        if let Some(since) = self.args.since {
+            let since = self.begin(client, since)?;
             last = Some(self.replay(client, since, u64::MAX).await?);
         }
         if self.left == Some(0) {
@@ -220,6 +221,20 @@ impl Listen<'_> {
         };
         let event = Event::Notice { code, text };
         self.feed.event(None, crate::io::wall_clock(), &event).await
+    }
+
+    /// Where to begin. A place that the stream has not come to is of another store, or of one that
+    /// is lost: what comes from now on is told all the same.
+    fn begin(&self, client: &Client, since: u64) -> Result<u64, CliError> {
+        let newest = match Reader::open(client.paths()) {
+            Err(StoreError::Missing { .. }) => 0,
+            reader => reader?.last_seq()?,
+        };
+        if since > newest {
+            let words = format!("there is no event {since} yet, the newest is {newest}");
+            self.feed.style().say(&words);
+        }
+        Ok(since.min(newest))
     }
 
     /// Shows what was stored after `since` up to `until`, and returns how far it came.

@@ -202,6 +202,9 @@ impl Human {
                 let (mark, words) = match told {
                     Told::Confirmed => (Mark::System, "knows that you opened it".to_owned()),
                     Told::NotAsked => (Mark::System, "was told that you opened it".to_owned()),
+                    Told::NotConfirmed if *tries == 0 => {
+                        (Mark::Trouble, "did not come to hear that you opened it".to_owned())
+                    }
                     Told::NotConfirmed => {
                         let words = format!("did not confirm that you opened it, {tries} tries");
                         (Mark::Trouble, words)

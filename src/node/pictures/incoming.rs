@@ -263,7 +263,7 @@ impl Incoming {
             turn.picture(PictureJob::Export { stage, name, at: turn.now.wall });
         }
         turn.picture(PictureJob::Drop { stage });
-        if matches!(result, SaveResult::Failed(_)) {
+        if matches!(result, SaveResult::Failed(_) | SaveResult::Refused(_)) {
             // Its sender may repeat it when the store takes it again.
             picture.end(turn.now.tick, State::Barred);
         } else {

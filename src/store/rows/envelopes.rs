@@ -4,11 +4,14 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{EVENTS, PeerRows, Rows, read_message};
 use crate::node::{
-    OpenedRecord, PacketNo, PeerView, ReadRecord, Recalled, SaveResult, SealedMemory, UnixMillis,
+    OpenedRecord, Options, PacketNo, PeerView, ReadRecord, Recalled, SaveResult, SealedMemory,
+    UnixMillis, UntoldMemory,
 };
 
 /// Most sealed messages of ours that a starting node is told of, the newest.
 const SEALED_MAX: i64 = 4_096;
+/// Most openings whose senders may not know of them that a starting node is told of, the newest.
+const UNTOLD_MAX: i64 = 4_096;
 
 impl Rows<'_> {
     pub(super) fn keep_opening(&mut self, opened: &OpenedRecord) -> rusqlite::Result<SaveResult> {
@@ -17,7 +20,21 @@ impl Rows<'_> {
             .db
             .prepare_cached("INSERT OR IGNORE INTO opening (message, at) VALUES (?1, ?2)")?
             .execute((message, opened.at.0))?;
-        Ok(if kept == 0 { SaveResult::Repeat } else { SaveResult::Kept { seq: None } })
+        if kept == 0 {
+            return Ok(SaveResult::Repeat);
+        }
+        if opened.tells {
+            self.db
+                .prepare_cached("INSERT INTO untold (message) VALUES (?1)")?
+                .execute((message,))?;
+        }
+        Ok(SaveResult::Kept { seq: None })
+    }
+
+    pub(super) fn forget_notice(&mut self, message: u64) -> rusqlite::Result<SaveResult> {
+        let message = i64::try_from(message).unwrap_or(i64::MAX);
+        self.db.prepare_cached("DELETE FROM untold WHERE message = ?1")?.execute((message,))?;
+        Ok(SaveResult::Kept { seq: None })
     }
 
     pub(super) fn keep_reading(&mut self, read: &ReadRecord) -> rusqlite::Result<SaveResult> {
@@ -96,6 +113,30 @@ pub(in crate::store) fn sealed(db: &Connection) -> rusqlite::Result<Vec<SealedMe
         .collect::<rusqlite::Result<Vec<_>>>()?;
     sealed.reverse();
     Ok(sealed)
+}
+
+/// The openings whose senders may not know of them, oldest first.
+pub(in crate::store) fn untold(db: &Connection) -> rusqlite::Result<Vec<UntoldMemory>> {
+    let mut untold = db
+        .prepare_cached(
+            "SELECT u.message, m.number, m.options, w.at, a.view FROM untold AS u
+             JOIN opening AS w ON w.message = u.message
+             JOIN message AS m ON m.id = u.message
+             JOIN appearance AS a ON a.id = m.appearance
+             ORDER BY w.at DESC, u.message DESC LIMIT ?1",
+        )?
+        .query_map((UNTOLD_MAX,), |row| {
+            let message = row.get::<_, i64>(0)?.cast_unsigned();
+            let number = PacketNo(row.get::<_, i64>(1)?.cast_unsigned());
+            let options = Options::from_bits_retain(row.get(2)?);
+            let opened = UnixMillis(row.get(3)?);
+            let peer = read_view(row, 4)?;
+            Ok(peer.map(|peer| UntoldMemory { message, number, peer, options, opened }))
+        })?
+        .filter_map(Result::transpose)
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    untold.reverse();
+    Ok(untold)
 }
 
 /// A peer object; none where there is none, or one that cannot be read any more.

@@ -146,3 +146,24 @@ fn events(child: &mut Child) -> impl Iterator<Item = Value> + use<> {
     let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
     lines.map(|line| serde_json::from_str(&line.expect("text")).expect("JSON"))
 }
+
+#[test]
+fn a_place_the_stream_has_not_come_to_is_said_and_hides_nothing() {
+    let lan = Lan::new();
+    let home = lan.home("bob");
+    let mut sender = lan.sender(&home);
+    let node = home.start(&["node"]);
+    super::lan::up(&home, &node);
+    let listener = home.start(&["listen", "--json", "--since", "418"]);
+    listener.err.line("there is no event 418 yet, the newest is 0");
+    for number in 1_900_000_000..1_900_000_003 {
+        until("a receipt", || {
+            sender.send(number, "hello");
+            sender.hear(Duration::from_millis(50));
+            sender.receipts.contains_key(&number)
+        });
+    }
+    listener.out.event("message", |event| event["seq"] == 3);
+    let messages = listener.out.all().concat().matches("\"event\":\"message\"").count();
+    assert_eq!(messages, 3);
+}

@@ -48,6 +48,11 @@ impl<'a> Iptux<'a> {
         self.lab.script("iptux.sh", &["say", self.host, addr, text]);
     }
 
+    /// Types a text into its window of a group in its list: `Broadcast` is everybody.
+    pub(super) fn say_to_group(&self, group: &str, text: &str) {
+        self.lab.script("iptux.sh", &["group", self.host, group, text]);
+    }
+
     /// Lets it send `addr` the panel that shows its user who `addr` is.
     pub(super) fn tell_info(&self, addr: &str) {
         self.lab.script("iptux.sh", &["tell", self.host, addr, "info"]);

@@ -17,7 +17,7 @@ struct Who {
 
 const WANG: Who = Who { host: "h1", addr: "10.99.0.1", nick: "王小二", group: "研发部" };
 const LI: Who = Who { host: "h2", addr: "10.99.0.2", nick: "李雷", group: "测试组" };
-const ZHANG: Who = Who { host: "h3", addr: "10.99.0.3", nick: "张伟", group: "市场部" };
+const ZHANG: Who = Who { host: "h3", addr: "10.99.0.3", nick: "张伟", group: "财务部" };
 /// This one uses iptux.
 const MING: Who = Who { host: "h4", addr: "10.99.0.4", nick: "小明", group: "财务部" };
 const STAFF: [Who; 3] = [WANG, LI, ZHANG];
@@ -123,6 +123,61 @@ fn a_broadcast_reaches_all_and_none_of_ours_confirms_it() {
     assert_eq!(shown.matches(TEXT).count(), 1, "{shown}");
     for feige in [&li, &zhang] {
         assert_eq!(feige.texts(), [TEXT, "收到了吗"], "each once");
+    }
+}
+
+#[test]
+#[ignore = "needs root and network namespaces; .ci/run runs it"]
+fn texts_to_several_read_right_both_ways_with_an_iptux_in_utf_8() {
+    texts_to_several_read_right_both_ways("utf-8");
+}
+
+#[test]
+#[ignore = "needs root and network namespaces; .ci/run runs it"]
+fn texts_to_several_read_right_both_ways_with_an_iptux_in_gb18030() {
+    texts_to_several_read_right_both_ways("gb18030");
+}
+
+fn texts_to_several_read_right_both_ways(charset: &str) {
+    let lab = Lab::up("4");
+    let wire = lab.wire();
+    let ([wang, li, zhang], iptux) = open(&lab, &wire, charset);
+    // Ours: one number, confirmed by each; to people by name, and to a group.
+    let ways = [vec![LI.nick, MING.nick], vec![MING.nick, ZHANG.nick], vec!["@财务部"]];
+    for (to, text) in ways.iter().zip(TEXTS) {
+        let done = lab.run(WANG.host, &[&["send"], &to[..], &["--", text]].concat()).succeeds();
+        assert!(done.talk.contains("2 of 2 confirmed"), "{done:?}");
+        assert_eq!(done.out.matches("  confirmed  ").count(), 2, "{done:?}");
+    }
+    for (feige, texts) in [(&li, &TEXTS[..1]), (&zhang, &TEXTS[1..])] {
+        for text in texts {
+            assert_eq!(feige.reads(text)["several"], true);
+        }
+        assert_eq!(feige.texts(), texts);
+    }
+    iptux.tell_history(WANG.addr);
+    let shown = shown(&wang);
+    for text in TEXTS {
+        assert_eq!(shown.matches(&format!("\n{text}\n")).count(), 1, "{text} in {shown}");
+    }
+    // Its groups: a datagram and a number for each, without a wish for receipts.
+    for (group, text) in [("Broadcast", "三点开会 😀"), ("10.0.0.0~10.255.255.255", "谢谢 目录")]
+    {
+        iptux.say_to_group(group, text);
+        for (who, feige) in STAFF.iter().zip([&wang, &li, &zhang]) {
+            let message = feige.reads(text);
+            assert_eq!(message["peer"]["nick"], MING.nick);
+            assert_eq!(message["delivery"], "broadcast");
+            let number = message["number"].as_u64();
+            let confirms = |seen: &Seen| {
+                seen.from.ip().to_string() == who.addr && seen.confirms().map(u64::from) == number
+            };
+            // A receipt of its own would have left before this.
+            lab.run(WANG.host, &["send", LI.nick, text]).succeeds();
+            assert!(!wire.all(RECVMSG).iter().any(confirms), "{} confirmed it", who.nick);
+        }
+        let times = zhang.texts().iter().filter(|heard| *heard == text).count();
+        assert_eq!(times, 1, "each once");
     }
 }
 

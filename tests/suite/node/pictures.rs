@@ -358,13 +358,16 @@ fn a_full_disk_bars_a_picture_until_its_sender_tries_again() {
 
 #[test]
 fn a_picture_that_the_store_does_not_take_may_come_again() {
-    let mut desk = with_wang();
-    let (_, out) = bring(&mut desk, "64ea4edd");
-    desk.answer(&out, &SaveResult::Failed("the disk is full".into()));
-    assert!(acks(&desk.hear(WANG, cut("64ea4edd", 1_300, 0))).is_empty());
-    desk.pass(ms(30_000));
-    let again = desk.hear(WANG, cut("64ea4edd", 1_300, 0));
-    assert_eq!((acks(&again).len(), jobs(&again).len()), (1, 2));
+    let (full, share) = ("the disk is full".to_owned(), "strangers filled their share".to_owned());
+    for result in [SaveResult::Failed(full), SaveResult::Refused(share)] {
+        let mut desk = with_wang();
+        let (_, out) = bring(&mut desk, "64ea4edd");
+        desk.answer(&out, &result);
+        assert!(acks(&desk.hear(WANG, cut("64ea4edd", 1_300, 0))).is_empty());
+        desk.pass(ms(30_000));
+        let again = desk.hear(WANG, cut("64ea4edd", 1_300, 0));
+        assert_eq!((acks(&again).len(), jobs(&again).len()), (1, 2));
+    }
 }
 
 #[test]

@@ -43,6 +43,20 @@ fn a_peer_is_told_once_and_again_only_when_it_changes() {
 }
 
 #[test]
+fn an_address_that_was_given_up_is_told_with_the_next_news_and_not_again() {
+    let mut desk = Desk::new();
+    desk.hear("10.0.0.2", official(3, 1, "ann@pc", "Ann"));
+    desk.hear("10.0.0.3", official(3, 2, "ann@pc", "Ann"));
+    assert!(told(&desk.hear("10.0.0.2", official(2, 3, "ann@pc", "Ann"))).is_empty());
+    assert_eq!(told(&desk.hear("10.0.0.4", official(1, 4, "ann@pc", "Ann"))), ["changed Ann"]);
+    assert_eq!(desk.peer("Ann").addrs, [addr("10.0.0.4"), addr("10.0.0.3")]);
+    assert!(told(&desk.hear("10.0.0.4", official(1, 4, "ann@pc", "Ann"))).is_empty());
+    // Without other news it is told at the next sign of life.
+    desk.hear("10.0.0.3", official(2, 5, "ann@pc", "Ann"));
+    assert_eq!(told(&desk.hear("10.0.0.4", official(1, 6, "ann@pc", "Ann"))), ["changed Ann"]);
+}
+
+#[test]
 fn names_are_compared_without_regard_to_case() {
     let mut desk = Desk::new();
     desk.hear("10.0.0.2", official(3, 1, "Ann@PC", "Ann"));

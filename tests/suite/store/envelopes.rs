@@ -40,7 +40,7 @@ fn an_envelope_is_closed_in_the_stream_until_its_opening_is_kept() {
     assert_eq!(shown(), (true, String::new()));
     let Recalled::Message { message, opened: false } = reader.message(1).unwrap() else { panic!() };
     assert_eq!(message.text, "psst", "whoever opens it gets it");
-    let opening = Record::Opened(OpenedRecord { at: UnixMillis(5), message: 1 });
+    let opening = Record::Opened(OpenedRecord { at: UnixMillis(5), message: 1, tells: true });
     let results = commit(&mut store, vec![opening.clone(), opening]);
     assert_eq!(results, [SaveResult::Kept { seq: None }, SaveResult::Repeat]);
     assert_eq!(shown(), (false, "psst".into()));
@@ -51,10 +51,42 @@ fn an_envelope_is_closed_in_the_stream_until_its_opening_is_kept() {
 }
 
 #[test]
+fn an_opening_is_untold_until_it_is_said_to_be_told_over_restarts_too() {
+    let home = TempDir::new().unwrap();
+    let paths = Paths::all_in(home.path());
+    let mut store = Store::open(&paths, NOW).unwrap().store;
+    let message = |number| MessageRecord {
+        options: Options::from_bits_retain(SECRET | 0x10_0000),
+        ..received("a@b", number)
+    };
+    let batch: Vec<_> = (1..=3).map(|number| Record::Message(message(number))).collect();
+    commit(&mut store, batch);
+    let opening = |message: u64, tells| {
+        Record::Opened(OpenedRecord { at: UnixMillis(message.cast_signed()), message, tells })
+    };
+    let batch = vec![opening(1, true), opening(2, false), opening(3, true), opening(1, false)];
+    commit(&mut store, batch);
+    drop(store);
+    let mut store = Store::open(&paths, NOW).unwrap().store;
+    let untold = store.memory().unwrap().untold;
+    let [first, second] = untold.as_slice() else { panic!("{untold:?}") };
+    assert_eq!((first.message, second.message), (1, 3), "oldest first, and not what tells nobody");
+    assert_eq!((first.number, first.opened), (PacketNo(1), UnixMillis(1)));
+    assert_eq!(first.options.bits(), SECRET | 0x10_0000);
+    assert_eq!(&*first.peer.id.0, "a@b");
+    let over = vec![Record::NoticeOver(1), Record::NoticeOver(1), Record::NoticeOver(99)];
+    let results = commit(&mut store, over);
+    assert!(results.iter().all(|result| *result == SaveResult::Kept { seq: None }), "{results:?}");
+    commit(&mut store, vec![opening(1, true)]);
+    let left: Vec<_> = store.memory().unwrap().untold.iter().map(|untold| untold.message).collect();
+    assert_eq!(left, [3], "opened once, told once");
+}
+
+#[test]
 fn an_opening_of_what_is_not_there_is_not_kept() {
     let home = TempDir::new().unwrap();
     let mut store = Store::open(&Paths::all_in(home.path()), NOW).unwrap().store;
-    let opening = Record::Opened(OpenedRecord { at: UnixMillis(5), message: 7 });
+    let opening = Record::Opened(OpenedRecord { at: UnixMillis(5), message: 7, tells: false });
     assert!(matches!(commit(&mut store, vec![opening])[..], [SaveResult::Failed(_)]));
 }
 

@@ -117,40 +117,18 @@ fn a_picture_whose_bytes_are_gone_is_not_kept_and_takes_no_number() {
 }
 
 #[test]
-fn strangers_send_a_gibibyte_a_day() {
-    const DAY: i64 = 24 * 60 * 60 * 1000;
+fn strangers_have_no_more_on_its_way_than_is_kept_of_them_in_a_day() {
     let home = Home::new();
-    let mut store = home.open().store;
-    let begin = |store: &Store, at, counts| {
-        store.staging().begin(StageId(50), 16 << 20, UnixMillis(at), counts)
-    };
-    // What is counted is what the record says; the bytes themselves need not be so many here.
-    for number in 0..64 {
-        let id = StageId(number);
-        store.staging().begin(id, 1, NOW, true).unwrap();
-        store.staging().file(id).unwrap().set_len(16 << 20).unwrap();
-        let Record::Picture(mut picture) = record(id, digest(&number.to_string()), 1, NOW) else {
-            unreachable!()
-        };
-        picture.facts.size = 16 << 20;
-        if number < 2 {
-            save(&mut store, Record::Picture(picture));
-        } else {
-            store.staging().note_kept(16 << 20);
-        }
-        store.staging().drop_stage(id);
-    }
-    assert!(matches!(begin(&store, NOW.0, true), Err(StoreError::PicturesADay)));
-    assert!(begin(&store, NOW.0, false).is_ok(), "who was written to has no such limit");
-    assert!(begin(&store, NOW.0 + DAY, true).is_ok(), "the next day");
-    drop(store);
-    // A restart does not forget what was kept.
     let store = home.open().store;
-    assert!(begin(&store, NOW.0, true).is_ok());
-    for _ in 0..62 {
-        store.staging().note_kept(16 << 20);
+    let begin = |number, counts| store.staging().begin(StageId(number), 16 << 20, NOW, counts);
+    for number in 0..64 {
+        begin(number, true).unwrap();
     }
-    assert!(matches!(begin(&store, NOW.0, true), Err(StoreError::PicturesADay)));
+    let Err(StoreError::StrangersADay { day_bytes }) = begin(64, true) else { panic!() };
+    assert_eq!(day_bytes, 1 << 30);
+    begin(65, false).expect("who was written to has no such limit");
+    store.staging().drop_stage(StageId(3));
+    begin(66, true).expect("there is room again");
 }
 
 #[test]

@@ -1,19 +1,24 @@
 //! What becomes of a message with each of its recipients, as `feige send` tells it: a sentence for
 //! one recipient, a row of a table for each of several, and in JSON the events and a summary.
 
+mod fate;
+mod summary;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use serde::Serialize;
+use tokio::time::timeout;
 
 use crate::cli::client::Client;
 use crate::cli::error::{CliError, Exit};
-use crate::cli::output::{self, Feed, VERSION, failed, milliseconds, queued, waited};
+use crate::cli::output::{self, Feed};
 use crate::io::Stamped;
-use crate::node::{
-    Bounce, Direction, Event, NoticeCode, Outcome, PacketNo, PeerId, PeerView, UnixMillis, Waiting,
-};
+use crate::node::{Direction, Event, NoticeCode, PacketNo, PeerId, PeerView, Waiting};
 use crate::term;
+
+use fate::{Fate, Reading};
+use summary::Summary;
 
 /// Collects what becomes of one message, and tells it as it comes.
 pub(in crate::cli::command) struct Report {
@@ -36,142 +41,8 @@ struct Recipient {
     peer: PeerView,
     label: String,
     fate: Fate,
-    /// It opened the message while others were still waited for.
-    read: bool,
-}
-
-/// What became of a message with one recipient, as far as is known.
-#[derive(Clone, Copy, PartialEq, Debug)]
-enum Fate {
-    /// Not stored, so it did not leave.
-    Waiting,
-    /// Stored and sent.
-    Left,
-    /// Confirmed, after so many datagrams and milliseconds.
-    Confirmed { tries: u32, rtt_ms: f64 },
-    /// Confirmed after it had been queued; milliseconds since it was written.
-    Delivered { tries: u32, waited_ms: u64 },
-    /// It was queued, and is being sent now.
-    Retried { expires_at: UnixMillis },
-    /// Kept until the recipient appears.
-    Queued { tries: u32, expires_at: UnixMillis },
-    /// Ended without a receipt.
-    Failed { outcome: Outcome, tries: u32, hint: Option<Bounce> },
-    /// The node ended before it told.
-    Unknown,
-    /// The node ended before it told, and the store keeps the message.
-    Kept,
-}
-
-/// The last line of `feige send --json`.
-#[derive(Serialize)]
-struct Summary<'r> {
-    v: u8,
-    report: Counts<'r>,
-}
-
-#[derive(Serialize)]
-struct Counts<'r> {
-    number: PacketNo,
-    all: usize,
-    confirmed: usize,
-    queued: usize,
-    not_confirmed: usize,
-    not_sent: usize,
-    read: usize,
-    results: Vec<ResultLine<'r>>,
-}
-
-#[derive(Serialize)]
-struct ResultLine<'r> {
-    id: &'r PeerId,
-    nick: &'r str,
-    result: &'static str,
-    tries: Option<u32>,
-    rtt_ms: Option<f64>,
-    read: bool,
-}
-
-impl Fate {
-    /// Whether nothing more is to come; `check`: a receipt is awaited.
-    const fn is_settled(self, check: bool) -> bool {
-        match self {
-            Self::Waiting | Self::Retried { .. } => false,
-            Self::Left => !check,
-            _ => true,
-        }
-    }
-
-    /// One word for it; the same in the table and in JSON.
-    const fn word(self, check: bool) -> &'static str {
-        match self {
-            Self::Confirmed { .. } | Self::Delivered { .. } => "confirmed",
-            Self::Queued { .. } | Self::Retried { .. } | Self::Kept => "queued",
-            Self::Left if !check => "sent",
-            Self::Waiting | Self::Failed { outcome: Outcome::NotSent, .. } => "not_sent",
-            Self::Left | Self::Unknown | Self::Failed { .. } => "not_confirmed",
-        }
-    }
-
-    /// Datagrams sent, where that is known.
-    const fn tries(self) -> Option<u32> {
-        match self {
-            Self::Confirmed { tries, .. }
-            | Self::Delivered { tries, .. }
-            | Self::Queued { tries, .. }
-            | Self::Failed { tries, .. } => Some(tries),
-            Self::Waiting | Self::Left | Self::Retried { .. } | Self::Unknown | Self::Kept => None,
-        }
-    }
-
-    /// The whole of it in words.
-    fn sentence(self, check: bool) -> String {
-        match self {
-            Self::Waiting => failed(Outcome::NotSent, 0, None),
-            Self::Left if !check => "sent, no receipt asked for".to_owned(),
-            Self::Left | Self::Unknown => "not confirmed: the node ended".to_owned(),
-            Self::Kept => "queued; the node ended".to_owned(),
-            Self::Confirmed { tries, rtt_ms } => {
-                let again = if tries > 1 { format!(", {tries} tries") } else { String::new() };
-                format!("confirmed after {}{again}", milliseconds(rtt_ms))
-            }
-            Self::Delivered { waited_ms, .. } => format!("confirmed {}", waited(waited_ms)),
-            Self::Queued { expires_at, .. } => queued(expires_at),
-            Self::Retried { expires_at } => format!("not confirmed, still {}", queued(expires_at)),
-            Self::Failed { outcome, tries, hint } => failed(outcome, tries, hint),
-        }
-    }
-
-    /// The columns of the table: result, time, and what else there is to say.
-    fn columns(self, check: bool) -> (String, String, String) {
-        let result = self.word(check).replace('_', " ");
-        let tries = match self.tries() {
-            None | Some(0) => String::new(),
-            Some(1) if matches!(self, Self::Confirmed { .. }) => String::new(),
-            Some(1) => "1 try".to_owned(),
-            Some(tries) => format!("{tries} tries"),
-        };
-        let (time, more) = match self {
-            Self::Confirmed { rtt_ms, .. } => (milliseconds(rtt_ms), None),
-            Self::Delivered { waited_ms, .. } => (String::new(), Some(waited(waited_ms))),
-            Self::Queued { expires_at, .. } | Self::Retried { expires_at } => {
-                (String::new(), queued(expires_at).strip_prefix("queued ").map(str::to_owned))
-            }
-            Self::Failed { outcome: Outcome::Cancelled, .. } => {
-                (String::new(), Some("cancelled".to_owned()))
-            }
-            Self::Failed { outcome: Outcome::Expired, .. } => {
-                (String::new(), Some("expired".to_owned()))
-            }
-            Self::Failed { hint, .. } => (String::new(), hint.map(|h| output::why(h).to_owned())),
-            Self::Left if check => (String::new(), Some("the node ended".to_owned())),
-            Self::Unknown | Self::Kept => (String::new(), Some("the node ended".to_owned())),
-            Self::Left | Self::Waiting => (String::new(), None),
-        };
-        let words: Vec<String> =
-            [Some(tries), more].into_iter().flatten().filter(|words| !words.is_empty()).collect();
-        (result, time, words.join(", "))
-    }
+    /// What it did with a sealed message until now.
+    reading: Option<Reading>,
 }
 
 /// Columns of the longest result, `not confirmed`, and of a time.
@@ -195,7 +66,7 @@ impl Report {
             .into_iter()
             .map(|peer| {
                 let label = label(feed.human().label(&peer), &peer);
-                Recipient { peer, label, fate: Fate::Waiting, read: false }
+                Recipient { peer, label, fate: Fate::Waiting, reading: None }
             })
             .collect();
         let columns = recipients.iter().map(|r| term::width(&r.label)).max().unwrap_or(0);
@@ -250,6 +121,18 @@ impl Report {
             };
             self.hear(&stamped).await?;
         }
+        if self.cut_off { Ok(()) } else { self.hear_what_came(client).await }
+    }
+
+    /// Hears what is there already and waits for nothing: whoever opens a message at once may be
+    /// heard of together with its receipt.
+    async fn hear_what_came(&mut self, client: &mut Client) -> Result<(), CliError> {
+        const EVENTS_MAX: usize = 4_096;
+        for _ in 0..EVENTS_MAX {
+            let came = timeout(Duration::ZERO, client.next_event()).await;
+            let Ok(Ok(Some(stamped))) = came else { break };
+            self.hear(&stamped).await?;
+        }
         Ok(())
     }
 
@@ -295,7 +178,7 @@ impl Report {
         if settled { self.tell(at).await } else { Ok(()) }
     }
 
-    /// A recipient opened the message while others are still waited for.
+    /// A recipient opened the message, or threw it away: its row is told anew.
     async fn hear_of_reading(
         &mut self,
         peer: &PeerView,
@@ -305,14 +188,14 @@ impl Report {
         let there = |other: &PeerView| (other.addr, other.port) == (peer.addr, peer.port);
         let at = self.by_id.get(&peer.id).copied();
         let at = at.or_else(|| self.recipients.iter().position(|one| there(&one.peer)));
-        let Some(recipient) = at.and_then(|at| self.recipients.get_mut(at)) else { return Ok(()) };
-        recipient.read = !discarded;
+        let at = at.or((self.recipients.len() == 1).then_some(0));
+        let Some(at) = at else { return Ok(()) };
+        let Some(recipient) = self.recipients.get_mut(at) else { return Ok(()) };
+        recipient.reading = Some(Reading { at: stamped.at, discarded });
         if self.feed.style().json {
             return self.feed.event(stamped.seq, stamped.at, &stamped.event).await;
         }
-        let words = if discarded { "thrown away unread" } else { "opened" };
-        let line = format!("{}  {words}", term::pad(&recipient.label, self.columns));
-        self.feed.line(line).await
+        self.tell(at).await
     }
 
     /// Which recipient an event is about. Somebody written to by address may turn out to have a
@@ -330,11 +213,11 @@ impl Report {
 
     /// A sentence about the only recipient, or a row of the table.
     async fn tell(&mut self, at: usize) -> Result<(), CliError> {
-        let Recipient { label, fate, .. } = &self.recipients[at];
+        let Recipient { label, fate, reading, .. } = &self.recipients[at];
         let line = if self.recipients.len() == 1 {
-            format!("{label}  {}", fate.sentence(self.check))
+            format!("{label}  {}", fate.sentence(self.check, *reading))
         } else {
-            let (result, time, more) = fate.columns(self.check);
+            let (result, time, more) = fate.columns(self.check, *reading);
             let name = term::pad(label, self.columns);
             let row = format!("{name}  {}  {time:>TIME$}  {more}", term::pad(&result, RESULT));
             row.trim_end().to_owned()
@@ -365,26 +248,16 @@ impl Report {
             |word| self.recipients.iter().filter(|r| r.fate.word(self.check) == word).count();
         let well = count(if self.check { "confirmed" } else { "sent" });
         let queued = count("queued");
-        let read = self.recipients.iter().filter(|recipient| recipient.read).count();
+        let read = self.recipients.iter().filter(|recipient| recipient.has_read()).count();
         // One recipient's events say all there is.
         if json && all > 1 {
-            let report = Counts {
-                number: self.number,
-                all,
-                confirmed: count("confirmed"),
-                queued,
-                not_confirmed: count("not_confirmed"),
-                not_sent: count("not_sent"),
-                read,
-                results: self.recipients.iter().map(|r| r.result(self.check)).collect(),
-            };
-            let line = output::to_json(&Summary { v: VERSION, report })?;
-            self.feed.line(line).await?;
+            let summary = Summary::of(self.number, &self.recipients, self.check);
+            self.feed.line(output::to_json(&summary)?).await?;
         }
         let what = if self.check { "confirmed" } else { "sent" };
         if all > 1 {
             let later = if queued > 0 { format!(", {queued} queued") } else { String::new() };
-            let read = if read > 0 { format!(", {read} opened") } else { String::new() };
+            let read = if read > 0 { format!(", {read} read") } else { String::new() };
             self.feed.style().say(&format!("{well} of {all} {what}{later}{read}"));
         }
         if queued > 0 {
@@ -399,13 +272,9 @@ impl Report {
 }
 
 impl Recipient {
-    fn result(&self, check: bool) -> ResultLine<'_> {
-        let Self { peer: PeerView { id, nick, .. }, fate, read, .. } = self;
-        let rtt_ms = match *fate {
-            Fate::Confirmed { rtt_ms, .. } => Some(rtt_ms),
-            _ => None,
-        };
-        ResultLine { id, nick, result: fate.word(check), tries: fate.tries(), rtt_ms, read: *read }
+    /// Whether it opened the sealed message.
+    fn has_read(&self) -> bool {
+        self.reading.is_some_and(|reading| !reading.discarded)
     }
 }
 
@@ -414,34 +283,4 @@ fn label(name: String, peer: &PeerView) -> String {
     let addr = SocketAddr::new(peer.addr, peer.port);
     let at = if peer.port == crate::node::PORT { peer.addr.to_string() } else { addr.to_string() };
     if name.contains(&peer.addr.to_string()) { name } else { format!("{name} ({at})") }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn row(fate: Fate) -> String {
-        let (result, time, more) = fate.columns(true);
-        format!("{result}|{time}|{more}")
-    }
-
-    #[test]
-    fn each_fate_has_its_row() {
-        let failed = |outcome, tries, hint| row(Fate::Failed { outcome, tries, hint });
-        assert_eq!(row(Fate::Confirmed { tries: 1, rtt_ms: 0.42 }), "confirmed|0.4 ms|");
-        assert_eq!(row(Fate::Confirmed { tries: 3, rtt_ms: 1612.0 }), "confirmed|1612 ms|3 tries");
-        let bounce = Some(Bounce::PortUnreachable);
-        assert_eq!(
-            failed(Outcome::NotConfirmed, 17, bounce),
-            "not confirmed||17 tries, no messenger runs there"
-        );
-        assert_eq!(failed(Outcome::NotConfirmed, 1, None), "not confirmed||1 try");
-        assert_eq!(failed(Outcome::NotSent, 0, None), "not sent||");
-        assert_eq!(failed(Outcome::Expired, 0, None), "not confirmed||expired");
-        assert_eq!(row(Fate::Unknown), "not confirmed||the node ended");
-        assert!(
-            row(Fate::Queued { tries: 4, expires_at: UnixMillis(0) })
-                .starts_with("queued||4 tries, until 19")
-        );
-    }
 }

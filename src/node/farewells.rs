@@ -1,0 +1,60 @@
+//! Who said goodbye just now: what they sent before it may be heard after it, because a broadcast
+//! and a unicast overtake each other, on the air and in two sockets. It must not bring them back,
+//! for nobody would say goodbye again.
+//!
+//! What was sent before has a lower packet number. Only answers and absences are ignored for it: who
+//! enters may have started anew, with numbers from 1, and a message is taken whenever it comes.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::input::Tick;
+use super::peer::Sighting;
+use crate::wire::{Command, PacketNo};
+
+/// The goodbyes of the last moments, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Farewells(VecDeque<Farewell>);
+
+#[derive(Debug)]
+struct Farewell {
+    at: Tick,
+    from: SocketAddr,
+    key: String,
+    number: PacketNo,
+}
+
+/// How long something may be on its way: an access point holds broadcasts back for less than a
+/// second.
+const SPAN: Duration = Duration::from_secs(2);
+/// Most goodbyes remembered.
+const FAREWELLS_MAX: usize = 1_024;
+
+impl Farewells {
+    /// Somebody says goodbye.
+    pub(crate) fn note(&mut self, now: Tick, seen: &Sighting<'_>) {
+        self.forget(now);
+        if self.0.len() >= FAREWELLS_MAX {
+            self.0.pop_front();
+        }
+        let (from, key, number) = (seen.from, seen.key(), seen.packet.number);
+        self.0.push_back(Farewell { at: now, from, key, number });
+    }
+
+    /// Whether a packet shows somebody who said goodbye after sending it.
+    pub(crate) fn is_late(&mut self, now: Tick, seen: &Sighting<'_>) -> bool {
+        self.forget(now);
+        if !matches!(seen.packet.command, Command::ANSENTRY | Command::BR_ABSENCE) {
+            return false;
+        }
+        let before = |it: &&Farewell| it.from == seen.from && seen.packet.number < it.number;
+        self.0.iter().rev().filter(before).any(|it| it.key == seen.key())
+    }
+
+    fn forget(&mut self, now: Tick) {
+        while self.0.front().is_some_and(|it| now - it.at >= SPAN) {
+            self.0.pop_front();
+        }
+    }
+}
