@@ -344,6 +344,7 @@ impl Parts {
             turn.base.counters.blocked += 1;
             return;
         }
+        self.outbox.heard(from);
         self.packet(turn, &seen);
     }
 

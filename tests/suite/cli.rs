@@ -12,6 +12,7 @@ mod hostile;
 mod lan;
 mod pictures;
 mod ports;
+mod refused;
 mod sealed;
 mod send;
 mod stream;

@@ -125,9 +125,9 @@ impl Fate {
     }
 
     /// The whole of it in words.
-    fn sentence(self, check: bool) -> String {
+    fn sentence(self, check: bool, port: u16) -> String {
         match self {
-            Self::Waiting => failed(Outcome::NotSent, 0, None),
+            Self::Waiting => failed(Outcome::NotSent, 0, None, port),
             Self::Left if !check => "sent, no receipt asked for".to_owned(),
             Self::Left | Self::Unknown => "not confirmed: the node ended".to_owned(),
             Self::Kept => "queued; the node ended".to_owned(),
@@ -138,12 +138,12 @@ impl Fate {
             Self::Delivered { waited_ms, .. } => format!("confirmed {}", waited(waited_ms)),
             Self::Queued { expires_at, .. } => queued(expires_at),
             Self::Retried { expires_at } => format!("not confirmed, still {}", queued(expires_at)),
-            Self::Failed { outcome, tries, hint } => failed(outcome, tries, hint),
+            Self::Failed { outcome, tries, hint } => failed(outcome, tries, hint, port),
         }
     }
 
     /// The columns of the table: result, time, and what else there is to say.
-    fn columns(self, check: bool) -> (String, String, String) {
+    fn columns(self, check: bool, port: u16) -> (String, String, String) {
         let result = self.word(check).replace('_', " ");
         let tries = match self.tries() {
             None | Some(0) => String::new(),
@@ -163,7 +163,7 @@ impl Fate {
             Self::Failed { outcome: Outcome::Expired, .. } => {
                 (String::new(), Some("expired".to_owned()))
             }
-            Self::Failed { hint, .. } => (String::new(), hint.map(|h| output::why(h).to_owned())),
+            Self::Failed { hint, .. } => (String::new(), hint.map(|h| output::why(h, port))),
             Self::Left if check => (String::new(), Some("the node ended".to_owned())),
             Self::Unknown | Self::Kept => (String::new(), Some("the node ended".to_owned())),
             Self::Left | Self::Waiting => (String::new(), None),
@@ -330,11 +330,11 @@ impl Report {
 
     /// A sentence about the only recipient, or a row of the table.
     async fn tell(&mut self, at: usize) -> Result<(), CliError> {
-        let Recipient { label, fate, .. } = &self.recipients[at];
+        let Recipient { peer, label, fate, .. } = &self.recipients[at];
         let line = if self.recipients.len() == 1 {
-            format!("{label}  {}", fate.sentence(self.check))
+            format!("{label}  {}", fate.sentence(self.check, peer.port))
         } else {
-            let (result, time, more) = fate.columns(self.check);
+            let (result, time, more) = fate.columns(self.check, peer.port);
             let name = term::pad(label, self.columns);
             let row = format!("{name}  {}  {time:>TIME$}  {more}", term::pad(&result, RESULT));
             row.trim_end().to_owned()
@@ -421,7 +421,7 @@ mod tests {
     use super::*;
 
     fn row(fate: Fate) -> String {
-        let (result, time, more) = fate.columns(true);
+        let (result, time, more) = fate.columns(true, 2425);
         format!("{result}|{time}|{more}")
     }
 
@@ -433,7 +433,7 @@ mod tests {
         let bounce = Some(Bounce::PortUnreachable);
         assert_eq!(
             failed(Outcome::NotConfirmed, 17, bounce),
-            "not confirmed||17 tries, no messenger runs there"
+            "not confirmed||17 tries, nothing listens on its port 2425"
         );
         assert_eq!(failed(Outcome::NotConfirmed, 1, None), "not confirmed||1 try");
         assert_eq!(failed(Outcome::NotSent, 0, None), "not sent||");
