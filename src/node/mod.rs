@@ -241,6 +241,7 @@ impl Node {
         } = memory;
         self.parts.inbox.epochs.remember(epochs);
         self.parts.roster.charsets.remember(charsets);
+        self.parts.roster.reconsider(self.base.own.office);
         self.parts.groups.remember(groups);
         self.base.last_offer = self.base.last_offer.max(last_offer);
         self.parts.offers.remember(&mut self.base, offers);

@@ -159,6 +159,14 @@ pub(crate) struct Charsets {
     pub(crate) text: Learned,
 }
 
+impl Charsets {
+    /// The office's charset is this one now.
+    pub(crate) fn reconsider(&mut self, office: Office) {
+        self.names.reconsider(office);
+        self.text.reconsider(office);
+    }
+}
+
 impl Peer {
     /// A peer as its first packet shows it, in its first place.
     pub(crate) fn new(id: PeerId, key: Arc<str>, seen: &Sighting<'_>, now: Tick) -> Self {

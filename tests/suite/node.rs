@@ -7,6 +7,7 @@ mod envelopes;
 mod feiq;
 mod inbox;
 mod later;
+mod office;
 mod outbox;
 mod pictures;
 mod presence;
