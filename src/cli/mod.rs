@@ -151,19 +151,19 @@ enum Command {
     Listen(command::listen::Args),
     Peers(command::peers::Args),
     Broadcast(command::broadcast::Args),
+    Send(command::send::Args),
+    Knock(command::knock::Args),
     Files(command::files::Args),
     Get(command::get::Args),
     Refuse(command::refuse::Args),
-    Send(command::send::Args),
     Withdraw(command::withdraw::Args),
     History(command::history::Args),
+    Outbox(command::outbox::Args),
     Away(command::away::Args),
     Back(command::back::Args),
     Alias(command::alias::Args),
     Block(command::block::Args),
-    Knock(command::knock::Args),
     Charset(command::charset::Args),
-    Outbox(command::outbox::Args),
     Node(command::node::Args),
     Decode(command::decode::Args),
     Demo(command::demo::Args),
@@ -303,8 +303,8 @@ fn attend(
     let _log = wish.logs(globals.verbose).then(log).transpose()?;
     if rustix::process::geteuid().is_root() && !globals.quiet {
         complain(
-            "running as root, which is never needed: better a user of its own, whose its files \
-             then are",
+            "running as root, which is never needed; what is kept now belongs to root, so better run \
+             it as a user of its own",
         );
     }
     in_runtime(async {

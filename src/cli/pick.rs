@@ -183,6 +183,10 @@ fn pick_one(
     book: &Book,
     rules: Rules,
 ) -> Result<Vec<Target>, NoPick> {
+    if matches!(who, "" | "@" | "@\"\"") {
+        let why = "it names nobody".to_owned();
+        return Err(NoPick::Unreadable { who: format!("'{who}'"), why });
+    }
     if let Some(target) = book.target(who).filter(|_| !who.starts_with('@')) {
         return Ok(vec![target.clone()]);
     }

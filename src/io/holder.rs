@@ -1,15 +1,17 @@
 //! Who holds a port, as far as the system tells: for the error a user sees.
 
 use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-/// The name and process id of a program that holds this UDP or TCP port: `FeiQ (process 4711)`.
-/// None where the system does not say: another user's process, or a system without `/proc`.
-pub(crate) fn holder(port: u16) -> Option<String> {
+/// The name and process id of a program that holds this UDP or TCP port, at this address or at all
+/// of them: `FeiQ (process 4711)`. None where the system does not say: another user's process, or a
+/// system without `/proc`.
+pub(crate) fn holder(at: SocketAddr) -> Option<String> {
     let sockets: Vec<String> = ["udp", "udp6", "tcp", "tcp6"]
         .iter()
         .filter_map(|table| fs::read_to_string(Path::new("/proc/net").join(table)).ok())
-        .flat_map(|table| inodes(&table, port))
+        .flat_map(|table| inodes(&table, at))
         .map(|inode| format!("socket:[{inode}]"))
         .collect();
     if sockets.is_empty() {
@@ -24,18 +26,29 @@ pub(crate) fn holder(port: u16) -> Option<String> {
     Some(format!("{} (process {})", name.trim(), pid.to_string_lossy()))
 }
 
-/// The sockets bound to this port, from a table of `proc_pid_net(5)`: the second field is the local
-/// address and port in hex, the fourth the state, the tenth the inode. Connections that are over
-/// have no inode.
-fn inodes(table: &str, port: u16) -> Vec<String> {
-    let suffix = format!(":{port:04X}");
+/// The sockets that stand in the way of one at `at`, from a table of `proc_pid_net(5)`: the second
+/// field is the local address and port in hex, the tenth the inode. Connections that are over have
+/// no inode. An IPv6 socket may hold the port of IPv4 too, so its address does not matter.
+fn inodes(table: &str, at: SocketAddr) -> Vec<String> {
+    let port = format!("{:04X}", at.port());
+    let ip = match at.ip() {
+        IpAddr::V4(ip) if !ip.is_unspecified() => Some(hex(ip)),
+        _ => None,
+    };
     let bound = table.lines().skip(1).filter_map(|line| {
         let mut fields = line.split_whitespace();
-        let local = fields.nth(1)?;
+        let (local, its_port) = fields.nth(1)?.split_once(':')?;
         let inode = fields.nth(7)?;
-        (local.ends_with(&suffix) && inode != "0").then(|| inode.to_owned())
+        let meets = |ip: &String| [hex(Ipv4Addr::UNSPECIFIED).as_str(), ip].contains(&local);
+        let is_there = local.len() > 8 || ip.as_ref().is_none_or(meets);
+        (its_port == port && is_there && inode != "0").then(|| inode.to_owned())
     });
     bound.collect()
+}
+
+/// As the kernel prints it: the four bytes as a number of this machine.
+fn hex(ip: Ipv4Addr) -> String {
+    format!("{:08X}", u32::from_ne_bytes(ip.octets()))
 }
 
 fn holds(process: &Path, sockets: &[String]) -> bool {
@@ -56,11 +69,17 @@ mod tests {
     fn our_own_sockets_are_found() {
         let socket =
             socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None).unwrap();
-        let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+        let any = SocketAddr::from(([127, 77, 1, 1], 0));
         socket.bind(&any.into()).unwrap();
-        let port = socket.local_addr().unwrap().as_socket().unwrap().port();
-        let holder = holder(port).unwrap();
-        assert!(holder.ends_with(&format!("(process {})", std::process::id())), "{holder}");
+        let at = socket.local_addr().unwrap().as_socket().unwrap();
+        let own = format!("(process {})", std::process::id());
+        let holds = |at| holder(at).is_some_and(|holder| holder.ends_with(&own));
+        assert!(holds(at));
+        assert!(holds((Ipv4Addr::UNSPECIFIED, at.port()).into()));
+        assert!(
+            !holds(([127, 77, 1, 2], at.port()).into()),
+            "somebody beside it is not in the way"
+        );
     }
 
     #[test]
@@ -69,7 +88,8 @@ mod tests {
                      uid  timeout inode ref pointer drops\n  \
                      1: 00000000:0979 00000000:0000 07 00000000:00000000 00:00000000 00000000  \
                      1000        0 12345 2 0000000000000000 0\n";
-        assert_eq!(inodes(table, 2425), ["12345"]);
-        assert!(inodes(table, 2426).is_empty());
+        let at = |port: u16| inodes(table, ([10, 0, 0, 1], port).into());
+        assert_eq!(at(2425), ["12345"]);
+        assert!(at(2426).is_empty());
     }
 }

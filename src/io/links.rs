@@ -76,6 +76,7 @@ impl Selection {
                 IfAddr::V6(addr) => link.v6.push(addr.ip),
             }
         }
+        links.retain(|link| !is_port_of_a_bridge(link));
         if !self.bind.is_empty() {
             links.retain_mut(|link| self.wants(link));
         }
@@ -103,6 +104,13 @@ pub(crate) const LOOPBACK_BROADCAST: Ipv4Addr = Ipv4Addr::new(127, 255, 255, 255
 /// Whether this is the link of the host with itself.
 pub(crate) fn is_loopback(link: &Link) -> bool {
     link.v4.iter().any(|net| net.addr.is_loopback()) || link.v6.iter().any(Ipv6Addr::is_loopback)
+}
+
+/// Whether this looks like one of the many ends of containers on a bridge: what is said there, the
+/// bridge has said already.
+fn is_port_of_a_bridge(link: &Link) -> bool {
+    let no_own = link.v4.is_empty() && link.v6.iter().all(Ipv6Addr::is_unicast_link_local);
+    no_own && Kind::of(&link.name) == Kind::Container
 }
 
 /// Whom a broadcast from this address reaches. An address that was set up without a broadcast
@@ -324,6 +332,28 @@ mod tests {
         assert_eq!(links[1].v4[2].broadcast, Some([10, 1, 0, 255].into()));
         assert!(links[1].v4.iter().all(|net| net.limited));
         assert_eq!(links[2].v4[0].broadcast, None);
+    }
+
+    #[test]
+    fn a_link_with_nothing_but_a_link_local_address_is_one() {
+        let v6 = |name: &str, index, ip: &str| Interface {
+            addr: IfAddr::V6(if_addrs::Ifv6Addr {
+                ip: ip.parse().unwrap(),
+                netmask: Ipv6Addr::UNSPECIFIED,
+                prefixlen: 64,
+                broadcast: None,
+            }),
+            ..v4(name, index, [0; 4], 0, None)
+        };
+        let interfaces = vec![
+            v6("eth0", 2, "fe80::1"),
+            v6("veth1a2b", 3, "fe80::2"),
+            v6("veth3c4d", 4, "fd00::4"),
+            v4("eth1", 5, [169, 254, 7, 7], 16, None),
+        ];
+        let links = Selection::new(&[], &[]).unwrap().choose(interfaces);
+        assert_eq!(names(&links), ["eth0", "veth3c4d", "eth1"], "but no port of a bridge");
+        assert_eq!(links[2].v4[0].broadcast, Some([169, 254, 255, 255].into()));
     }
 
     #[test]

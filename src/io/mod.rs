@@ -19,6 +19,7 @@ mod gate;
 mod handle;
 mod handover;
 mod holder;
+mod icmp;
 pub mod image;
 pub mod lab;
 pub mod links;

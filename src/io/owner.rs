@@ -122,8 +122,8 @@ impl StartError {
     /// Adds who holds the port, which takes a look at every process: only for an error that is
     /// shown.
     fn with_holder(mut self) -> Self {
-        if let Self::PortTaken { port, holder: name, .. } = &mut self {
-            *name = holder(*port);
+        if let Self::PortTaken { holder: name, source, .. } = &mut self {
+            *name = holder(source.at);
         }
         self
     }

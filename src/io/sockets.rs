@@ -4,25 +4,24 @@
 //! Datagrams leave one by one: `sendmmsg` was measured to save a tenth to a third of a system call
 //! that is itself a tenth of what a message costs.
 //!
-//! What the network says of an address comes back as a bounce where the system tells: that is what
-//! `send` returns. An ICMP answer to an earlier datagram is not among it, because Linux reports
-//! those to unconnected sockets only after `IP_RECVERR`, which no safe interface offers.
+//! What the network says of an address comes back as a bounce: what `send` returns, and what
+//! [`super::icmp`] reads of earlier datagrams.
 
-use std::collections::VecDeque;
-use std::future::poll_fn;
+mod port;
+
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
+use std::os::fd::OwnedFd;
 use std::task::Poll;
-use std::time::Duration;
 
-use rustix::io::Errno;
-use rustix::net::{SendFlags, sendto};
 use serde::{Deserialize, Serialize};
+use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, sleep_until};
 
+use self::port::{Attempt, Port, Waiting};
+use super::icmp::News;
 use super::links::is_loopback;
 use super::routes::Routes;
 use super::udp::{Place, SocketError, granted};
@@ -40,6 +39,7 @@ pub(crate) struct Sockets {
     turn: usize,
     streak: usize,
     waiting_bytes: usize,
+    news: News,
     bounced: Vec<(SocketAddr, Bounce)>,
 }
 
@@ -57,21 +57,10 @@ pub(crate) enum Role {
     GroupEar,
 }
 
-#[derive(Debug)]
-struct Port {
-    link: LinkId,
-    role: Role,
-    socket: UdpSocket,
-    queue: VecDeque<Waiting>,
-    /// Set while the system has no room although the socket says that it can be written.
-    rest: Option<Instant>,
-}
-
-#[derive(Debug)]
-struct Waiting {
-    to: SocketAddr,
-    bytes: Arc<[u8]>,
-    since: Instant,
+impl Role {
+    const fn sends(self) -> bool {
+        matches!(self, Self::V4 | Self::V6)
+    }
 }
 
 /// Datagrams read from one socket before the next one gets its turn.
@@ -80,12 +69,6 @@ const STREAK: usize = 64;
 /// repeated by whoever still needs them.
 const WAITING_BYTES: usize = 8 << 20;
 const WAITING_COST: usize = 128;
-/// How long a socket rests when the system has no room, and when its IPv6 address is still checked
-/// for being the only one of its kind (which takes one to two seconds).
-const NO_ROOM_REST: Duration = Duration::from_millis(20);
-const NO_ADDR_REST: Duration = Duration::from_millis(250);
-/// When a datagram that waits is given up.
-const PATIENCE: Duration = Duration::from_secs(3);
 
 impl Sockets {
     /// Binds `port` on every link. Fails if that is not possible on one of them; IPv6 is an extra
@@ -138,6 +121,7 @@ impl Sockets {
             turn: 0,
             streak: 0,
             waiting_bytes: 0,
+            news: News::new(),
             bounced: Vec::new(),
         }
     }
@@ -158,7 +142,7 @@ impl Sockets {
                 };
                 match opened {
                     Ok(port) => {
-                        usable |= matches!(role, Role::V4 | Role::V6);
+                        usable |= role.sends();
                         groups |= role == Role::V6 && !is_loopback(&link);
                         self.ports.push(port);
                     }
@@ -242,13 +226,9 @@ impl Sockets {
             self.turn %= self.ports.len();
             let port = &self.ports[self.turn];
             if self.streak < STREAK {
-                match port.socket.try_recv_from(buffer) {
-                    Ok((len, from)) => {
-                        self.streak += 1;
-                        return Some((port.link, from, len));
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(error) => tracing::debug!(link = ?port.link, "receive: {error}"),
+                if let Some((len, from)) = port.receive(buffer) {
+                    self.streak += 1;
+                    return Some((port.link, from, len));
                 }
                 empty += 1;
             }
@@ -310,6 +290,32 @@ impl Sockets {
         }
     }
 
+    /// Waits until something came back of what was sent.
+    pub(crate) async fn news(&self) {
+        let senders = self.ports.iter().filter(|port| port.role.sends());
+        let mut waits: Vec<_> =
+            senders.map(|port| Box::pin(port.socket.ready(Interest::ERROR))).collect();
+        poll_fn(|cx| {
+            if waits.iter_mut().any(|wait| wait.as_mut().poll(cx).is_ready()) {
+                return Poll::Ready(());
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Reads what came back of what was sent, a bounded part of it.
+    pub(crate) fn read_news(&mut self) {
+        let mut bounced = Vec::new();
+        for port in &mut self.ports {
+            port.read_news(&mut self.news, &mut bounced);
+        }
+        for (to, bounce) in bounced {
+            tracing::debug!(%to, ?bounce, "came back");
+            self.bounce(to, bounce);
+        }
+    }
+
     /// What came back since the last call.
     pub(crate) fn bounced(&mut self) -> Vec<(SocketAddr, Bounce)> {
         std::mem::take(&mut self.bounced)
@@ -355,8 +361,7 @@ impl Sockets {
 
     /// Second descriptors of all sockets, for another process.
     pub(crate) fn share(&self) -> io::Result<Vec<(LinkId, Role, OwnedFd)>> {
-        let share =
-            |port: &Port| Ok((port.link, port.role, port.socket.as_fd().try_clone_to_owned()?));
+        let share = |port: &Port| Ok((port.link, port.role, port.share()?));
         self.ports.iter().map(share).collect()
     }
 }
@@ -368,92 +373,6 @@ fn on_loopback(addr: Ipv4Addr) -> Vec<(Role, Place<'static>)> {
         (Role::Ear, Place::LoopbackEar),
         (Role::GroupEar, Place::GroupEar),
     ]
-}
-
-enum Attempt {
-    Sent,
-    Wait,
-    Failed(Bounce),
-}
-
-impl Port {
-    fn new(link: LinkId, role: Role, socket: UdpSocket) -> Self {
-        Self { link, role, socket, queue: VecDeque::new(), rest: None }
-    }
-
-    /// Whether the socket itself has to become writable.
-    fn is_blocked(&self) -> bool {
-        !self.queue.is_empty() && self.rest.is_none()
-    }
-
-    /// Tries at once, without asking the runtime whether the socket has room: of a new socket it
-    /// does not know that yet.
-    fn attempt(&mut self, to: SocketAddr, bytes: &[u8]) -> Attempt {
-        let sent = sendto(&self.socket, bytes, SendFlags::empty(), &to);
-        self.judge(to, sent.map_err(Into::into))
-    }
-
-    /// Tries if the socket has room as far as the runtime knows, which learns from it otherwise.
-    fn attempt_again(&mut self, to: SocketAddr, bytes: &[u8]) -> Attempt {
-        let sent = self.socket.try_send_to(bytes, to);
-        self.judge(to, sent)
-    }
-
-    fn judge(&mut self, to: SocketAddr, sent: io::Result<usize>) -> Attempt {
-        let Err(error) = sent else { return Attempt::Sent };
-        if error.kind() == io::ErrorKind::WouldBlock {
-            return Attempt::Wait;
-        }
-        let errno = Errno::from_io_error(&error);
-        match errno {
-            // No memory, or a full neighbour table.
-            Some(Errno::NOBUFS | Errno::NOMEM) => return self.rest(NO_ROOM_REST),
-            Some(Errno::ADDRNOTAVAIL) if to.is_ipv6() => return self.rest(NO_ADDR_REST),
-            _ => tracing::debug!(link = ?self.link, %to, "send: {error}"),
-        }
-        Attempt::Failed(match errno {
-            Some(Errno::CONNREFUSED) => Bounce::PortUnreachable,
-            Some(
-                Errno::NETUNREACH
-                | Errno::HOSTUNREACH
-                | Errno::NETDOWN
-                | Errno::HOSTDOWN
-                | Errno::ADDRNOTAVAIL
-                | Errno::NODEV,
-            ) => Bounce::HostUnreachable,
-            _ => Bounce::Refused,
-        })
-    }
-
-    fn rest(&mut self, span: Duration) -> Attempt {
-        self.rest = Some(Instant::now() + span);
-        Attempt::Wait
-    }
-
-    fn flush(&mut self, failed: &mut Vec<(SocketAddr, Bounce)>) {
-        if self.rest.is_some_and(|rest| rest > Instant::now()) {
-            return;
-        }
-        self.rest = None;
-        while let Some(waiting) = self.queue.pop_front() {
-            match self.attempt_again(waiting.to, &waiting.bytes) {
-                Attempt::Sent => {}
-                Attempt::Failed(bounce) => failed.push((waiting.to, bounce)),
-                Attempt::Wait if self.rest.is_none() => return self.queue.push_front(waiting),
-                Attempt::Wait => {
-                    // To the end of the queue: one address without a neighbour entry must not
-                    // hold up the others.
-                    if waiting.since.elapsed() < PATIENCE {
-                        self.queue.push_back(waiting);
-                    } else {
-                        failed.push((waiting.to, Bounce::Refused));
-                    }
-                    return;
-                }
-            }
-        }
-        self.rest = None;
-    }
 }
 
 fn cost(waiting: &Waiting) -> usize {

@@ -92,6 +92,7 @@ enum Woken {
     Served(StreamId, ServeNews),
     Readable,
     Writable,
+    News,
     Deadline,
 }
 
@@ -188,7 +189,7 @@ impl Task {
                 Woken::Served(stream, news) => {
                     self.handle(self.clock.now(), Input::Served(stream, news));
                 }
-                Woken::Readable | Woken::Writable | Woken::Deadline => {}
+                Woken::Readable | Woken::Writable | Woken::News | Woken::Deadline => {}
             }
             if self.turn() {
                 // More waits in the sockets: the listeners' turn first.
@@ -218,6 +219,7 @@ impl Task {
             (stream, news) = self.servers.news() => Woken::Served(stream, news),
             () = self.sockets.readable(), if !self.is_full() => Woken::Readable,
             () = self.sockets.writable(), if self.sockets.is_waiting() => Woken::Writable,
+            () = self.sockets.news() => Woken::News,
             () = due => Woken::Deadline,
         }
     }
@@ -238,6 +240,9 @@ impl Task {
             self.handle(self.clock.now(), Input::Fetch(id, news));
         }
         let left = self.drain();
+        // Before the deadlines: what ends at one may say why.
+        self.sockets.read_news();
+        self.feed_bounces();
         let now = self.clock.now();
         if self.node.next_deadline().is_some_and(|deadline| deadline <= now.tick) {
             self.handle(now, Input::Wake);

@@ -26,7 +26,7 @@ pub use people::Alias;
 
 use super::effect::Outcome;
 use super::input::{Bounce, UnixMillis};
-use crate::wire::{Charset, PacketNo, Recipient, Sure};
+use crate::wire::{Charset, Office, PacketNo, Recipient, Sure};
 pub use choice::FileChoice;
 pub use envelopes::Told;
 pub use feiq::{Extras, GroupRef, GroupView};
@@ -104,6 +104,11 @@ pub enum Request {
         peer: PeerId,
         /// The charset; none: it is learnt from what the peer writes.
         charset: Option<Charset>,
+    },
+    /// The charset of the office is this one now. Answered by [`Reply::Done`].
+    SetOffice {
+        /// The charset, or `auto`.
+        charset: Office,
     },
     /// The groups of FeiQ that were heard. Answered by [`Reply::Groups`].
     Groups,

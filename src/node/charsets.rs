@@ -8,7 +8,7 @@ use super::effect::{CharsetRecord, Record};
 use super::peer::{Charsets, Peer, key_of, mac_of};
 use super::turn::Turn;
 use crate::node::Parts;
-use crate::wire::{Charset, Learned, RawPacket, Sure, Verdict};
+use crate::wire::{Charset, Command, Learned, Office, RawPacket, Sure, Verdict};
 
 /// What the store knows of peers' charsets.
 #[derive(Debug, Default)]
@@ -21,6 +21,13 @@ impl CharsetBook {
     pub(crate) fn remember(&mut self, records: Vec<CharsetRecord>) {
         for CharsetRecord { peer, names, text } in records {
             self.known.entry(peer).or_insert(Charsets { names, text });
+        }
+    }
+
+    /// The office's charset is this one now.
+    pub(crate) fn reconsider(&mut self, office: Office) {
+        for charsets in self.known.values_mut() {
+            charsets.reconsider(office);
         }
     }
 
@@ -126,6 +133,18 @@ fn worth(learned: &Learned) -> Option<Verdict> {
 }
 
 impl Parts {
+    /// The office's charset is this one now: our entries are written in it, and everybody is asked
+    /// for their names again.
+    pub(super) fn set_office(&mut self, turn: &mut Turn<'_>, office: Office) -> Reply {
+        if turn.base.own.office != office {
+            turn.base.own.office = office;
+            self.roster.reconsider(office);
+            let Self { presence, roster, links, .. } = self;
+            presence.announce(turn, roster, links, Command::BR_ENTRY, None);
+        }
+        Reply::Done
+    }
+
     /// The user fixes the charset of a peer, or takes that back.
     pub(super) fn set_charset(
         &mut self,

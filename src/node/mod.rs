@@ -250,6 +250,7 @@ impl Node {
         } = memory;
         self.parts.inbox.epochs.remember(epochs);
         self.parts.roster.charsets.remember(charsets);
+        self.parts.roster.reconsider(self.base.own.office);
         self.parts.groups.remember(groups);
         self.base.last_offer = self.base.last_offer.max(last_offer);
         self.parts.offers.remember(&mut self.base, offers);
@@ -357,6 +358,7 @@ impl Parts {
             turn.base.counters.dropped += 1;
             return;
         }
+        self.outbox.heard(from);
         self.packet(turn, &seen);
     }
 

@@ -295,6 +295,11 @@ impl Outbox {
         }
     }
 
+    /// Something came from there: what came back before says nothing any more.
+    pub(crate) fn heard(&mut self, from: SocketAddr) {
+        self.bounces.remove(&from);
+    }
+
     /// A record came back from the store. Whether it was one of a message of ours.
     pub(crate) fn saved(
         &mut self,

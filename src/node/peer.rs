@@ -159,6 +159,14 @@ pub(crate) struct Charsets {
     pub(crate) text: Learned,
 }
 
+impl Charsets {
+    /// The office's charset is this one now.
+    pub(crate) fn reconsider(&mut self, office: Office) {
+        self.names.reconsider(office);
+        self.text.reconsider(office);
+    }
+}
+
 impl Peer {
     /// A peer as its first packet shows it, in its first place.
     pub(crate) fn new(id: PeerId, key: Arc<str>, seen: &Sighting<'_>, now: Tick) -> Self {
@@ -281,12 +289,16 @@ impl Peer {
         }
     }
 
-    /// Puts a place that was just heard where it belongs. Whether that is first.
+    /// Puts a place that was just heard where it belongs. Whether that is first. One host says the
+    /// same from its IPv4 and all its IPv6 addresses: IPv4 comes first, link-local IPv6 last.
     pub(crate) fn settle(&mut self, place: Place) -> bool {
-        let at = match place.addr {
+        let rank = |addr: &SocketAddr| match addr {
             SocketAddr::V4(_) => 0,
-            SocketAddr::V6(_) => self.places.iter().take_while(|p| p.addr.is_ipv4()).count(),
+            SocketAddr::V6(addr) if !addr.ip().is_unicast_link_local() => 1,
+            SocketAddr::V6(_) => 2,
         };
+        let own = rank(&place.addr);
+        let at = self.places.iter().take_while(|p| rank(&p.addr) < own).count();
         self.places.insert(at, place);
         at == 0
     }

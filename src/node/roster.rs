@@ -154,6 +154,14 @@ impl Roster {
         }
     }
 
+    /// The office's charset is this one now: what was only assumed of peers is learnt anew.
+    pub(crate) fn reconsider(&mut self, office: Office) {
+        self.charsets.reconsider(office);
+        for peer in self.peers.values_mut() {
+            peer.charsets.reconsider(office);
+        }
+    }
+
     /// The user says what the charset of this peer is, or with none that it is to be learnt.
     pub(crate) fn pin(&mut self, turn: &mut Turn<'_>, no: PeerNo, charset: Option<Charset>) {
         let Some(peer) = self.peers.get_mut(&no) else { return };

@@ -73,7 +73,7 @@ printf 'peers            '
   done') | awk '{print $1 / 1000}' | middle_and_worst ms
 
 switches() { cat /proc/"$node"/task/*/status | awk '/ctxt_switches/ {n += $2} END {print n}'; }
-sleep 5
+sleep 15 # who was heard goes to the store some seconds after it was heard
 before=$(switches); sleep 10; after=$(switches)
 echo "idle node        $((after - before)) wake-ups in 10 s, $(awk '/^Pss:/ {print $2}' /proc/"$node"/smaps_rollup) KiB PSS," \
   "$(ls /proc/"$node"/task | wc -l) threads"

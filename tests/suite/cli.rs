@@ -16,13 +16,14 @@ mod picture_offers;
 mod picture_rules;
 mod pictures;
 mod ports;
+mod refused;
 mod sealed;
 mod send;
 mod stream;
 
 use crate::support::home::Lan;
 
-const COMMANDS: [&[&str]; 26] = [
+const COMMANDS: [&[&str]; 29] = [
     &["history"],
     &["away"],
     &["back"],
@@ -30,6 +31,8 @@ const COMMANDS: [&[&str]; 26] = [
     &["peers"],
     &["broadcast"],
     &["send"],
+    &["knock"],
+    &["charset"],
     &["withdraw"],
     &["files"],
     &["get"],
@@ -43,6 +46,7 @@ const COMMANDS: [&[&str]; 26] = [
     &["node", "status"],
     &["node", "stop"],
     &["decode"],
+    &["demo"],
     &["config"],
     &["config", "path"],
     &["config", "edit"],
@@ -56,9 +60,14 @@ fn without_a_command_help_is_printed() {
     let done = Lan::new().home("a").run(&[]).code(0);
     assert!(done.out.contains("Usage: feige"), "{done:?}");
     assert_eq!(done.err, "");
-    for command in COMMANDS.iter().filter(|command| command.len() == 1) {
-        assert!(done.out.contains(&format!("\n  {} ", command[0])), "{command:?}");
-    }
+    let listed = done.out.split_once("\nCommands:\n").expect("commands are listed").1;
+    let listed = listed.lines().take_while(|line| !line.is_empty());
+    let mut listed: Vec<_> = listed.filter_map(|line| line.split_whitespace().next()).collect();
+    let mut known: Vec<_> =
+        COMMANDS.iter().filter(|command| command.len() == 1).map(|command| command[0]).collect();
+    listed.sort_unstable();
+    known.sort_unstable();
+    assert_eq!(listed, known, "each is tried below");
 }
 
 #[test]
@@ -145,6 +154,7 @@ fn wrong_usage_ends_with_2_and_says_what_is_wrong() {
         (&["listen", "--match", "("], "--match"),
         (&["listen", "--count", "0"], "--count"),
         (&["send"], "WHO"),
+        (&["send", "", "hi"], "names nobody"),
         (&["peers", "--port", "0"], "--port"),
         (&["peers", "--bind", "here"], "--bind"),
         (&["peers", "--profile", "../etc"], "no name for a profile"),

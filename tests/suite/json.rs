@@ -227,6 +227,7 @@ fn every_request_is_described() {
             Request::Knock { to: vec![Target::Peer(PeerId(Arc::from("a@b")))] },
             Request::Typing { to: Target::Peer(PeerId(Arc::from("a@b"))), typing: true },
             Request::SetCharset { peer: PeerId(Arc::from("a@b")), charset: Some(Charset::GBK) },
+            Request::SetOffice { charset: feige::wire::Office::Fixed(Charset::EUC_KR) },
             Request::Groups,
             Request::SendToGroup { group: "b4cc80e4".into(), text: "x".into() },
             Request::Cancel { number: PacketNo(1) },

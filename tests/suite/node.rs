@@ -8,6 +8,7 @@ mod feiq;
 mod inbox;
 mod later;
 mod offers;
+mod office;
 mod outbox;
 mod pictures;
 mod presence;

@@ -218,13 +218,22 @@ fn edit(paths: &Paths) -> Result<(), CliError> {
 async fn announce(globals: &Globals, paths: &Paths, key: &str) -> Result<(), CliError> {
     let Some(mut client) = Client::join(globals).await? else { return Ok(()) };
     let style = client.style();
-    if !matches!(key, "nick" | "group") {
-        style.say("the node that runs keeps its old settings until it is started again");
-        return Ok(());
-    }
     let settings = Settings::load(paths, &process_env, &[])?;
-    let (nick, group) = (settings.nick.value, settings.group.value);
-    client.request(Request::Rename { nick, group }).await?;
-    style.say("announced");
+    let (request, done) = match key {
+        "nick" | "group" => {
+            let (nick, group) = (settings.nick.value, settings.group.value);
+            (Request::Rename { nick, group }, "announced")
+        }
+        "charset" => {
+            let charset = settings.charset.value;
+            (Request::SetOffice { charset }, "the node that runs reads and writes it from now on")
+        }
+        _ => {
+            style.say("the node that runs keeps its old settings until it is started again");
+            return Ok(());
+        }
+    };
+    client.request(request).await?;
+    style.say(done);
     Ok(())
 }

@@ -19,7 +19,7 @@ use crate::cli::output::{Human, Printer, Style, date_and_time, failed, milliseco
 use crate::cli::pick::{Book, NoPick};
 use crate::cli::wish::Wish;
 use crate::cli::{Globals, open, pick};
-use crate::node::{Charset, Delivery, Direction, Event, MessageEvent, Outcome};
+use crate::node::{Charset, Delivery, Direction, Event, MessageEvent, Outcome, PORT};
 use crate::store::history::{Entry, Pen, Query, With};
 use crate::store::{Paths, Reader, Settings, StoreError, process_env};
 
@@ -302,7 +302,10 @@ impl Words {
                 let words = format!("confirmed{}", after.unwrap_or_default());
                 notes.extend(self.verbose.then_some(words));
             }
-            Some(fate) => notes.push(failed(fate.outcome, fate.tries, fate.hint)),
+            Some(fate) => {
+                let port = message.peer.as_ref().map_or(PORT, |peer| peer.port);
+                notes.push(failed(fate.outcome, fate.tries, fate.hint, port));
+            }
             None if message.direction == Direction::Out
                 && message.delivery == Delivery::Direct
                 && entry.id > 0 =>

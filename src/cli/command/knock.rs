@@ -122,7 +122,7 @@ impl Door {
                 Some((true, "knows no knock, and got a message".to_owned()))
             }
             Event::Failed { number, peer, outcome, tries, hint } if is_it(*number, peer) => {
-                let fate = failed(*outcome, *tries, *hint);
+                let fate = failed(*outcome, *tries, *hint, peer.port);
                 Some((false, format!("knows no knock; a message is {fate}")))
             }
             _ => None,

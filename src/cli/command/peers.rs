@@ -87,6 +87,7 @@ impl Args {
         if self.all {
             return self.everybody(client, feed, peers).await;
         }
+        let here = peers.len();
         peers.retain(|peer| self.wants(peer));
         if feed.style().json {
             for peer in &peers {
@@ -106,7 +107,7 @@ impl Args {
         }
         feed.finish().await?;
         if peers.is_empty() && !self.watch {
-            return Err(self.nobody());
+            return Err(self.nobody(client.port(), here));
         }
         Ok(Exit::Done)
     }
@@ -120,9 +121,10 @@ impl Args {
     ) -> Result<Exit, CliError> {
         let book = client.book().await?;
         let mut known = merged(here, who::seen(client.paths())?, &book);
+        let all = known.len();
         known.retain(|known| self.wants(&known.peer));
         if known.is_empty() {
-            return Err(self.nobody());
+            return Err(self.nobody(client.port(), all));
         }
         if feed.style().json {
             for Known { peer, here, at } in &known {
@@ -177,13 +179,19 @@ impl Args {
         Ok(())
     }
 
-    fn nobody(&self) -> CliError {
+    /// Nobody is wanted of so many who were found.
+    fn nobody(&self, port: u16, found: usize) -> CliError {
         let error = match &self.group {
             Some(group) => format!("nobody found in the group {group}"),
             None => "nobody found".to_owned(),
         };
-        CliError::new(Exit::Nobody, error)
-            .hint("a firewall may drop UDP port 2425; --wait 5s asks again and waits longer")
+        let error = CliError::new(Exit::Nobody, error);
+        match found {
+            0 => error.hint(format_args!(
+                "a firewall may drop UDP port {port}; --wait 5s asks again and waits longer"
+            )),
+            found => error.hint(format_args!("{found} are in no group or another (feige peers)")),
+        }
     }
 }
 

@@ -179,7 +179,7 @@ impl Human {
                 (Mark::System, peer, self.name(peer), words)
             }
             Event::Failed { peer, number, outcome, tries, hint } => {
-                let words = format!("{number}: {}", failed(*outcome, *tries, *hint));
+                let words = format!("{number}: {}", failed(*outcome, *tries, *hint, peer.port));
                 (Mark::Trouble, peer, self.name(peer), words)
             }
             Event::Offer(offer) => {
@@ -600,9 +600,9 @@ mod tests {
 
     #[test]
     fn what_was_not_confirmed_is_not_called_unsent() {
-        let unconfirmed = failed(Outcome::NotConfirmed, 17, Some(Bounce::PortUnreachable));
-        assert_eq!(unconfirmed, "not confirmed after 17 tries: no messenger runs there");
-        assert_eq!(failed(Outcome::NotSent, 0, None), "not sent");
+        let unconfirmed = failed(Outcome::NotConfirmed, 17, Some(Bounce::PortUnreachable), 2425);
+        assert_eq!(unconfirmed, "not confirmed after 17 tries; nothing listens on its port 2425");
+        assert_eq!(failed(Outcome::NotSent, 0, None, 2425), "not sent");
     }
 
     #[test]

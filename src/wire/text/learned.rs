@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Charset, Sure, Verdict};
+use super::{Charset, Office, Sure, Verdict};
 
 /// The charset of one peer, learnt verdict by verdict. Keep one for its names and one for its
 /// texts, and give them to the next packet's [`crate::wire::Hint`].
@@ -55,6 +55,14 @@ impl Learned {
     /// Takes the user's word back; what is known is learnt anew.
     pub fn unpin(&mut self) {
         if self.verdict.is_some_and(|verdict| verdict.sure == Sure::Pinned) {
+            *self = Self::default();
+        }
+    }
+
+    /// The office's charset is this one now: what was only assumed from another one is learnt anew.
+    pub fn reconsider(&mut self, office: Office) {
+        let assumed = |verdict: Verdict| verdict.sure == Sure::Assumed;
+        if self.verdict.is_some_and(|v| assumed(v) && v.charset != office.own()) {
             *self = Self::default();
         }
     }
@@ -153,6 +161,23 @@ mod tests {
             assert_eq!(seen.charset, charset, "{text}");
             learned.learn(seen);
             assert_eq!(learned.verdict().map(|verdict| verdict.charset), Some(charset));
+        }
+    }
+
+    #[test]
+    fn what_was_assumed_of_another_office_is_forgotten() {
+        let korean = Office::Fixed(Charset::EUC_KR);
+        let reconsidered = |charset, sure, office| {
+            let mut learned = after(&[(charset, sure)]);
+            learned.reconsider(office);
+            learned.verdict().map(|verdict| verdict.charset)
+        };
+        assert_eq!(reconsidered(GBK, Sure::Assumed, korean), None);
+        assert_eq!(reconsidered(GBK, Sure::Assumed, Office::Auto), Some(GBK));
+        assert_eq!(reconsidered(Charset::EUC_KR, Sure::Assumed, korean), Some(Charset::EUC_KR));
+        assert_eq!(reconsidered(Charset::EUC_KR, Sure::Assumed, Office::Auto), None);
+        for sure in [Sure::Valid, Sure::Dialect, Sure::Declared, Sure::Pinned] {
+            assert_eq!(reconsidered(SJIS, sure, korean), Some(SJIS), "{sure:?}");
         }
     }
 

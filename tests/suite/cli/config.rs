@@ -2,6 +2,9 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use feige::wire::Charset;
+
+use super::lan::up_by_status;
 use crate::support::home::Lan;
 
 #[test]
@@ -72,4 +75,38 @@ fn the_path_is_printed_and_the_editor_opened_on_it() {
     assert_eq!(edit("edited"), Some(0));
     assert!(home.read("config/feige/config.toml").contains("nick = \"edited\""));
     assert_eq!(edit("''"), Some(2), "an empty nickname is refused");
+}
+
+#[test]
+fn the_charset_of_the_office_takes_effect_in_the_node_that_runs() {
+    for (charset, nick, text) in [
+        (Charset::EUC_KR, "김철수", "안녕하세요, 회의 시작합니다"),
+        (Charset::BIG5, "王大明", "會議改到下午三點"),
+        (Charset::SHIFT_JIS, "田中", "会議は三時からです"),
+    ] {
+        let lan = Lan::new();
+        let home = lan.home("a");
+        let mut client = lan.stranger();
+        let packet = |number: u64, word: u32, text: &str| {
+            let packet = format!("1:{number}:u:pc:{word}:{text}\0");
+            charset.encode(&packet, |c| panic!("{c} is not in {charset}"))
+        };
+        let node = home.start(&["listen", "--json"]);
+        up_by_status(&home);
+        client.send(&packet(1, 1, nick), home.addr);
+        node.out.event("peer_up", |_| true);
+        let done = home.run(&["config", "set", "charset", &charset.to_string()]).code(0);
+        assert!(done.err.contains("from now on"), "{done:?}");
+        // Asked for its names again, and then it writes.
+        client.expect(0x01);
+        client.send(&packet(2, 3, nick), home.addr);
+        client.send(&packet(3, 288, text), home.addr);
+        let heard = node.out.event("message", |_| true);
+        assert_eq!((&heard["text"], &heard["peer"]["nick"]), (&text.into(), &nick.into()));
+        let send = home.start(&["send", nick, text]);
+        let sent = client.expect_datagram(0x20);
+        let main = charset.encode(text, |c| panic!("{c}"));
+        assert!(sent.windows(main.len()).any(|part| part == main), "{charset}");
+        drop(send);
+    }
 }

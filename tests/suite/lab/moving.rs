@@ -95,6 +95,45 @@ fn a_link_that_comes_late_is_used() {
 
 #[test]
 #[ignore = "needs root and network namespaces; .ci/run runs it"]
+fn hosts_without_ipv4_see_each_other_by_their_link_local_addresses() {
+    let lab = Lab::up("2");
+    for host in ["h1", "h2"] {
+        lab.ip(host, "-4 addr flush dev eth0");
+    }
+    let [one, two] = people(&lab, ["h1", "h2"]);
+    let met = one.meets("h2");
+    assert!(met["addr"].as_str().is_some_and(|addr| addr.starts_with("fe80:")), "{met}");
+    two.meets("h1");
+    lab.run("h1", &["broadcast", "开会"]).succeeds();
+    two.reads("开会");
+    lab.run("h2", &["send", "h1", "谢谢"]).succeeds();
+    one.reads("谢谢");
+}
+
+#[test]
+#[ignore = "needs root and network namespaces; .ci/run runs it"]
+fn what_cannot_be_reached_is_told_and_disturbs_nobody() {
+    let lab = Lab::up("3");
+    let [one, two] = people(&lab, ["h1", "h2"]);
+    one.meets("h2");
+    two.meets("h1");
+    // Nobody answers for the first address, nothing listens at the second.
+    let args = ["--json", "send", "10.99.0.77", "10.99.0.3", "h2", "--timeout", "8s", "--", "在吗"];
+    let done = lab.run("h1", &args);
+    assert_eq!(done.code, Some(1), "{done:?}");
+    let hint = |addr: &str| {
+        let ends = done.lines().into_iter().filter(|line| line["peer"]["addr"] == addr);
+        ends.filter_map(|line| line["hint"].as_str().map(str::to_owned)).collect::<Vec<_>>()
+    };
+    assert_eq!(hint("10.99.0.77"), ["host_unreachable"]);
+    assert_eq!(hint("10.99.0.3"), ["port_unreachable"]);
+    let receipt = done.lines().into_iter().find(|line| line["event"] == "receipt");
+    assert_eq!(receipt.expect("h2 confirms")["tries"], 1);
+    two.reads("在吗");
+}
+
+#[test]
+#[ignore = "needs root and network namespaces; .ci/run runs it"]
 fn a_far_host_is_reached_by_its_address_in_the_settings() {
     far_subnet("2 --far 2", r#"networks = ["10.99.1.1"]"#, &["f1"]);
 }

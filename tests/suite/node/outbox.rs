@@ -436,6 +436,26 @@ fn a_bounce_is_a_hint_and_not_the_end() {
 }
 
 #[test]
+fn a_bounce_says_nothing_once_that_address_was_heard() {
+    let mut desk = with_ann();
+    let (_, out) = desk.send("Ann", "hi");
+    desk.keep(&out);
+    let to = addr("10.0.0.2");
+    let _ = desk.input(Input::Bounced { to, reason: Bounce::PortUnreachable });
+    desk.hear("10.0.0.2", official(3, 1, "ann@pc", "Ann"));
+    let out = desk.pass(ms(31_000));
+    let hints: Vec<_> = out.events().into_iter().filter_map(hint_of).collect();
+    assert_eq!(hints, [None], "it runs, and does not confirm");
+}
+
+fn hint_of(event: &Event) -> Option<Option<Bounce>> {
+    match event {
+        Event::Failed { hint, .. } => Some(*hint),
+        _ => None,
+    }
+}
+
+#[test]
 fn a_large_send_does_not_burst_and_a_small_one_does_not_wait() {
     let mut desk = Desk::new();
     for n in 0..500u32 {

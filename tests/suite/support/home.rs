@@ -45,6 +45,11 @@ impl Lan {
         Stranger::new(Ipv4Addr::new(127, 8, 0, host), self.port)
     }
 
+    /// Somebody with a messenger of another kind at this address.
+    pub(crate) fn stranger_at(&self, addr: Ipv4Addr) -> Stranger {
+        Stranger::new(addr, self.port)
+    }
+
     /// The home of a user with this nickname, on a host of its own.
     pub(crate) fn home(&self, nick: &str) -> TestHome {
         let host = self.homes.fetch_add(1, Ordering::Relaxed);

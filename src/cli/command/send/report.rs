@@ -213,11 +213,11 @@ impl Report {
 
     /// A sentence about the only recipient, or a row of the table.
     async fn tell(&mut self, at: usize) -> Result<(), CliError> {
-        let Recipient { label, fate, reading, .. } = &self.recipients[at];
+        let Recipient { peer, label, fate, reading } = &self.recipients[at];
         let line = if self.recipients.len() == 1 {
-            format!("{label}  {}", fate.sentence(self.check, *reading))
+            format!("{label}  {}", fate.sentence(self.check, *reading, peer.port))
         } else {
-            let (result, time, more) = fate.columns(self.check, *reading);
+            let (result, time, more) = fate.columns(self.check, *reading, peer.port);
             let name = term::pad(label, self.columns);
             let row = format!("{name}  {}  {time:>TIME$}  {more}", term::pad(&result, RESULT));
             row.trim_end().to_owned()

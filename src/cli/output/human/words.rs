@@ -140,7 +140,7 @@ pub fn waited(waited_ms: u64) -> String {
 
 /// How a message ended without a receipt: `not confirmed` where the text may have arrived, `not
 /// sent` where nothing left.
-pub fn failed(outcome: Outcome, tries: u32, hint: Option<Bounce>) -> String {
+pub fn failed(outcome: Outcome, tries: u32, hint: Option<Bounce>, port: u16) -> String {
     let words = match outcome {
         Outcome::Confirmed => "confirmed".to_owned(),
         Outcome::NotConfirmed if tries == 0 => "not confirmed: its node ended".to_owned(),
@@ -153,16 +153,16 @@ pub fn failed(outcome: Outcome, tries: u32, hint: Option<Bounce>) -> String {
     };
     match hint {
         None => words,
-        Some(hint) => format!("{words}: {}", why(hint)),
+        Some(hint) => format!("{words}; {}", why(hint, port)),
     }
 }
 
-/// What a datagram that came back tells.
-pub const fn why(hint: Bounce) -> &'static str {
+/// What a datagram to this port of somebody that came back tells.
+pub fn why(hint: Bounce, port: u16) -> String {
     match hint {
-        Bounce::PortUnreachable => "no messenger runs there",
-        Bounce::HostUnreachable => "that host cannot be reached",
-        Bounce::Refused => "this system refused to send it",
+        Bounce::PortUnreachable => format!("nothing listens on its port {port}"),
+        Bounce::HostUnreachable => "that host cannot be reached".to_owned(),
+        Bounce::Refused => "this system refused to send it".to_owned(),
     }
 }
 

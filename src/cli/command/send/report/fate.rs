@@ -67,10 +67,10 @@ impl Fate {
         }
     }
 
-    /// The whole of it in words, with what is known of its reading.
-    pub(super) fn sentence(self, check: bool, reading: Option<Reading>) -> String {
+    /// The whole of it in words, with what is known of its reading; `port` is the recipient's.
+    pub(super) fn sentence(self, check: bool, reading: Option<Reading>, port: u16) -> String {
         let fate = match self {
-            Self::Waiting => failed(Outcome::NotSent, 0, None),
+            Self::Waiting => failed(Outcome::NotSent, 0, None, port),
             Self::Left if !check => "sent, no receipt asked for".to_owned(),
             Self::Left | Self::Unknown => "not confirmed: the node ended".to_owned(),
             Self::Kept => "queued; the node ended".to_owned(),
@@ -81,7 +81,7 @@ impl Fate {
             Self::Delivered { waited_ms, .. } => format!("confirmed {}", waited(waited_ms)),
             Self::Queued { expires_at, .. } => queued(expires_at),
             Self::Retried { expires_at } => format!("not confirmed, still {}", queued(expires_at)),
-            Self::Failed { outcome, tries, hint } => failed(outcome, tries, hint),
+            Self::Failed { outcome, tries, hint } => failed(outcome, tries, hint, port),
         };
         match reading {
             Some(reading) => format!("{}, {fate}", reading.words()),
@@ -90,7 +90,12 @@ impl Fate {
     }
 
     /// The columns of the table: result, time, and what else there is to say.
-    pub(super) fn columns(self, check: bool, reading: Option<Reading>) -> (String, String, String) {
+    pub(super) fn columns(
+        self,
+        check: bool,
+        reading: Option<Reading>,
+        port: u16,
+    ) -> (String, String, String) {
         let result = match reading {
             Some(reading) => reading.words().to_owned(),
             None => self.word(check).replace('_', " "),
@@ -113,7 +118,7 @@ impl Fate {
             Self::Failed { outcome: Outcome::Expired, .. } => {
                 (String::new(), Some("expired".to_owned()))
             }
-            Self::Failed { hint, .. } => (String::new(), hint.map(|h| output::why(h).to_owned())),
+            Self::Failed { hint, .. } => (String::new(), hint.map(|h| output::why(h, port))),
             Self::Left if check => (String::new(), Some("the node ended".to_owned())),
             Self::Unknown | Self::Kept => (String::new(), Some("the node ended".to_owned())),
             Self::Left | Self::Waiting => (String::new(), None),
@@ -136,7 +141,7 @@ mod tests {
     use super::*;
 
     fn row(fate: Fate, reading: Option<Reading>) -> String {
-        let (result, time, more) = fate.columns(true, reading);
+        let (result, time, more) = fate.columns(true, reading, 2425);
         format!("{result}|{time}|{more}")
     }
 
@@ -149,7 +154,7 @@ mod tests {
         let bounce = Some(Bounce::PortUnreachable);
         assert_eq!(
             failed(Outcome::NotConfirmed, 17, bounce),
-            "not confirmed||17 tries, no messenger runs there"
+            "not confirmed||17 tries, nothing listens on its port 2425"
         );
         assert_eq!(failed(Outcome::NotConfirmed, 1, None), "not confirmed||1 try");
         assert_eq!(failed(Outcome::NotSent, 0, None), "not sent||");
@@ -167,6 +172,9 @@ mod tests {
         let fate = Fate::Confirmed { tries: 2, rtt_ms: 612.0 };
         assert_eq!(row(fate, reading(false)), "read|612 ms|2 tries");
         assert_eq!(row(fate, reading(true)), "thrown away|612 ms|2 tries");
-        assert_eq!(fate.sentence(true, reading(false)), "read, confirmed after 612 ms, 2 tries");
+        assert_eq!(
+            fate.sentence(true, reading(false), 2425),
+            "read, confirmed after 612 ms, 2 tries"
+        );
     }
 }
