@@ -56,7 +56,7 @@ pub enum ImageError {
         /// Height, pixels.
         height: u32,
     },
-    /// Its pixels are so deep that they take more than [`MEMORY_MAX`].
+    /// Its pixels are so deep that they take more memory than a decoder gets.
     #[error("its pixels would take more than 256 MiB")]
     TooDeep,
     /// Its container cannot be unpacked.

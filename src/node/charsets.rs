@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::api::{PeerId, Refusal, Reply};
 use super::effect::{CharsetRecord, Record};
+use super::input::{RequestId, SaveId, SaveResult};
 use super::peer::{Charsets, Peer, key_of, mac_of};
 use super::turn::Turn;
 use crate::node::Parts;
@@ -14,6 +15,8 @@ use crate::wire::{Charset, Command, Learned, Office, RawPacket, Sure, Verdict};
 #[derive(Debug, Default)]
 pub(crate) struct CharsetBook {
     known: BTreeMap<PeerId, Charsets>,
+    /// What was fixed for those who are not here, on its way to the disk, and who asked for it.
+    saving: BTreeMap<SaveId, (RequestId, PeerId, Option<Charset>)>,
 }
 
 impl CharsetBook {
@@ -68,15 +71,22 @@ impl CharsetBook {
 
     /// The user fixes the charset of a peer that is not here, or takes that back. Whether there is
     /// room for one more.
-    fn fix(&mut self, turn: &mut Turn<'_>, id: &PeerId, charset: Option<Charset>) -> bool {
+    fn fix(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: RequestId,
+        id: &PeerId,
+        charset: Option<Charset>,
+    ) -> bool {
         if self.known.len() >= turn.base.policy.peers_max && !self.known.contains_key(id) {
             return false;
         }
         let mut charsets = self.of(id);
         charsets.fix(charset);
-        self.known.insert(id.clone(), charsets);
         let Charsets { names, text } = charsets;
-        turn.save(Record::Charsets(CharsetRecord { peer: id.clone(), names, text }));
+        let record = CharsetRecord { peer: id.clone(), names, text };
+        let save = turn.save(Record::Charsets(record));
+        self.saving.insert(save, (request, id.clone(), charset));
         true
     }
 
@@ -145,23 +155,52 @@ impl Parts {
         Reply::Done
     }
 
-    /// The user fixes the charset of a peer, or takes that back.
+    /// The user fixes the charset of a peer, or takes that back. Of one that is not here it is
+    /// answered when it is on disk: that is all there is of it.
     pub(super) fn set_charset(
         &mut self,
         turn: &mut Turn<'_>,
+        request: RequestId,
         id: &PeerId,
         charset: Option<Charset>,
-    ) -> Reply {
-        match self.roster.find(id) {
-            Some(no) => self.roster.pin(turn, no, charset),
-            // Somebody who was here, and is remembered by the store.
-            None if turn.base.keeps => {
-                if !self.roster.charsets.fix(turn, id, charset) {
-                    return Reply::Refused(Refusal::Busy);
-                }
-            }
-            None => return Reply::Refused(Refusal::UnknownPeer { peer: id.clone() }),
+    ) {
+        if let Some(no) = self.roster.find(id) {
+            self.roster.pin(turn, no, charset);
+            return turn.reply(request, Reply::Done);
         }
-        Reply::Done
+        if !turn.base.keeps {
+            let refusal = Refusal::UnknownPeer { peer: id.clone() };
+            return turn.reply(request, Reply::Refused(refusal));
+        }
+        if !self.roster.charsets.fix(turn, request, id, charset) {
+            turn.reply(request, Reply::Refused(Refusal::Busy));
+        }
+    }
+
+    /// What the user said of a peer that is not here came back from the store. Whether it was that.
+    pub(super) fn charset_saved(
+        &mut self,
+        turn: &mut Turn<'_>,
+        id: SaveId,
+        result: &SaveResult,
+    ) -> bool {
+        let book = &mut self.roster.charsets;
+        let Some((request, peer, charset)) = book.saving.remove(&id) else { return false };
+        let reply = match result {
+            SaveResult::Failed(reason) | SaveResult::Refused(reason) => {
+                Reply::Refused(Refusal::NotKept { reason: reason.clone() })
+            }
+            _ => {
+                let known = book.known.entry(peer.clone()).or_default();
+                known.fix(charset);
+                // It may have come meanwhile.
+                if let Some(no) = self.roster.find(&peer) {
+                    self.roster.pin(turn, no, charset);
+                }
+                Reply::Done
+            }
+        };
+        turn.reply(request, reply);
+        true
     }
 }

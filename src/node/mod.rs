@@ -502,6 +502,7 @@ impl Parts {
             || envelopes.saved(turn, (roster, links), id, result)
             || self.book_saved(turn, id, result)
             || self.absence_saved(turn, id, result)
+            || self.charset_saved(turn, id, result)
             || self.pictures.saved(turn, id, result)
         {
             return;

@@ -37,8 +37,10 @@ impl Parts {
             }
             Request::Knock { to } => self.knock(turn, &to),
             Request::Typing { to, typing } => self.type_to(turn, &to, typing),
-            Request::SetCharset { peer, charset } => self.set_charset(turn, &peer, charset),
             Request::SetOffice { charset } => self.set_office(turn, charset),
+            Request::SetCharset { peer, charset } => {
+                return self.set_charset(turn, id, &peer, charset);
+            }
             Request::Groups => Reply::Groups { groups: self.groups.views() },
             Request::SendToGroup { group, text } => {
                 return self.send_to_group(turn, id, &group, &text);

@@ -102,8 +102,7 @@ fn the_help_of_send_explains_who_is_meant() {
     Options:
           --timeout <TIME>   How long to wait for the receipts [default: 30s]
           --no-receipt       Ask for no receipt, and do not wait
-          --picture <FILE>   Send a picture that FeiQ and feige show inside the message: PNG, JPEG, GIF
-                             or BMP; - reads standard input
+          --picture <FILE>   Send a picture, PNG, JPEG, GIF or BMP; - reads standard input
           --yes              Write to everybody a pattern matches, also where that are several
           --feiq-group <ID>  Write to a group of FeiQ instead, by id or name (experimental)
           --file <PATH>...   Offer files and folders; every word before it is a WHO, a text stands

