@@ -112,7 +112,8 @@ fn the_help_of_send_explains_who_is_meant() {
           --digest           Tell the SHA-256 of each file that was fetched, as sha256sum does
           --later            Keep the message for those who are away, and send it when they appear
           --expire <TIME>    How long a kept message waits for its recipient (7 days if nothing is
-                             said), and files stay on offer (a day at most)
+                             said), and files stay on offer (a day at most, with --later as long as the
+                             message)
           --sealed           Hide the text until the reader opens it, and hear of that
           --lock             Seal, and have the reader's messenger ask for its password first
       -h, --help             Print help (see more with '--help')
