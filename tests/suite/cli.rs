@@ -10,6 +10,7 @@ mod files;
 mod history;
 mod hostile;
 mod lan;
+mod log;
 mod pictures;
 mod ports;
 mod refused;
