@@ -439,7 +439,7 @@ impl Parts {
                 (Some(peer.ok_or_else(|| Refusal::UnknownPeer { peer: id.clone() })?), None)
             }
             Target::Addr(addr) => {
-                let addr = canonical(*addr);
+                let addr = self.links.with_scope(canonical(*addr));
                 (self.roster.at(addr), Some(addr))
             }
         };

@@ -59,6 +59,21 @@ impl Links {
         self.links.contains_key(&id).then_some(id)
     }
 
+    /// `addr` as it can be written to: a link-local one that does not say on which link is on the
+    /// only one that has such addresses.
+    pub(crate) fn with_scope(&self, addr: SocketAddr) -> SocketAddr {
+        match addr {
+            SocketAddr::V6(mut v6) if v6.ip().is_unicast_link_local() && v6.scope_id() == 0 => {
+                let mut links = self.links.values().filter(|link| link.multicast);
+                if let (Some(link), None) = (links.next(), links.next()) {
+                    v6.set_scope_id(link.id.0);
+                }
+                SocketAddr::V6(v6)
+            }
+            other => other,
+        }
+    }
+
     /// Whether a datagram to `addr` would go to one host: no group, no broadcast address of a link,
     /// with a port. Anybody may write any address into a datagram or a list.
     pub(crate) fn is_host(&self, addr: SocketAddr) -> bool {
@@ -151,6 +166,20 @@ mod tests {
             Some("eth3 came; eth1 changed its address; eth2 went")
         );
         assert_eq!(links.update(links.iter().cloned().collect()).describe(), None);
+    }
+
+    #[test]
+    fn a_link_local_address_is_on_the_only_link() {
+        let with_groups = |id| Link { multicast: true, ..link(id, [10, 0, 0, 1]) };
+        let addr = |text: &str| -> SocketAddr { text.parse().unwrap() };
+        let mut links = Links::default();
+        links.update(vec![link(1, [127, 0, 0, 1]), with_groups(2)]);
+        let scoped = |links: &Links, text| links.with_scope(addr(text)).to_string();
+        assert_eq!(scoped(&links, "[fe80::7]:2425"), "[fe80::7%2]:2425");
+        assert_eq!(scoped(&links, "[fe80::7%1]:2425"), "[fe80::7%1]:2425");
+        assert_eq!(scoped(&links, "[fd00::7]:2425"), "[fd00::7]:2425");
+        links.update(vec![with_groups(2), with_groups(3)]);
+        assert_eq!(scoped(&links, "[fe80::7]:2425"), "[fe80::7]:2425", "who knows?");
     }
 
     #[test]

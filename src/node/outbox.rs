@@ -547,7 +547,9 @@ fn addresses(roster: &Roster, sending: &Sending) -> Vec<SocketAddr> {
 
 /// Whether the message was written to an address and not to a peer of the roster.
 pub(crate) fn is_stranger(view: &PeerView) -> bool {
-    *view.id.0 == *SocketAddr::new(view.addr, view.port).to_string()
+    let is_its_name = |addr: SocketAddr| *view.id.0 == *addr.to_string();
+    let with_scope = view.addrs.first().copied();
+    is_its_name(SocketAddr::new(view.addr, view.port)) || with_scope.is_some_and(is_its_name)
 }
 
 fn leave_meeting(meetings: &mut BTreeMap<SocketAddr, Vec<SendNo>>, addr: SocketAddr, no: SendNo) {

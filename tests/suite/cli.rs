@@ -11,6 +11,7 @@ mod heirs;
 mod history;
 mod hostile;
 mod lan;
+mod log;
 mod picture_handover;
 mod picture_offers;
 mod picture_rules;

@@ -204,7 +204,16 @@ proptest! {
         twice.pass(Duration::from_secs(60));
         prop_assert_eq!(once.peers(), twice.peers());
         prop_assert_eq!(once.events(), twice.events());
-        let (expected, mut sent) = (once.sent(), twice.sent());
+        let (mut expected, mut sent) = (once.sent(), twice.sent());
+        // Whether an answer leaves before its reader does is chance: a repeated receipt takes another
+        // number, and that moves the random delay.
+        for (from, bytes) in &heard {
+            if RawPacket::parse(bytes).is_ok_and(|raw| raw.command() == Command::BR_EXIT) {
+                for sent in [&mut expected, &mut sent] {
+                    sent.remove(&(*from, Command::ANSENTRY.0));
+                }
+            }
+        }
         let answers = [
             Command::RECVMSG,
             Command::SENDINFO,

@@ -216,8 +216,10 @@ impl Outbox {
             // One that was on its way joins the queue at the next wake-up.
             let waits = later.filter(|later| later.waits);
             let deadline = waits.map_or(turn.now.tick, |later| later.end(turn));
-            let addr = is_stranger(&memory.peer)
-                .then(|| SocketAddr::new(memory.peer.addr, memory.peer.port));
+            let peer = &memory.peer;
+            let place = peer.addrs.first().copied();
+            let addr = is_stranger(peer)
+                .then(|| place.unwrap_or_else(|| SocketAddr::new(peer.addr, peer.port)));
             if waits.is_some() {
                 self.shelf.put(&memory.peer.id, no);
                 turn.base.timers.arm_if_idle(Timer::Seek, turn.now.tick);

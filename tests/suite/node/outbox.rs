@@ -9,7 +9,7 @@ use feige::node::{
 use feige::wire::{Body, Charset, Command, RawPacket};
 
 use super::desk::{
-    Desk, Outcome, addr, feiq, iptux, message, ms, official, peer_id, plain, read, receipt,
+    self, Desk, Outcome, addr, feiq, iptux, message, ms, official, peer_id, plain, read, receipt,
 };
 
 /// How recipients ended: nickname, outcome, tries.
@@ -409,6 +409,23 @@ fn a_known_address_is_its_peer() {
     let (Reply::Sent { to, .. }, out) = desk.ask(request) else { panic!() };
     assert_eq!(to[0].id, peer_id("ann@pc"));
     assert_eq!(out.transmits()[0].to, addr("10.0.0.2"), "at the address that was named");
+}
+
+#[test]
+fn a_link_local_address_is_written_to_on_its_link() {
+    let mut desk = Desk::bare(|_| {});
+    let mut eth = desk::link(2, [10, 0, 0, 1]);
+    eth.multicast = true;
+    desk.input(Input::Links(vec![eth]));
+    desk.pass(ms(20_000));
+    for name in ["[fe80::9]:2425", "[fe80::9%2]:2425"] {
+        let (_, entered) = desk.send_to(vec![Target::Addr(addr(name))], "hi");
+        let out = desk.pass(ms(5_000));
+        let went: Vec<_> =
+            entered.transmits().into_iter().chain(out.transmits()).map(|sent| sent.to).collect();
+        assert!(!went.is_empty());
+        assert!(went.iter().all(|to| *to == addr("[fe80::9%2]:2425")), "{went:?}");
+    }
 }
 
 #[test]

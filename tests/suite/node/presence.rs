@@ -600,6 +600,24 @@ fn malformed_datagrams_are_counted_and_nothing_more() {
 }
 
 #[test]
+fn what_is_unknown_or_a_question_for_a_server_gets_no_answer() {
+    // Entry, message, read notice and its kin, questions about us, and what FeiQ asks.
+    let answered = [0x01, 0x20, 0x30, 0x31, 0x40, 0x50, 0x72, 0x77, 0xc0, 0xd1, 0x02, 0x03, 0x04];
+    let mut desk = Desk::new();
+    desk.hear("10.0.0.2", official(3, 1, "ann@pc", "Ann"));
+    desk.pass(ms(60_000));
+    for command in (0..=0xff).filter(|command| !answered.contains(command)) {
+        for options in [0, 0x100, 0x10_0000, 0x7fff_df00] {
+            let word = command | options;
+            let out = desk.hear("10.0.0.2", plain(word, u64::from(word) + 2, "ann@pc", "0:0:x"));
+            assert!(out.sent().is_empty(), "{word:#x}");
+        }
+    }
+    assert!(desk.pass(ms(60_000)).sent().is_empty());
+    assert_eq!(desk.nicks(), ["Ann"]);
+}
+
+#[test]
 fn nothing_is_sent_to_a_group_that_a_datagram_claims_to_be_from() {
     let mut desk = Desk::new();
     for from in ["10.0.0.255", "255.255.255.255", "224.0.0.1", "0.0.0.0", "[ff02::1]:2425"] {
