@@ -103,10 +103,10 @@ fn the_charset_of_the_office_takes_effect_in_the_node_that_runs() {
         client.send(&packet(3, 288, text), home.addr);
         let heard = node.out.event("message", |_| true);
         assert_eq!((&heard["text"], &heard["peer"]["nick"]), (&text.into(), &nick.into()));
-        let send = home.start(&["send", nick, text]);
+        let sender = home.start(&["send", nick, text]);
         let sent = client.expect_datagram(0x20);
         let main = charset.encode(text, |c| panic!("{c}"));
         assert!(sent.windows(main.len()).any(|part| part == main), "{charset}");
-        drop(send);
+        drop(sender);
     }
 }
