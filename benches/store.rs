@@ -4,6 +4,7 @@
 //! happens in the build folder, so on the disk the project lies on.
 
 use std::io::Write;
+use std::sync::Arc;
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
@@ -38,7 +39,7 @@ fn message(peer: u64, number: u64) -> Record {
         direction: Direction::In,
         delivery: Delivery::Direct,
         at: NOW,
-        peer: Some(PeerView {
+        peer: Some(Arc::new(PeerView {
             id: PeerId(id.into()),
             nick: format!("同事{peer}"),
             user: format!("user{peer}"),
@@ -53,7 +54,7 @@ fn message(peer: u64, number: u64) -> Record {
             version: Some("FeiQ".to_owned()),
             absent: false,
             fingerprint: None,
-        }),
+        })),
         addr: Some("192.168.1.7:2425".parse().unwrap()),
         epoch: 0,
         number: PacketNo(number),

@@ -71,7 +71,7 @@ fn describe(event: &Event) -> Option<String> {
         Event::PeerUp { peer } => format!("+ {}, {}", name(peer), peer.dialect),
         Event::PeerDown { peer, reason } => format!("- {}, {reason:?}", name(peer)),
         Event::Message(message) => {
-            let who = message.peer.as_ref().map_or_else(|| "everybody".into(), name);
+            let who = message.peer.as_deref().map_or_else(|| "everybody".into(), name);
             match message.direction {
                 Direction::In => format!("{who}: {}", message.text),
                 Direction::Out => format!("to {who}: {}", message.text),

@@ -15,17 +15,16 @@ pub(crate) struct Gate {
 #[derive(Debug, Default)]
 struct Held {
     bytes: usize,
-    transmits: Vec<Transmit>,
-    events: Vec<(UnixMillis, Event)>,
+    waiting: Vec<Released>,
 }
 
-/// What a committed record lets go.
-#[derive(Debug, Default)]
-pub(crate) struct Released {
+/// What a committed record lets go, in the order it came.
+#[derive(Debug)]
+pub(crate) enum Released {
     /// To send now.
-    pub(crate) transmits: Vec<Transmit>,
-    /// To tell now, with the time it happened at and its place in the event stream.
-    pub(crate) events: Vec<(UnixMillis, Option<u64>, Event)>,
+    Transmit(Transmit),
+    /// To tell now, with the time it happened at; its place in the event stream is the record's.
+    Event(UnixMillis, Event),
 }
 
 /// Records and bytes that may wait for the disk before the sockets are left unread, so that a slow
@@ -42,7 +41,7 @@ impl Gate {
             _ => 0,
         };
         self.bytes += bytes;
-        self.open.insert(id, Held { bytes, ..Held::default() });
+        self.open.insert(id, Held { bytes, waiting: Vec::new() });
     }
 
     /// Keeps a datagram back until its record is kept. Without such a record it is dropped: nobody
@@ -51,7 +50,7 @@ impl Gate {
         let Some(held) = self.open.get_mut(&id) else {
             return tracing::error!(?id, "a datagram waits for a record nobody is writing");
         };
-        held.transmits.push(transmit);
+        held.waiting.push(Released::Transmit(transmit));
     }
 
     /// Keeps an event back until its record is newly kept.
@@ -59,21 +58,19 @@ impl Gate {
         let Some(held) = self.open.get_mut(&id) else {
             return tracing::error!(?id, "an event waits for a record nobody is writing");
         };
-        held.events.push((at, event));
+        held.waiting.push(Released::Event(at, event));
     }
 
-    /// The writer is done with a record.
-    pub(crate) fn settle(&mut self, id: SaveId, result: &SaveResult) -> Released {
-        let Some(held) = self.open.remove(&id) else { return Released::default() };
+    /// The writer is done with a record: what it lets go.
+    pub(crate) fn settle(&mut self, id: SaveId, result: &SaveResult) -> Vec<Released> {
+        let Some(mut held) = self.open.remove(&id) else { return Vec::new() };
         self.bytes -= held.bytes;
         match result {
-            SaveResult::Kept { seq } => Released {
-                transmits: held.transmits,
-                events: held.events.into_iter().map(|(at, event)| (at, *seq, event)).collect(),
-            },
-            SaveResult::Repeat => Released { transmits: held.transmits, events: Vec::new() },
-            SaveResult::Failed(_) | SaveResult::Refused(_) => Released::default(),
+            SaveResult::Kept { .. } => {}
+            SaveResult::Repeat => held.waiting.retain(|r| matches!(r, Released::Transmit(_))),
+            SaveResult::Failed(_) | SaveResult::Refused(_) => held.waiting.clear(),
         }
+        held.waiting
     }
 
     /// Whether nothing waits.
@@ -105,23 +102,25 @@ mod tests {
     }
 
     #[test]
-    fn a_kept_record_releases_receipt_and_event_with_its_seq() {
+    fn a_kept_record_releases_receipt_and_event() {
         let released = gate(SaveId(1)).settle(SaveId(1), &SaveResult::Kept { seq: Some(9) });
-        assert_eq!(released.transmits.len(), 1);
-        assert!(matches!(released.events[..], [(UnixMillis(7), Some(9), _)]));
+        assert!(matches!(
+            released[..],
+            [Released::Transmit(_), Released::Event(UnixMillis(7), Event::Notice { .. })]
+        ));
     }
 
     #[test]
     fn a_repeat_releases_the_receipt_but_not_the_event() {
         let released = gate(SaveId(1)).settle(SaveId(1), &SaveResult::Repeat);
-        assert_eq!((released.transmits.len(), released.events.len()), (1, 0));
+        assert!(matches!(released[..], [Released::Transmit(_)]));
     }
 
     #[test]
     fn a_failed_record_releases_nothing() {
         let mut gate = gate(SaveId(1));
         let released = gate.settle(SaveId(1), &SaveResult::Failed("disk full".into()));
-        assert_eq!((released.transmits.len(), released.events.len()), (0, 0));
+        assert!(released.is_empty());
         assert!(gate.is_empty());
     }
 
@@ -132,7 +131,7 @@ mod tests {
         let bytes = b"receipt".as_slice().into();
         gate.hold_transmit(SaveId(3), Transmit { link: None, to, bytes, after: Some(SaveId(3)) });
         let released = gate.settle(SaveId(3), &SaveResult::Kept { seq: None });
-        assert!(released.transmits.is_empty());
+        assert!(released.is_empty());
     }
 
     #[test]

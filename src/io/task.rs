@@ -16,6 +16,7 @@ use super::control::{Hello, Server};
 use super::crypto::Crypto;
 use super::disk::{Disk, Results};
 use super::fetch::Fetches;
+use super::gate::Released;
 use super::handle::{Ask, Gone, Handle, Listeners, Stamped, Subscription};
 use super::links::{Selection, Watch};
 use super::owner::Owner;
@@ -333,12 +334,12 @@ impl Task {
     pub(super) fn settle(&mut self, results: Results) {
         let now = self.clock.now();
         for (id, result) in results {
-            let released = self.disk.gate.settle(id, &result);
-            for transmit in released.transmits {
-                self.sockets.send(transmit);
-            }
-            for (at, seq, event) in released.events {
-                self.tell(at, seq, event);
+            let seq = result.seq();
+            for released in self.disk.gate.settle(id, &result) {
+                match released {
+                    Released::Transmit(transmit) => self.sockets.send(transmit),
+                    Released::Event(at, event) => self.tell(at, seq, event),
+                }
             }
             self.handle(now, Input::Saved(id, result));
         }

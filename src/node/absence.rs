@@ -112,7 +112,7 @@ impl AutoReply {
         let bytes = turn.base.own.message(number, options, &text, form);
         let raw = Arc::clone(&bytes);
         let mut record = sent_record(turn, number, options, &text, charset_of(form), raw);
-        record.peer = Some(peer);
+        record.peer = Some(Arc::new(peer));
         let event = record.event();
         let kept = turn.base.keeps.then(|| turn.save(Record::Message(record)));
         turn.emit(event, kept);

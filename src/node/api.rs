@@ -17,6 +17,7 @@ mod wishes;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -512,7 +513,7 @@ pub enum Delivery {
 #[expect(clippy::struct_excessive_bools, reason = "each is a mark of its own in the JSON")]
 pub struct MessageEvent {
     /// The other side; none for a broadcast of ours.
-    pub peer: Option<PeerView>,
+    pub peer: Option<Arc<PeerView>>,
     /// Received or sent.
     pub direction: Direction,
     /// To whom.

@@ -214,7 +214,7 @@ pub struct MessageRecord {
     pub at: UnixMillis,
     /// The other side as it was then. One record for each recipient of a sent message; none for a
     /// broadcast of ours.
-    pub peer: Option<PeerView>,
+    pub peer: Option<Arc<PeerView>>,
     /// The other side's address. With `number`, `peer` and `epoch` this is what makes a received
     /// message a repeat: the same number from the same peer identity in the same epoch.
     pub addr: Option<SocketAddr>,

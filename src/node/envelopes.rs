@@ -150,7 +150,7 @@ impl Envelopes {
         seq: Option<u64>,
         message: &MessageRecord,
     ) -> bool {
-        let Some(peer) = &message.peer else { return false };
+        let Some(peer) = message.peer.as_deref() else { return false };
         if !is_told_of(message) || !turn.speaks() {
             return false;
         }

@@ -131,7 +131,8 @@ impl Parts {
         }
         self.groups.note(turn, &id, None);
         let extras = Extras { chat: Some(self.groups.named(&id)), ..Extras::default() };
-        self.inbox.take_in_group(turn, peer, (seen, &body, extras), key);
+        let Some(peer) = self.roster.shared_view(met.peer) else { return };
+        self.inbox.take_in_group(turn, &peer, (seen, &body, extras), key);
         self.inbox.epochs.trim(&turn.base.policy, &self.roster);
     }
 

@@ -333,6 +333,7 @@ impl PeerNote {
             answered: self.answered_ago.map(|ago| before(now, ago)),
             told: self.told,
             untold: false,
+            shown: None,
         }
     }
 }

@@ -81,7 +81,7 @@ impl Inbox {
         &mut self,
         turn: &mut Turn<'_>,
         links: &Links,
-        peer: &Peer,
+        peer: &Arc<PeerView>,
         (seen, body, extras): (&Sighting<'_>, &Message, Extras),
         key: Key,
         allowance: &mut Allowance,
@@ -99,7 +99,7 @@ impl Inbox {
     pub(crate) fn take_in_group(
         &mut self,
         turn: &mut Turn<'_>,
-        peer: &Peer,
+        peer: &Arc<PeerView>,
         arrival: (&Sighting<'_>, &Message, Extras),
         key: Key,
     ) {
@@ -139,11 +139,11 @@ impl Inbox {
     fn keep(
         &mut self,
         turn: &mut Turn<'_>,
-        peer: &Peer,
+        peer: &Arc<PeerView>,
         arrival: (&Sighting<'_>, &Message, Extras),
         key: Key,
     ) -> (State, Taken) {
-        let taken = keep(turn, arrival, &key, peer.view());
+        let taken = keep(turn, arrival, &key, Arc::clone(peer));
         let state = match taken {
             Taken::Saving(id) => {
                 self.saving.insert(id, key.clone());
@@ -207,7 +207,7 @@ fn keep(
     turn: &mut Turn<'_>,
     (seen, body, extras): (&Sighting<'_>, &Message, Extras),
     key: &Key,
-    peer: PeerView,
+    peer: Arc<PeerView>,
 ) -> Taken {
     let packet = seen.packet;
     let delivery = if extras.chat.is_some() {

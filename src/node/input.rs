@@ -157,6 +157,14 @@ impl SaveResult {
     pub fn is_kept(&self) -> bool {
         matches!(self, Self::Kept { .. } | Self::Repeat)
     }
+
+    /// Its place in the event stream, if it took one now.
+    pub fn seq(&self) -> Option<u64> {
+        match self {
+            Self::Kept { seq } => *seq,
+            _ => None,
+        }
+    }
 }
 
 /// Everything that can happen to a node.

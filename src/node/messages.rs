@@ -66,11 +66,11 @@ impl Parts {
         allowance: &mut Allowance,
     ) -> Option<New> {
         let Self { roster, links, inbox, envelopes, absence, .. } = self;
-        let peer = roster.get(no)?;
+        let view = roster.shared_view(no)?;
         let seen = arrival.0;
         // The receipt fits in any case; the automatic reply has all that a datagram may cause.
         let room = allowance.room();
-        let taken = inbox.take(turn, links, peer, arrival, key, allowance)?;
+        let taken = inbox.take(turn, links, &view, arrival, key, allowance)?;
         let after = match taken {
             Taken::Saving(id) => Some(id),
             Taken::Passing(message) => {
@@ -81,6 +81,7 @@ impl Parts {
             }
         };
         let link = links.route(seen.link);
+        let peer = roster.get(no)?;
         if let Some(size) = absence.answer(turn, (peer, link), seen, after, room) {
             allowance.spend(size);
         }

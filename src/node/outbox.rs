@@ -402,7 +402,7 @@ impl Outbox {
         let (Some(text), Some(raw)) = (&sending.text, sending.bytes.clone()) else { return };
         let mut record = sent_record(turn, no.number, sending.options, text, charset, raw);
         record.at = sending.written;
-        record.peer = Some((*sending.view).clone());
+        record.peer = Some(Arc::new((*sending.view).clone()));
         record.files = sending.files;
         record.open = match sending.later {
             Some(later) => Some(later.as_open()),

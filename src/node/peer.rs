@@ -135,6 +135,8 @@ pub(crate) struct Peer {
     pub(crate) told: u32,
     /// It lost an address of which no face was told yet.
     pub(crate) untold: bool,
+    /// As faces saw it when it wrote last.
+    pub(crate) shown: Option<Arc<PeerView>>,
 }
 
 /// One address of a peer.
@@ -193,6 +195,7 @@ impl Peer {
             answered: None,
             told: 0,
             untold: false,
+            shown: None,
         }
     }
 
@@ -313,14 +316,19 @@ impl Peer {
         self.places.iter_mut().find(|place| place.addr == addr)
     }
 
+    /// The charset of its texts, as far as it is known.
+    fn shown_charset(&self) -> Option<Verdict> {
+        let of_dialect = self.dialect.text_charset();
+        let of_dialect = of_dialect.map(|charset| Verdict { charset, sure: Sure::Dialect });
+        let texts = self.charsets.text.verdict().or(of_dialect);
+        texts.or(self.charsets.names.verdict())
+    }
+
     /// The peer as faces see it.
     pub(crate) fn view(&self) -> PeerView {
         let addrs: Vec<SocketAddr> = self.places.iter().map(|place| place.addr).collect();
         let first = addrs.first().copied().unwrap_or_else(nowhere);
-        let of_dialect = self.dialect.text_charset();
-        let of_dialect = of_dialect.map(|charset| Verdict { charset, sure: Sure::Dialect });
-        let texts = self.charsets.text.verdict().or(of_dialect);
-        let charset = texts.or(self.charsets.names.verdict());
+        let charset = self.shown_charset();
         PeerView {
             id: self.id.clone(),
             nick: self.nick.to_string(),
@@ -337,6 +345,52 @@ impl Peer {
             absent: self.is_absent(),
             fingerprint: None,
         }
+    }
+
+    /// The peer as faces see it, made anew only where something changed: whoever writes much looks
+    /// the same all the time.
+    pub(crate) fn shared_view(&mut self) -> Arc<PeerView> {
+        if let Some(shown) = &self.shown
+            && self.looks_like(shown)
+        {
+            return Arc::clone(shown);
+        }
+        let view = Arc::new(self.view());
+        self.shown = Some(Arc::clone(&view));
+        view
+    }
+
+    /// Whether [`Peer::view`] would be the same.
+    fn looks_like(&self, shown: &PeerView) -> bool {
+        // A new field must not be forgotten here.
+        let PeerView {
+            id,
+            nick,
+            user,
+            host,
+            group,
+            addr: _,
+            port: _,
+            addrs,
+            dialect,
+            charset,
+            charset_sure,
+            version,
+            absent,
+            fingerprint: _,
+        } = shown;
+        let known = self.shown_charset();
+        *id == self.id
+            && **nick == *self.nick
+            && *user == split_fingerprint(&self.user).0
+            && **host == *self.host
+            && **group == *self.group
+            && addrs.iter().eq(self.places.iter().map(|place| &place.addr))
+            && dialect == self.dialect.name
+            && *charset == known.map(|verdict| verdict.charset)
+            && *charset_sure == known.map(|verdict| verdict.sure)
+            && version.as_deref() == self.version.as_deref()
+            && *absent == self.is_absent()
     }
 }
 

@@ -56,6 +56,11 @@ impl Roster {
         self.peers.get(&no)
     }
 
+    /// This peer as faces see it.
+    pub(crate) fn shared_view(&mut self, no: PeerNo) -> Option<Arc<PeerView>> {
+        self.peers.get_mut(&no).map(Peer::shared_view)
+    }
+
     /// This peer, to note something on it that does not move it in the roster.
     pub(crate) fn get_mut(&mut self, no: PeerNo) -> Option<&mut Peer> {
         self.peers.get_mut(&no)

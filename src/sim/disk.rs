@@ -80,7 +80,7 @@ impl Disk {
         let sent = self.messages().filter(|message| {
             message.direction == Direction::Out && message.options.contains(SECRET)
         });
-        sent.filter_map(|message| Some((message.number, message.peer.clone()?)))
+        sent.filter_map(|message| Some((message.number, message.peer.as_deref()?.clone())))
             .filter(|(number, peer)| !self.read.contains(&(peer.id.clone(), *number)))
             .map(|(number, peer)| SealedMemory { number, peer })
             .collect()
@@ -93,7 +93,13 @@ impl Disk {
                 return None;
             };
             let (number, options) = (record.number, record.options);
-            Some(UntoldMemory { message, number, peer: record.peer.clone()?, options, opened })
+            Some(UntoldMemory {
+                message,
+                number,
+                peer: record.peer.as_deref()?.clone(),
+                options,
+                opened,
+            })
         };
         self.untold.iter().filter_map(of).collect()
     }
@@ -254,7 +260,7 @@ impl Disk {
 fn open_memory(message: &MessageRecord) -> Option<OpenMemory> {
     Some(OpenMemory {
         number: message.number,
-        peer: message.peer.clone()?,
+        peer: message.peer.as_deref()?.clone(),
         options: message.options,
         text: message.text.clone(),
         written: message.at,

@@ -406,7 +406,13 @@ mod tests {
             fingerprint: None,
         };
         let (delivery, number) = (Delivery::Direct, PacketNo(number));
-        Record::Message(MessageRecord { direction, delivery, number, peer: Some(peer), ..message })
+        Record::Message(MessageRecord {
+            direction,
+            delivery,
+            number,
+            peer: Some(peer.into()),
+            ..message
+        })
     }
 
     fn take(store: &mut Store, record: Record) -> SaveResult {
@@ -451,7 +457,7 @@ mod tests {
         let (format, digest) = (PictureFormat::Png, format!("{digits:0<64}"));
         Record::Picture(Box::new(PictureRecord {
             at: UnixMillis(0),
-            peer: message.peer.unwrap(),
+            peer: message.peer.as_deref().unwrap().clone(),
             id: 1,
             number: None,
             facts: PictureFacts { format, width: 1, height: 1, size: size as u64, digest },

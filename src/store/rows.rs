@@ -5,6 +5,7 @@ mod told;
 
 use std::collections::HashMap;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use rusqlite::types::Type;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
@@ -461,7 +462,7 @@ pub(super) fn read_message(
         direction: read_word(row, "direction")?,
         delivery: read_word(row, "delivery")?,
         at,
-        peer: read_view(row)?,
+        peer: read_view(row)?.map(Arc::new),
         addr: row.get::<_, Option<String>>("addr")?.and_then(|addr| addr.parse().ok()),
         epoch: row.get("epoch")?,
         number,

@@ -404,7 +404,7 @@ fn alias() -> Alias {
 
 fn message() -> MessageEvent {
     MessageEvent {
-        peer: Some(peer()),
+        peer: Some(peer().into()),
         direction: Direction::In,
         delivery: Delivery::Direct,
         number: PacketNo(1),

@@ -10,7 +10,7 @@ use std::io::{self, BufRead, BufReader};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
 use feige::node::{
     Alias, BookRecord, Bounce, Charset, Delivery, Direction, EpochMemory, Event, MessageRecord,
@@ -68,7 +68,7 @@ fn received(from: &str, number: u64) -> MessageRecord {
         direction: Direction::In,
         delivery: Delivery::Direct,
         at: UnixMillis(1_795_000_001_250),
-        peer: Some(peer(from)),
+        peer: Some(peer(from).into()),
         addr: Some("192.168.1.7:2425".parse().unwrap()),
         epoch: 0,
         number: PacketNo(number),
@@ -160,7 +160,7 @@ fn a_repeat_is_the_same_number_of_the_same_peer_in_the_same_epoch() {
     assert_eq!(take(&mut store, received("lin@DESK-7", 17)), SaveResult::Repeat);
     // The peer may look different by now, it is the same one.
     let mut later = received("lin@DESK-7", 17);
-    later.peer.as_mut().unwrap().nick = "林".to_owned();
+    Arc::make_mut(later.peer.as_mut().unwrap()).nick = "林".to_owned();
     assert_eq!(take(&mut store, later), SaveResult::Repeat);
     assert_eq!(take(&mut store, received("lin@DESK-7", u64::MAX)), kept(5));
     assert_eq!(take(&mut store, received("lin@DESK-7", u64::MAX)), SaveResult::Repeat);
@@ -254,7 +254,7 @@ fn peers_are_remembered_once_each_up_to_a_cap_that_spares_those_with_messages() 
     let home = Home::new();
     let mut store = home.open().store;
     let seen = |n: i64, at: i64| {
-        let mut peer = received(&format!("u{n}@pc"), 1).peer.unwrap();
+        let mut peer = peer(&format!("u{n}@pc"));
         peer.nick = format!("at {at}");
         SeenPeer { peer, at: UnixMillis(at) }
     };
@@ -286,8 +286,7 @@ fn the_address_book_comes_back() {
     let mut store = home.open().store;
     let alias =
         |name: &str, id: &str| Alias { name: name.into(), target: Target::Peer(PeerId(id.into())) };
-    let mallory = received("mal@pc", 1).peer.unwrap();
-    let eve = received("eve@pc", 1).peer.unwrap();
+    let (mallory, eve) = (peer("mal@pc"), peer("eve@pc"));
     let changes = [
         BookRecord::Named(alias("boss", "a@pc")),
         BookRecord::Named(alias("boss", "b@pc")),

@@ -88,7 +88,7 @@ fn received(number: u64, text: &str) -> MessageRecord {
         direction: Direction::In,
         delivery: Delivery::Direct,
         at: UnixMillis(NOW.0 + i64::try_from(number).unwrap()),
-        peer: Some(peer("lin")),
+        peer: Some(peer("lin").into()),
         addr: Some("192.168.1.7:2425".parse().unwrap()),
         epoch: 0,
         number: PacketNo(number),
@@ -207,7 +207,7 @@ fn a_sealed_message_is_not_found_nor_shown_until_it_is_opened() {
 fn filters_narrow_and_the_limit_keeps_the_newest() {
     let home = Home::new();
     let from = |name: &str, number, text: &str| {
-        Record::Message(MessageRecord { peer: Some(peer(name)), ..received(number, text) })
+        Record::Message(MessageRecord { peer: Some(peer(name).into()), ..received(number, text) })
     };
     let to_all = MessageRecord {
         direction: Direction::Out,

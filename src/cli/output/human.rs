@@ -485,7 +485,7 @@ mod tests {
 
     fn message(peer: PeerView, text: &str) -> Event {
         Event::Message(Box::new(MessageEvent {
-            peer: Some(peer),
+            peer: Some(peer.into()),
             direction: Direction::In,
             delivery: Delivery::Direct,
             number: PacketNo(7),

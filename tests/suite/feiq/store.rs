@@ -44,7 +44,7 @@ fn message(number: u64, delivery: Delivery, extras: Extras) -> Record {
         direction: Direction::In,
         delivery,
         at: NOW,
-        peer: Some(wang()),
+        peer: Some(wang().into()),
         addr: None,
         epoch: 0,
         number: PacketNo(number),

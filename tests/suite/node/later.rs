@@ -106,7 +106,7 @@ fn memory(outs: &[&Outcome]) -> Memory {
             open.push(OpenMemory {
                 queued: false,
                 number: message.number,
-                peer: message.peer.clone().unwrap(),
+                peer: message.peer.as_deref().unwrap().clone(),
                 options: message.options,
                 text: message.text.clone(),
                 written: message.at,

@@ -119,7 +119,7 @@ fn correspondents_are_known_as_they_last_looked() {
     let mut store = home.open().store;
     take(&mut store, received("lin@DESK-7", 1));
     let renamed = PeerView { nick: "老林".to_owned(), ..peer("lin@DESK-7") };
-    take(&mut store, MessageRecord { peer: Some(renamed), ..received("lin@DESK-7", 2) });
+    take(&mut store, MessageRecord { peer: Some(renamed.into()), ..received("lin@DESK-7", 2) });
     take(&mut store, received("wang@DESK-8", 3));
     drop(store);
     let known = Reader::open(&home.paths).unwrap().correspondents().unwrap();

@@ -6,6 +6,7 @@ use std::fs::OpenOptions;
 use std::io::{self, BufRead, BufReader, Read};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use base64::Engine;
@@ -282,7 +283,7 @@ impl Own {
                 direction: self.direction,
                 delivery: self.delivery,
                 at: time(&self.at)?,
-                peer: self.peer,
+                peer: self.peer.map(Arc::new),
                 addr: self.addr,
                 epoch: self.epoch,
                 number: self.number,
@@ -355,7 +356,7 @@ impl FeiqCli {
                 direction: self.direction,
                 delivery: Delivery::Direct,
                 at: time(&self.time)?,
-                peer: Some(peer),
+                peer: Some(Arc::new(peer)),
                 addr: Some(addr),
                 epoch: 0,
                 number: PacketNo(0),

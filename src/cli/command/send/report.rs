@@ -141,7 +141,7 @@ impl Report {
             Event::Message(message)
                 if message.number == self.number && message.direction == Direction::Out =>
             {
-                let Some(peer) = &message.peer else { return Ok(()) };
+                let Some(peer) = message.peer.as_deref() else { return Ok(()) };
                 (peer, Fate::Left)
             }
             Event::Receipt { number, peer, tries, rtt_ms } if *number == self.number => {
