@@ -18,13 +18,12 @@
 #![expect(clippy::disallowed_methods, reason = "a load generator reads the clock")]
 #![expect(clippy::disallowed_types, reason = "it has sockets and a file of its own")]
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -246,111 +245,132 @@ impl Entries {
 }
 
 impl Burst {
-    /// One thread sends, one counts.
+    /// One thread sends and counts by turns: where two cores are shared with the program that is
+    /// measured, a second thread would take its time away.
     fn run(&self) -> io::Result<String> {
         let socket = open(Ipv4Addr::UNSPECIFIED, self.port)?;
-        socket.set_read_timeout(Some(Duration::from_millis(20)))?;
+        // At a rate, what is due next is not waited for long.
+        let patience = if self.rate > 0 { 1 } else { 20 };
+        socket.set_read_timeout(Some(Duration::from_millis(patience)))?;
         ready();
-        let first = first_number();
-        let start = Instant::now();
-        let sent_at: Vec<AtomicU64> = (0..self.count).map(|_| AtomicU64::new(0)).collect();
-        let (confirmed, all_sent) = (AtomicUsize::new(0), AtomicBool::new(false));
-        let micros = || u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let (sending, counted) = thread::scope(|scope| {
-            let sender = scope.spawn(|| {
-                let result = self.send_all(&socket, first, &sent_at, &confirmed, start);
-                all_sent.store(true, Relaxed);
-                result
-            });
-            let counted =
-                self.count_receipts(&socket, first, &sent_at, &confirmed, &all_sent, micros);
-            (sender.join(), counted)
-        });
-        let send_ms = sending.map_err(|_| io::Error::other("the sender ended early"))??;
-        let Counted { mut waits_us, repeats, last_us } = counted?;
-        waits_us.sort_unstable();
-        let percentile =
-            |share: usize| waits_us.get(waits_us.len() * share / 100).copied().unwrap_or(0);
+        let to = SocketAddrV4::new(self.to, self.port);
+        let mut flight = Flight::new(self.count);
+        let mut send_ms = 0.0;
+        while flight.confirmed < self.count {
+            let batch = self.may_leave(&flight);
+            for place in (0_u32..).skip(flight.sent_at.len()).take(batch) {
+                let text = format!("message {place} of a burst");
+                let bytes = packet(flight.first + place, "burst", SENDMSG | SENDCHECK, &text);
+                flight.sent_at.push(flight.start.elapsed());
+                send(&socket, &bytes, to)?;
+                send_ms = flight.start.elapsed().as_secs_f64() * 1e3;
+            }
+            let mut heard = 0;
+            while heard < TURN
+                && let Some(receipt) = receive_now(&socket)?
+            {
+                flight.note(&receipt);
+                heard += 1;
+            }
+            if batch > 0 || heard > 0 {
+                continue;
+            }
+            match receive(&socket)? {
+                Some((_, receipt)) => flight.note(&receipt),
+                None if flight.is_idle(Duration::from_millis(self.idle_ms)) => break,
+                None => {}
+            }
+        }
+        let waits = &mut flight.waits;
+        waits.sort_unstable();
+        let percentile = |share: usize| {
+            let wait = waits.get(waits.len() * share / 100).copied().unwrap_or_default();
+            wait.as_micros()
+        };
         Ok(format!(
-            r#"{{"sent":{},"confirmed":{},"repeats":{repeats},"send_ms":{send_ms:.1},"all_ms":{:.1},"p50_us":{},"p99_us":{}}}"#,
-            self.count,
-            waits_us.len(),
-            Duration::from_micros(last_us).as_secs_f64() * 1e3,
+            r#"{{"sent":{},"confirmed":{},"repeats":{},"send_ms":{send_ms:.1},"all_ms":{:.1},"p50_us":{},"p99_us":{}}}"#,
+            flight.sent_at.len(),
+            flight.confirmed,
+            flight.repeats,
+            flight.last.as_secs_f64() * 1e3,
             percentile(50),
             percentile(99),
         ))
     }
 
-    /// Sends every message and tells how long that took, in milliseconds.
-    fn send_all(
-        &self,
-        socket: &UdpSocket,
-        first: u32,
-        sent_at: &[AtomicU64],
-        confirmed: &AtomicUsize,
-        start: Instant,
-    ) -> io::Result<f64> {
-        let to = SocketAddrV4::new(self.to, self.port);
-        let step = if self.rate == 0 { Duration::ZERO } else { Duration::from_secs(1) / self.rate };
-        for (place, at) in (0u32..).zip(sent_at) {
-            while start.elapsed() < step * place {
-                thread::sleep(Duration::from_micros(50));
-            }
-            let sent = usize::try_from(place).unwrap_or(usize::MAX);
-            while self.window > 0 && sent - confirmed.load(Relaxed).min(sent) >= self.window {
-                thread::yield_now();
-            }
-            let text = format!("message {place} of a burst");
-            at.store(u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX), Relaxed);
-            send(socket, &packet(first + place, "burst", SENDMSG | SENDCHECK, &text), to)?;
+    /// How many messages may leave now, a turn's worth at most.
+    fn may_leave(&self, flight: &Flight) -> usize {
+        let sent = flight.sent_at.len();
+        let mut most = (self.count - sent).min(TURN);
+        if self.window > 0 {
+            most = most.min(self.window.saturating_sub(sent - flight.confirmed));
         }
-        Ok(start.elapsed().as_secs_f64() * 1e3)
-    }
-
-    fn count_receipts(
-        &self,
-        socket: &UdpSocket,
-        first: u32,
-        sent_at: &[AtomicU64],
-        confirmed: &AtomicUsize,
-        all_sent: &AtomicBool,
-        micros: impl Fn() -> u64,
-    ) -> io::Result<Counted> {
-        let mut counted = Counted { waits_us: Vec::new(), repeats: 0, last_us: 0 };
-        let mut seen = HashSet::new();
-        let idle_us = self.idle_ms * 1000;
-        while seen.len() < self.count {
-            let Some((_, packet)) = receive(socket)? else {
-                if all_sent.load(Relaxed) && micros() > counted.last_us + idle_us {
-                    break;
-                }
-                continue;
-            };
-            let Some(place) = packet.body.and_then(|number| number.checked_sub(first)) else {
-                continue;
-            };
-            let Some(at) = usize::try_from(place).ok().and_then(|place| sent_at.get(place)) else {
-                continue;
-            };
-            if packet.mode != RECVMSG {
-                continue;
-            }
-            if seen.insert(place) {
-                counted.last_us = micros();
-                counted.waits_us.push(counted.last_us.saturating_sub(at.load(Relaxed)));
-                confirmed.fetch_add(1, Relaxed);
-            } else {
-                counted.repeats += 1;
-            }
+        if self.rate > 0 {
+            let due = flight.start.elapsed().as_secs_f64() * f64::from(self.rate);
+            #[expect(clippy::cast_possible_truncation, reason = "a count of messages")]
+            #[expect(clippy::cast_sign_loss, reason = "time does not go back")]
+            let due = due as usize;
+            most = most.min(due.saturating_sub(sent));
         }
-        Ok(counted)
+        most
     }
 }
 
-struct Counted {
-    waits_us: Vec<u64>,
+/// Messages sent, or receipts taken, before it is the other's turn.
+const TURN: usize = 64;
+
+/// Messages on their way.
+struct Flight {
+    first: u32,
+    start: Instant,
+    sent_at: Vec<Duration>,
+    seen: Vec<bool>,
+    confirmed: usize,
     repeats: usize,
-    last_us: u64,
+    waits: Vec<Duration>,
+    /// When the newest receipt came.
+    last: Duration,
+}
+
+impl Flight {
+    fn new(count: usize) -> Self {
+        Self {
+            first: first_number(),
+            start: Instant::now(),
+            sent_at: Vec::with_capacity(count),
+            seen: vec![false; count],
+            confirmed: 0,
+            repeats: 0,
+            waits: Vec::with_capacity(count),
+            last: Duration::ZERO,
+        }
+    }
+
+    fn note(&mut self, receipt: &Arrived) {
+        let place = receipt.body.and_then(|number| number.checked_sub(self.first));
+        let place = place.and_then(|place| usize::try_from(place).ok());
+        let Some((place, at)) = place.and_then(|at| Some((at, *self.sent_at.get(at)?))) else {
+            return;
+        };
+        match self.seen.get_mut(place) {
+            Some(seen) if receipt.mode == RECVMSG => {
+                if std::mem::replace(seen, true) {
+                    self.repeats += 1;
+                    return;
+                }
+            }
+            _ => return,
+        }
+        self.last = self.start.elapsed();
+        self.waits.push(self.last.saturating_sub(at));
+        self.confirmed += 1;
+    }
+
+    /// Nothing has left or come for so long.
+    fn is_idle(&self, span: Duration) -> bool {
+        let sent = self.sent_at.last().copied().unwrap_or_default();
+        self.start.elapsed() > self.last.max(sent) + span
+    }
 }
 
 impl Discover {
@@ -477,6 +497,17 @@ fn send(socket: &UdpSocket, bytes: &[u8], to: SocketAddrV4) -> io::Result<()> {
                 return Err(io::Error::new(error.kind(), format!("send to {to}: {error}")));
             }
         }
+    }
+}
+
+/// A datagram that is there already.
+fn receive_now(socket: &UdpSocket) -> io::Result<Option<Arrived>> {
+    use rustix::io::Errno;
+    let mut buffer = [0; 2048];
+    match rustix::net::recv(socket, &mut buffer, rustix::net::RecvFlags::DONTWAIT) {
+        Ok((length, _)) => Ok(buffer.get(..length).and_then(parse)),
+        Err(Errno::AGAIN | Errno::INTR | Errno::CONNREFUSED) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 
