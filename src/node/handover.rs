@@ -332,7 +332,7 @@ impl PeerNote {
             greeted: self.greeted_ago.map(|ago| before(now, ago)),
             answered: self.answered_ago.map(|ago| before(now, ago)),
             told: self.told,
-            untold: false,
+            untold: None,
             shown: None,
         }
     }

@@ -133,8 +133,8 @@ pub(crate) struct Peer {
     pub(crate) answered: Option<Tick>,
     /// The announcement of ours that it was told in full.
     pub(crate) told: u32,
-    /// It lost an address of which no face was told yet.
-    pub(crate) untold: bool,
+    /// It lost an address of which no face was told yet: faces know it by this one.
+    pub(crate) untold: Option<SocketAddr>,
     /// As faces saw it when it wrote last.
     pub(crate) shown: Option<Arc<PeerView>>,
 }
@@ -194,7 +194,7 @@ impl Peer {
             greeted: None,
             answered: None,
             told: 0,
-            untold: false,
+            untold: None,
             shown: None,
         }
     }

@@ -202,11 +202,12 @@ impl Roster {
         let Some(no) = self.by_addr.remove(&addr) else { return };
         let Some(peer) = self.peers.get_mut(&no) else { return };
         if peer.places.len() > 1 {
+            let known_by = peer.places.first().map(|place| place.addr);
             peer.places.retain(|place| place.addr != addr);
             // A peer that says goodbye says it on each of its links: more will follow, or it shows
             // itself at an address that is left.
             if reason == DownReason::Exit {
-                peer.untold = true;
+                peer.untold = peer.untold.or(known_by);
             } else {
                 tell(turn, peer, News::Changed);
             }
@@ -252,8 +253,8 @@ impl Roster {
         if let Some(no) = self.at(seen.from) {
             if self.lives_there(no, seen, nick) {
                 self.touch(no, seen, now);
-                let untold = self.get_mut(no).is_some_and(|peer| std::mem::take(&mut peer.untold));
-                let news = if untold { News::Changed } else { News::None };
+                let untold = self.get_mut(no).and_then(|peer| peer.untold.take());
+                let news = if untold.is_some() { News::Changed } else { News::None };
                 return (Met { peer: no, moved: false }, news);
             }
             // The names may only be read better now; the charset they showed is still right.
@@ -345,7 +346,13 @@ impl Roster {
         }
         self.by_id.remove(&peer.id);
         self.forgettable.remove(&(peer.heard, no));
-        turn.emit(Event::PeerDown { peer: peer.view(), reason }, None);
+        let mut view = peer.view();
+        if let Some(known_by) = peer.untold {
+            // It said goodbye on one link after the other, and goes by the address it came with.
+            (view.addr, view.port) = (known_by.ip(), known_by.port());
+            view.addrs.insert(0, known_by);
+        }
+        turn.emit(Event::PeerDown { peer: view, reason }, None);
     }
 
     /// Forgets the longest silent peer that we never wrote to, when there is no room.
@@ -401,7 +408,9 @@ enum News {
 
 fn tell(turn: &mut Turn<'_>, peer: &mut Peer, news: News) {
     // Whatever is told of a peer tells where it is.
-    peer.untold &= news == News::None;
+    if news != News::None {
+        peer.untold = None;
+    }
     match news {
         News::None => {}
         News::Changed => turn.emit(Event::PeerChanged { peer: peer.view() }, None),

@@ -588,8 +588,17 @@ mod tests {
         human.know(&peer("bob", "b", "10.0.0.1"));
         let mut now = peer("robert", "b", "10.0.0.1");
         now.absent = true;
-        let changed = Event::PeerChanged { peer: now };
+        let changed = Event::PeerChanged { peer: now.clone() };
         assert_eq!(words(&mut human, &changed), "00:00:00 *  robert was called bob, is away");
+        let before = now.addrs.clone();
+        (now.addr, now.addrs) = ([10, 0, 0, 2].into(), vec![([10, 0, 0, 2], now.port).into()]);
+        let mut also = now.clone();
+        also.addrs.extend(before);
+        let also = Event::PeerChanged { peer: also };
+        assert_eq!(words(&mut human, &also), "00:00:00 *  robert is also at 10.0.0.2");
+        (now.addr, now.addrs) = ([10, 0, 0, 3].into(), vec![([10, 0, 0, 3], now.port).into()]);
+        let moved = Event::PeerChanged { peer: now };
+        assert_eq!(words(&mut human, &moved), "00:00:00 *  robert is now at 10.0.0.3");
     }
 
     #[test]

@@ -306,6 +306,24 @@ fn who_leaves_from_one_address_is_asked_at_the_others() {
 }
 
 #[test]
+fn who_leaves_from_one_address_after_the_other_goes_by_the_one_it_came_with() {
+    let mut desk = Desk::new();
+    desk.hear("10.0.0.2", official(1, 1, "ann@pc", "Ann"));
+    desk.hear("[fe80::2]:2425", official(1, 1, "ann@pc", "Ann"));
+    desk.hear("10.0.0.2", official(2, 2, "ann@pc", "Ann"));
+    let out = desk.hear("[fe80::2]:2425", official(2, 2, "ann@pc", "Ann"));
+    let downs: Vec<_> = out
+        .events()
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::PeerDown { peer, reason } => Some((peer.addr.to_string(), *reason)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(downs, [("10.0.0.2".to_owned(), DownReason::Exit)]);
+}
+
+#[test]
 fn a_roll_call_finds_the_silent_with_two_entries_each() {
     let mut desk = Desk::new();
     desk.hear("10.0.0.2", official(3, 1, "ann@pc", "Ann"));

@@ -1,5 +1,7 @@
 //! Words for people: what changed, how something ended, how long it took.
 
+use std::net::SocketAddr;
+
 use super::{NAME_MAX, one_space};
 use crate::cli::output::date_and_time;
 use crate::node::{
@@ -33,8 +35,11 @@ pub(super) fn change(before: Option<&PeerView>, peer: &PeerView) -> String {
                 group => format!("is in the group {} now", one_space(&term::safe(group))),
             });
         }
-        if (before.addr, before.port) != (peer.addr, peer.port) {
-            changes.push(format!("is at {} now", peer.addr));
+        let was_at = SocketAddr::new(before.addr, before.port);
+        if was_at != SocketAddr::new(peer.addr, peer.port) {
+            let is_too = peer.addrs.contains(&was_at);
+            let words = if is_too { "is also at" } else { "is now at" };
+            changes.push(format!("{words} {}", peer.addr));
         }
         if let Some(charset) = peer.charset.filter(|_| before.charset != peer.charset) {
             changes.push(format!("writes {charset} now"));
