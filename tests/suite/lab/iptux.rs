@@ -48,9 +48,11 @@ impl<'a> Iptux<'a> {
         self.lab.script("iptux.sh", &["say", self.host, addr, text]);
     }
 
-    /// Types a text into its window of a group in its list: `Broadcast` is everybody.
-    pub(super) fn say_to_group(&self, group: &str, text: &str) {
-        self.lab.script("iptux.sh", &["group", self.host, group, text]);
+    /// Types a text into its window of a group in its list: `Broadcast` is everybody. False: it has
+    /// ended by itself, as it does now and then while it is driven so.
+    #[must_use]
+    pub(super) fn say_to_group(&self, group: &str, text: &str) -> bool {
+        self.lab.script_unless(3, "iptux.sh", &["group", self.host, group, text])
     }
 
     /// Lets it send `addr` the panel that shows its user who `addr` is.

@@ -139,6 +139,13 @@ fn texts_to_several_read_right_both_ways_with_an_iptux_in_gb18030() {
 }
 
 fn texts_to_several_read_right_both_ways(charset: &str) {
+    // Where the iptux ended by itself nothing was shown: from the start, with another one.
+    let shown = (0..3).any(|_| texts_to_several_were_read(charset));
+    assert!(shown, "three iptux ended by themselves");
+}
+
+/// Whether it could be tried to its end.
+fn texts_to_several_were_read(charset: &str) -> bool {
     let lab = Lab::up("4");
     let wire = lab.wire();
     let ([wang, li, zhang], iptux) = open(&lab, &wire, charset);
@@ -163,7 +170,9 @@ fn texts_to_several_read_right_both_ways(charset: &str) {
     // Its groups: a datagram and a number for each, without a wish for receipts.
     for (group, text) in [("Broadcast", "三点开会 😀"), ("10.0.0.0~10.255.255.255", "谢谢 目录")]
     {
-        iptux.say_to_group(group, text);
+        if !iptux.say_to_group(group, text) {
+            return false;
+        }
         for (who, feige) in STAFF.iter().zip([&wang, &li, &zhang]) {
             let message = feige.reads(text);
             assert_eq!(message["peer"]["nick"], MING.nick);
@@ -179,6 +188,7 @@ fn texts_to_several_read_right_both_ways(charset: &str) {
         let times = zhang.texts().iter().filter(|heard| *heard == text).count();
         assert_eq!(times, 1, "each once");
     }
+    true
 }
 
 #[test]
