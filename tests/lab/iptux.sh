@@ -107,19 +107,31 @@ accept() { # IP
 }
 
 offer() { # IP FILE
-  local try
+  local before try
+  before=$(sent_to "$1")
+  for try in 1 2 3; do
+    choose "$@"
+    for _ in 1 2; do
+      chat "$1"
+      xdotool mousemove 300 600 click 1 key Return
+      ! until_true 2 sent_more_than "$before" "$1" || return 0
+    done
+  done
+  die "it does not offer $2"
+}
+choose() { # IP FILE: puts it into the message that is being written
   chat "$1"
   xdotool mousemove 300 600 click 1 key ctrl+s
   # A whole path opens the field for paths.
   answer 'Choose enclosure files' type --delay 25 -- "$2" || die "it does not ask for a file"
-  for try in 1 2 3 4 5; do # an Enter may only complete the path
+  for _ in 1 2 3 4 5; do # an Enter may only complete the path
     ! until_true 1 no_question || break
     xdotool key Return
   done
   no_question || die "no file $2?"
-  chat "$1"
-  xdotool mousemove 300 600 click 1 key Return
 }
+sent_to() { grep -c "send udp message to $1:" "$dir/log" || true; }
+sent_more_than() { (( $(sent_to "$2") > $1 )); }
 no_question() { [[ -z $(xdotool search --onlyvisible --name 'Choose enclosure files') ]]; }
 
 answer() { # TITLE [KEY...]: types into the question of this title and presses Enter
