@@ -68,11 +68,9 @@ until_true() { # SECONDS CMD...: tries until CMD succeeds
 }
 
 chat() { # IP: brings its chat window to a known place and size
-  local window
   until_true 5 xdotool search --name "IP:$1\$" >"$dir/window" || die "no chat with $1 is open"
-  window=$(head -1 "$dir/window")
-  xdotool windowraise "$window" windowmove "$window" 0 0 windowsize "$window" 1000 700 \
-    windowfocus --sync "$window"
+  # It may just be appearing, and takes no focus before that.
+  until_true 5 place 1000 700 || die "its chat with $1 does not come up"
   sleep 0.3 # GTK lays its panes out anew
 }
 
@@ -138,7 +136,7 @@ answer() { # TITLE [KEY...]: types into the question of this title and presses E
   local window title=$1; shift
   until_true 3 xdotool search --onlyvisible --name "$title" >"$dir/window" || return 1
   window=$(tail -1 "$dir/window")
-  xdotool windowraise "$window" windowfocus --sync "$window"
+  until_true 3 xdotool windowraise "$window" windowfocus --sync "$window" || return 1
   sleep 0.4
   (( ! $# )) || xdotool "$@"
   xdotool key Return
