@@ -78,13 +78,10 @@ impl Client {
     /// Joins the node of this profile if one runs, else becomes one.
     pub(super) async fn open(globals: &Globals, wish: Wish<'_>) -> Result<Self, CliError> {
         let (start, style) = start(globals, wish)?;
-        if wish.role == Role::Sole {
-            refuse_a_second(&start).await?;
-        }
-        let seat = if globals.alone || wish.role == Role::Sole {
-            Seat::Owner(io::start(start.clone()).await?)
-        } else {
-            enter(&start, wish.role).await?
+        let seat = match wish.role {
+            Role::Sole => Seat::Owner(be_the_node(&start, style).await?),
+            _ if globals.alone => Seat::Owner(io::start(start.clone()).await?),
+            role => enter(&start, role).await?,
         };
         let mut client = Self::new(start, style, seat);
         client.role = wish.role;
@@ -422,37 +419,61 @@ fn window(peers: usize) -> Duration {
     wait.map_or(Duration::ZERO, |&(_, wait)| wait)
 }
 
-/// A second long-running node of this profile ends at once, and says who runs the first.
-async fn refuse_a_second(start: &Start) -> Result<(), CliError> {
-    let joined = control::join(&start.paths, false).await.map_err(StartError::Join)?;
-    let Some(Joined { hello, .. }) = joined else { return Ok(()) };
-    let message = format!(
-        "a node of this profile runs already: process {} has port {}",
-        hello.pid, hello.port
-    );
-    Err(CliError::new(Exit::CannotListen, message).hint(
-        "`feige listen` shows what it hears, `feige node stop` ends it; another --profile runs \
-         beside it",
-    ))
+/// Starts the node of this profile. Who sends something just now, and so has the port, is waited
+/// for; beside another node or a listener there is no room.
+async fn be_the_node(start: &Start, style: Style) -> Result<Running, CliError> {
+    let mut patience = ENTRY_WAIT;
+    loop {
+        let joined = control::join(&start.paths, false).await.map_err(StartError::Join)?;
+        let Some(Joined { hello, succession, handle }) = joined else {
+            match start_or_wait(start, &mut patience).await? {
+                Some(running) => return Ok(running),
+                None => continue,
+            }
+        };
+        let Hello { pid, port, brief, .. } = hello;
+        if !brief {
+            let message =
+                format!("a node of this profile runs already: process {pid} has port {port}");
+            return Err(CliError::new(Exit::CannotListen, message).hint(
+                "`feige listen` shows what it hears, `feige node stop` ends it; another --profile \
+                 runs beside it",
+            ));
+        }
+        style.say(&format!("process {pid} has port {port} until its work is done; waiting for it"));
+        drop(handle);
+        succession.wait().await;
+    }
 }
 
 async fn enter(start: &Start, role: Role) -> Result<Seat, CliError> {
     let lasting = role == Role::Lasting;
-    let mut waited = Duration::ZERO;
+    let mut patience = ENTRY_WAIT;
     loop {
         let joined = control::join(&start.paths, lasting).await.map_err(StartError::Join)?;
         if let Some(joined) = joined {
             return Ok(Seat::Guest(joined.into()));
         }
-        match io::start(start.clone()).await {
-            Ok(running) => return Ok(Seat::Owner(running)),
-            // It has the lock but no control socket: it is just starting or just ending.
-            Err(StartError::AlreadyRunning { .. }) if waited < ENTRY_WAIT => {
-                sleep(ENTRY_STEP).await;
-                waited += ENTRY_STEP;
-            }
-            Err(error) => return Err(error.into()),
+        if let Some(running) = start_or_wait(start, &mut patience).await? {
+            return Ok(Seat::Owner(running));
         }
+    }
+}
+
+/// Starts a node; none, after a moment of this patience, if another process has the lock but no
+/// control socket: it is just starting or just ending.
+async fn start_or_wait(
+    start: &Start,
+    patience: &mut Duration,
+) -> Result<Option<Running>, CliError> {
+    match io::start(start.clone()).await {
+        Ok(running) => Ok(Some(running)),
+        Err(StartError::AlreadyRunning { .. }) if !patience.is_zero() => {
+            sleep(ENTRY_STEP).await;
+            *patience = patience.saturating_sub(ENTRY_STEP);
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
     }
 }
 

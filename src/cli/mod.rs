@@ -309,7 +309,10 @@ fn attend(
     }
     in_runtime(async {
         let mut signals = Signals::new()?;
-        let mut client = Client::open(globals, wish).await?;
+        let mut client = tokio::select! {
+            client = Client::open(globals, wish) => client?,
+            exit = signals.next() => return Err(CliError::silent(exit)),
+        };
         let outcome = tokio::select! {
             outcome = command(&mut client) => outcome,
             exit = signals.next() => Err(CliError::silent(exit)),

@@ -35,7 +35,7 @@ pub(super) enum Role {
     Brief,
     /// Until the user ends it; worth handing the port over to.
     Lasting,
-    /// As long, and it is the node: it joins none.
+    /// As long, and it is the node: it joins none, at most it waits for a brief one to end.
     Sole,
 }
 
@@ -69,6 +69,7 @@ pub(super) fn start(globals: &Globals, wish: Wish<'_>) -> Result<(Start, Style),
         store: !globals.no_store,
         downloads: settings.downloads.value,
         allow_takeover: true,
+        brief: wish.role == Role::Brief,
         paths,
     };
     Ok((start, style))

@@ -77,6 +77,8 @@ pub struct Start {
     pub downloads: PathBuf,
     /// Whether a lasting client may take the port over when this node ends.
     pub allow_takeover: bool,
+    /// Whether it ends by itself, with the work it was started for.
+    pub brief: bool,
 }
 
 impl Start {
@@ -114,6 +116,7 @@ impl Start {
             host: identity.host.clone(),
             passive: self.config.passive,
             keeps: self.store,
+            brief: self.brief,
             last_seq: None,
         }
     }

@@ -70,6 +70,7 @@ fn start_at(paths: &Paths, addr: SocketAddr, nick: &str) -> Start {
         store: true,
         downloads: paths.db.with_file_name("downloads"),
         allow_takeover: true,
+        brief: false,
     }
 }
 

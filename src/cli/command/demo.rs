@@ -122,6 +122,7 @@ impl Stage {
             store: true,
             downloads: home.join("downloads"),
             allow_takeover: false,
+            brief: true,
         };
         let running = io::start(start).await?;
         let handle = running.handle();

@@ -11,7 +11,7 @@ use crate::term;
 /// Run a node in the foreground: be seen, take messages, confirm them
 ///
 /// Every other command of this profile joins it while it runs. Messages are kept; `feige listen`
-/// prints them. Exit code 4 if a node of this profile runs already.
+/// prints them. Exit code 4 if a node or a `listen` of this profile runs already.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -56,6 +56,9 @@ pub struct Hello {
     pub passive: bool,
     /// Whether it keeps messages.
     pub keeps: bool,
+    /// Whether it ends by itself, with the work it was started for.
+    #[serde(default)]
+    pub brief: bool,
     /// The newest event that was stored and told until now; none where nothing is kept.
     #[serde(default)]
     pub last_seq: Option<u64>,

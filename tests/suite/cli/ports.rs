@@ -219,6 +219,27 @@ fn a_second_node_of_a_profile_ends_at_once_and_the_first_goes_on() {
 }
 
 #[test]
+fn a_node_waits_for_a_send_that_has_the_port() {
+    let lan = Lan::new();
+    let bob = lan.home("bob");
+    let mut stranger = lan.stranger();
+    let mut sends = bob.start(&["send", &stranger.addr().ip().to_string(), "hello"]);
+    let number = stranger.expect_number(0x20);
+    let mut impatient = bob.start(&["node"]);
+    let node = bob.start(&["node"]);
+    for waits in [&impatient, &node] {
+        waits.err.line(&format!("process {} has port", sends.pid().as_raw_nonzero()));
+    }
+    impatient.signal(Signal::TERM);
+    assert_eq!(impatient.exit(), Some(143));
+    stranger.send(format!("1:1:old:pc:33:{number}\0").as_bytes(), bob.addr);
+    assert_eq!(sends.exit(), Some(0));
+    node.err.line("`feige node stop` ends it");
+    let status = bob.run(&["node", "status", "--json"]).code(0);
+    assert_eq!(status.lines()[0]["shell"]["pid"], node.pid().as_raw_nonzero().get());
+}
+
+#[test]
 fn without_a_store_nothing_is_confirmed() {
     let lan = Lan::new();
     let (alice, bob) = (lan.home("alice"), lan.home("bob"));
