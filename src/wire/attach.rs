@@ -31,7 +31,7 @@ pub struct FileEntry {
     /// Last path component, unescaped; never empty, `.` or `..`, without separators. Colons and
     /// controls may be in it: it is no safe file name yet.
     pub name: String,
-    /// Bytes; 0 for a folder of official clients.
+    /// Bytes, less than 2^63; 0 for a folder of official clients.
     pub size: u64,
     /// Modification time, Unix seconds.
     pub mtime: u64,
@@ -133,6 +133,10 @@ impl FileEntry {
             return Err(Refused::Entry);
         }
         let (size, rest) = scan::hex_field(rest).ok_or(Refused::Entry)?;
+        // No file is larger: what is signed in other programs must not overflow in ours either.
+        if i64::try_from(size).is_err() {
+            return Err(Refused::Entry);
+        }
         let (mtime, rest) = rest.and_then(scan::hex_field).ok_or(Refused::Entry)?;
         let (attr, rest) = match rest {
             None | Some(b"") => (REGULAR.into(), None),

@@ -100,7 +100,9 @@ impl Args {
         for (at, transfer) in transfers.iter().enumerate() {
             let of_it = |other: &&Progress| other.offer == transfer.offer;
             if transfers.iter().position(|other| of_it(&other)) == Some(at) {
-                let bytes = transfers.iter().filter(of_it).filter_map(|other| other.of).sum();
+                let bytes = transfers.iter().filter(of_it).filter_map(|other| other.of);
+                // Whoever offers says the sizes.
+                let bytes = bytes.fold(0, u64::saturating_add);
                 bars.begin(transfer.offer, &feed.human().label(&transfer.peer), bytes);
             }
         }
