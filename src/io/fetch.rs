@@ -46,6 +46,10 @@ struct Place {
 struct Limits {
     /// Until the connection stands.
     connect: Duration,
+    /// A sender to whom there is no way is tried again for so long, after such pauses: the system
+    /// gives a hardware address up after 3 s without an answer.
+    no_way: Duration,
+    no_way_again: Duration,
     /// Without a byte (threats, caps).
     silence: Duration,
     /// In this time at least [`Limits::drip_bytes`] must come: one who sends a byte now and then
@@ -62,6 +66,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(10),
+            no_way: Duration::from_secs(5),
+            no_way_again: Duration::from_millis(500),
             silence: Duration::from_secs(30),
             drip: Duration::from_secs(120),
             drip_bytes: 64 << 10,
@@ -283,6 +289,8 @@ mod tests {
 
     const QUICK: Limits = Limits {
         connect: Duration::from_secs(5),
+        no_way: Duration::from_millis(100),
+        no_way_again: Duration::from_millis(10),
         silence: Duration::from_millis(300),
         drip: Duration::from_millis(500),
         drip_bytes: 1_000,

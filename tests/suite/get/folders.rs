@@ -144,7 +144,10 @@ fn a_folder_that_broke_off_begins_anew() {
         put(stream, &served[..end]);
     });
     let offer = office.offer(OFFER, b"0:x:0:65a0c3f0:2:\x07\0");
-    assert_eq!(ended(&office.get(offer, &[]).code(1))["outcome"], "broken");
+    let broken = ended(&office.get(offer, &[]).code(1));
+    assert_eq!(broken["outcome"], "broken");
+    let what = "the sender closed the connection in the middle of the folder";
+    assert_eq!(broken["problem"]["what"], what);
     office.holds(&[]);
     ended(&office.get(offer, &[]).code(0));
     office.holds(&[("x/", b""), ("x/a", b"hello"), ("x/b", &noise(100_000))]);
