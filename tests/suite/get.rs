@@ -285,6 +285,10 @@ fn a_limit_holds_and_progress_is_told() {
         done.lines().into_iter().filter(|line| line["event"] == "progress").collect();
     assert!(progress.len() >= 2, "{done:#?}");
     assert!(progress.iter().all(|line| line["of"] == 120_000 && line.get("seq").is_none()));
+    // From the first one on the rate is one, and what is left is told by it.
+    let rate = |line: &Value| line["rate"].as_u64().unwrap();
+    assert!(progress.iter().all(|line| (1..400_000).contains(&rate(line))), "{progress:#?}");
+    assert!(progress.iter().all(|line| line["eta"].as_u64() <= Some(120)), "{progress:#?}");
     office.holds(&[("a", &contents)]);
 }
 
