@@ -277,7 +277,7 @@ impl Offers {
             match running {
                 Some((id, fetching)) if fetching.running => {
                     fetching.ending = Some(TransferOutcome::Refused);
-                    turn.push(Effect::StopFetch(*id));
+                    turn.push(Effect::DropFetch(*id));
                 }
                 Some((&id, _)) => {
                     self.queue.retain(|queued| *queued != id);
@@ -310,6 +310,12 @@ impl Offers {
             hint: String::new(),
         };
         self.end(turn, id, FetchEnd::nothing(problem));
+    }
+
+    /// What moves, but is not wanted any more.
+    pub(super) fn refused(&self) -> impl Iterator<Item = Place> {
+        let ending = |fetching: &&Fetching| fetching.ending == Some(TransferOutcome::Refused);
+        self.fetches.values().filter(ending).map(|fetching| fetching.place)
     }
 
     /// The node ends, and what moves with it.
