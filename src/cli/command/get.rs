@@ -12,7 +12,7 @@ use crate::cli::Globals;
 use crate::cli::bars::Bars;
 use crate::cli::client::Client;
 use crate::cli::error::{CliError, Exit};
-use crate::cli::output::Feed;
+use crate::cli::output::{Feed, Style};
 use crate::cli::size::size;
 use crate::cli::wish::Wish;
 use crate::node::{Direction, Event, Get, OfferId, Progress, Reply, Request, TransferOutcome};
@@ -107,8 +107,15 @@ impl Args {
             }
         }
         let (all, mut well) = (open.len(), 0);
+        let mut rest = Rest { style: client.style(), offers: BTreeSet::new() };
+        if !client.is_owner() {
+            rest.offers = open.iter().map(|(offer, _)| *offer).collect();
+        }
         while !open.is_empty() {
-            let Some(stamped) = client.next_event().await? else { break };
+            let Some(stamped) = client.next_event().await? else {
+                rest.offers.clear();
+                break;
+            };
             match &stamped.event {
                 Event::Progress(moving) if open.contains(&(moving.offer, moving.item)) => {
                     bars.show(moving);
@@ -119,6 +126,7 @@ impl Args {
                     well += usize::from(end.outcome == TransferOutcome::Done);
                     bars.note(end.offer, end.item, end.bytes + end.resumed);
                     if open.iter().all(|(offer, _)| *offer != end.offer) {
+                        rest.offers.remove(&end.offer);
                         bars.end(end.offer);
                     }
                 }
@@ -138,6 +146,22 @@ impl Args {
         }
         feed.finish().await?;
         Ok(if well == all { Exit::Done } else { Exit::Partly })
+    }
+}
+
+/// Offers that the node goes on to fetch if this command is interrupted: then it says so.
+struct Rest {
+    style: Style,
+    offers: BTreeSet<OfferId>,
+}
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        if !self.offers.is_empty() {
+            let offers: Vec<_> = self.offers.iter().map(OfferId::to_string).collect();
+            let offers = offers.join(" ");
+            self.style.say(&format!("the node goes on; `feige refuse {offers}` stops it"));
+        }
     }
 }
 

@@ -1,7 +1,6 @@
 //! What senders of other kinds do.
 
 use super::*;
-use crate::support::filer::flows;
 use crate::wire::vectors;
 
 #[test]
