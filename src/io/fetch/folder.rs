@@ -41,7 +41,7 @@ pub(super) fn fetch(
             Ok(true) => break Ok(()),
             Ok(false) => {}
             Err(Trouble::Stream(TreeError::TooLarge)) if room < cap => {
-                break Err(Trouble::NoRoom { needs: room, room });
+                break Err(Trouble::Overfull);
             }
             Err(trouble) => break Err(trouble),
         }

@@ -116,7 +116,7 @@ impl<'a> Meter<'a> {
             return Err(Trouble::Stopped);
         }
         if folder.room()? == 0 {
-            return Err(Trouble::NoRoom { needs: 1, room: 0 });
+            return Err(Trouble::Full);
         }
         let (since, before) = self.drip;
         if now - since >= self.limits.drip {

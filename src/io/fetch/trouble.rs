@@ -38,6 +38,12 @@ pub(super) enum Trouble {
     /// The disk would get too full.
     #[error("{needs} bytes more are needed, {room} can be had if 256 MiB are to stay free")]
     NoRoom { needs: u64, room: u64 },
+    /// The disk would get too full by the rest of a folder, and nobody knows how much that is.
+    #[error("it is too large for this disk: 256 MiB are to stay free")]
+    Overfull,
+    /// The disk got too full meanwhile.
+    #[error("the disk has got too full meanwhile: 256 MiB are to stay free")]
+    Full,
     /// Files cannot be made or written.
     #[error(transparent)]
     Folder(#[from] DownloadError),
@@ -104,7 +110,12 @@ impl Trouble {
             | Self::Drip { .. }
             | Self::Stream(_) => Side::Theirs,
             Self::Silence(_) | Self::Broke(_) => Side::Network,
-            Self::NoRoom { .. } | Self::Folder(_) | Self::Stopped | Self::Thread(_) => Side::Ours,
+            Self::NoRoom { .. }
+            | Self::Overfull
+            | Self::Full
+            | Self::Folder(_)
+            | Self::Stopped
+            | Self::Thread(_) => Side::Ours,
         }
     }
 
@@ -141,7 +152,7 @@ impl Trouble {
                 "nothing of it was kept; ask the sender for an archive of the folder".to_owned()
             }
             Self::Unended => "`feige get` fetches it anew".to_owned(),
-            Self::NoRoom { .. } => {
+            Self::NoRoom { .. } | Self::Overfull | Self::Full => {
                 "make room, or choose a folder on another disk with -o".to_owned()
             }
             Self::Folder(error) if error.is_full() => {
