@@ -408,6 +408,7 @@ impl Lan {
             // A simulated machine has neither TCP nor files, and draws no pictures.
             Effect::Fetch(..)
             | Effect::StopFetch(_)
+            | Effect::DropFetch(_)
             | Effect::Serve(_)
             | Effect::HangUp(_)
             | Effect::Unlist(_)

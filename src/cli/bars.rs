@@ -19,8 +19,7 @@ pub(super) struct Bars {
 #[derive(Debug)]
 struct Bar {
     bar: ProgressBar,
-    /// Bytes of each item.
-    moved: BTreeMap<u32, u64>,
+    sum: Sum,
 }
 
 impl Bars {
@@ -39,25 +38,26 @@ impl Bars {
         let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ");
         let bar = all.add(ProgressBar::new(bytes.max(1)).with_style(style));
         bar.set_prefix(term::cut(label, LABEL_MAX).into_owned());
-        self.bars.insert(offer, Bar { bar, moved: BTreeMap::new() });
+        self.bars.insert(offer, Bar { bar, sum: Sum { bytes, items: BTreeMap::new() } });
     }
 
     /// An item moves.
     pub(super) fn show(&mut self, progress: &Progress) {
-        let Some(Bar { bar, moved }) = self.bars.get_mut(&progress.offer) else { return };
-        moved.insert(progress.item, progress.bytes);
-        let done: u64 = moved.values().sum();
-        let rate = files::bytes(progress.rate);
-        let eta = progress.eta.map_or_else(String::new, |eta| format!(", {} left", clock(eta)));
-        bar.set_message(format!("{}, {rate}/s{eta}", files::bytes(done)));
-        bar.set_position(done);
+        let Some(Bar { bar, sum }) = self.bars.get_mut(&progress.offer) else { return };
+        sum.items.insert(progress.item, (progress.bytes, progress.rate));
+        // Where an item does not say how large it is, nobody knows when all are there.
+        let eta = progress.of.and(sum.eta());
+        let eta = eta.map_or_else(String::new, |eta| format!(", {} left", clock(eta)));
+        let (moved, rate) = (files::bytes(sum.moved()), files::bytes(sum.rate()));
+        bar.set_message(format!("{moved}, {rate}/s{eta}"));
+        bar.set_position(sum.moved());
     }
 
     /// An item ended; `bytes` of it are there.
     pub(super) fn note(&mut self, offer: OfferId, item: u32, bytes: u64) {
-        if let Some(Bar { bar, moved }) = self.bars.get_mut(&offer) {
-            moved.insert(item, bytes);
-            bar.set_position(moved.values().sum());
+        if let Some(Bar { bar, sum }) = self.bars.get_mut(&offer) {
+            sum.items.insert(item, (bytes, 0));
+            bar.set_position(sum.moved());
         }
     }
 
@@ -84,6 +84,31 @@ impl Bars {
     }
 }
 
+/// What moves of one offer.
+#[derive(Debug)]
+struct Sum {
+    /// Of all items together.
+    bytes: u64,
+    /// By item: bytes there, and how many come in a second now.
+    items: BTreeMap<u32, (u64, u64)>,
+}
+
+impl Sum {
+    fn moved(&self) -> u64 {
+        self.items.values().fold(0, |sum, (bytes, _)| sum.saturating_add(*bytes))
+    }
+
+    fn rate(&self) -> u64 {
+        self.items.values().fold(0, |sum, (_, rate)| sum.saturating_add(*rate))
+    }
+
+    /// Seconds until all is there.
+    fn eta(&self) -> Option<u64> {
+        let (left, rate) = (self.bytes.saturating_sub(self.moved()), self.rate());
+        (rate > 0).then(|| left.div_ceil(rate))
+    }
+}
+
 impl Drop for Bars {
     fn drop(&mut self) {
         self.hide();
@@ -106,6 +131,16 @@ fn clock(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_left_is_that_of_the_whole_offer() {
+        let mut sum = Sum { bytes: 1_000, items: BTreeMap::from([(1, (100, 40)), (2, (300, 10))]) };
+        assert_eq!((sum.moved(), sum.rate(), sum.eta()), (400, 50, Some(12)));
+        sum.items.insert(1, (700, 0));
+        assert_eq!((sum.rate(), sum.eta()), (10, Some(0)));
+        sum.items.insert(2, (u64::MAX, 0));
+        assert_eq!((sum.moved(), sum.eta()), (u64::MAX, None));
+    }
 
     #[test]
     fn times_left_are_shown_as_on_a_clock() {

@@ -182,7 +182,9 @@ impl From<Refusal> for CliError {
         };
         match refusal {
             Refusal::TooLong { .. } | Refusal::BroadcastTooLong { .. } => {
-                error.hint("nothing was sent to anybody; split the text, or send a file")
+                error.hint(
+                    "nothing was sent to anybody; split the text or the list of files, or send one file",
+                )
             }
             Refusal::NoLink => error.hint("`ip address` shows whether a network is up"),
             Refusal::Passive => {

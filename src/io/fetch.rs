@@ -46,6 +46,10 @@ struct Place {
 struct Limits {
     /// Until the connection stands.
     connect: Duration,
+    /// A sender to whom there is no way is tried again for so long, after such pauses: the system
+    /// gives a hardware address up after 3 s without an answer.
+    no_way: Duration,
+    no_way_again: Duration,
     /// Without a byte (threats, caps).
     silence: Duration,
     /// In this time at least [`Limits::drip_bytes`] must come: one who sends a byte now and then
@@ -62,6 +66,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(10),
+            no_way: Duration::from_secs(5),
+            no_way_again: Duration::from_millis(500),
             silence: Duration::from_secs(30),
             drip: Duration::from_secs(120),
             drip_bytes: 64 << 10,
@@ -75,6 +81,8 @@ impl Default for Limits {
 #[derive(Debug, Default)]
 struct Stop {
     wanted: AtomicBool,
+    /// What came is to go too.
+    discards: AtomicBool,
     /// The connection it waits on.
     socket: Mutex<Option<Socket>>,
 }
@@ -86,6 +94,16 @@ impl Stop {
             // It is closed already, or will be found closed.
             let _ = socket.shutdown(Shutdown::Both);
         }
+    }
+
+    /// Ends it, and what came of it.
+    fn discard(&self) {
+        self.discards.store(true, Ordering::Relaxed);
+        self.stop();
+    }
+
+    fn discards(&self) -> bool {
+        self.discards.load(Ordering::Relaxed)
     }
 
     fn is_wanted(&self) -> bool {
@@ -142,6 +160,13 @@ impl Fetches {
     pub(crate) fn stop(&mut self, id: FetchId) {
         if let Some(stop) = self.running.get(&id) {
             stop.stop();
+        }
+    }
+
+    /// Ends a transfer that is not wanted, and what came of it; it tells its end.
+    pub(crate) fn discard(&mut self, id: FetchId) {
+        if let Some(stop) = self.running.get(&id) {
+            stop.discard();
         }
     }
 
@@ -283,6 +308,8 @@ mod tests {
 
     const QUICK: Limits = Limits {
         connect: Duration::from_secs(5),
+        no_way: Duration::from_millis(100),
+        no_way_again: Duration::from_millis(10),
         silence: Duration::from_millis(300),
         drip: Duration::from_millis(500),
         drip_bytes: 1_000,
@@ -306,7 +333,9 @@ mod tests {
             let end = Transfer::new(&fetch, &place, &stop, &|_| ()).run();
             let problem = end.result.unwrap_err();
             assert!(problem.what.starts_with("nothing came from the sender for"), "{problem:?}");
-            assert_eq!((problem.side, end.bytes), (Side::Network, begin.len() as u64));
+            // A header is nothing of the folder's files.
+            let contents = if kind == ItemKind::File { begin.len() as u64 } else { 0 };
+            assert_eq!((problem.side, end.bytes), (Side::Network, contents));
         }
         assert_eq!(names(&home), [".feige-0a.part"], "of the file, for the next time");
     }
@@ -343,6 +372,58 @@ mod tests {
         waits.join().unwrap();
         assert_eq!(end.result.unwrap_err().what, "it was stopped");
         assert_eq!(names(&home), [""; 0], "nothing came, nothing stays");
+    }
+
+    #[test]
+    fn of_what_is_refused_while_it_moves_nothing_stays() {
+        let home = tempfile::tempdir().unwrap();
+        for (discards, stays) in [(false, 1), (true, 0)] {
+            let sender = Sender::new(|stream| stream.write_all(&[7; 4_096]).is_ok());
+            let (place, stop) = (place(&home, QUICK), Stop::default());
+            let fetch = fetch(sender.addr, 1 << 30, ItemKind::File);
+            let end = |_: FetchNews| if discards { stop.discard() } else { stop.stop() };
+            let end = Transfer::new(&fetch, &place, &stop, &end).run();
+            assert_eq!(end.result.unwrap_err().what, "it was stopped");
+            assert!(end.bytes > 0);
+            assert_eq!(names(&home).len(), stays);
+        }
+    }
+
+    #[test]
+    fn a_transfer_that_is_still_connecting_can_be_stopped() {
+        let home = tempfile::tempdir().unwrap();
+        // Connections that nobody accepts: when there is no room for more, the next one waits.
+        let listener = Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        listener.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+        listener.listen(0).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let fills = || {
+            let socket = Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+            socket.connect_timeout(&addr, Duration::from_millis(200)).ok().map(|()| socket)
+        };
+        let _waiting: Vec<Socket> = std::iter::from_fn(fills).take(16).collect();
+        let limits = Limits { connect: Duration::from_secs(60), ..QUICK };
+        let (place, stop) = (place(&home, limits), Arc::new(Stop::default()));
+        let fetch = fetch(addr.as_socket().unwrap(), 100, ItemKind::File);
+        let stopper = stop.clone();
+        let waits = thread::spawn(move || {
+            while stopper.socket.lock().unwrap().is_none() {
+                thread::yield_now();
+            }
+            // Until it is under way there is nothing to end.
+            loop {
+                stopper.stop();
+                if Arc::strong_count(&stopper) == 1 {
+                    return;
+                }
+                thread::yield_now();
+            }
+        });
+        let end = Transfer::new(&fetch, &place, &stop, &|_| ()).run();
+        drop(stop);
+        waits.join().unwrap();
+        assert_eq!(end.result.unwrap_err().what, "it was stopped");
+        assert!(end.took < Duration::from_secs(30), "{:?}", end.took);
     }
 
     #[test]

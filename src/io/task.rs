@@ -325,6 +325,7 @@ impl Task {
                 Effect::Unlist(number) => self.servers.release(number),
                 Effect::Fetch(id, fetch) => self.fetches.start(id, *fetch),
                 Effect::StopFetch(id) => self.fetches.stop(id),
+                Effect::DropFetch(id) => self.fetches.discard(id),
                 Effect::Recall(request, seq) => self.recalls.look_up(request, seq),
             }
         }

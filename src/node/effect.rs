@@ -56,6 +56,8 @@ pub enum Effect {
     Fetch(FetchId, Box<Fetch>),
     /// End this transfer; what came stays as a part. It tells its end as always.
     StopFetch(FetchId),
+    /// End this transfer; what came is not wanted and goes. It tells its end as always.
+    DropFetch(FetchId),
     /// Look up a stored message for a request, and answer with `Input::Recalled`. In a run without
     /// a store the node makes no such effects.
     Recall(RequestId, u64),

@@ -93,8 +93,12 @@ pub enum FetchNews {
     Moved {
         /// Bytes there, with those an earlier transfer left.
         bytes: u64,
+        /// Of these: left by an earlier transfer.
+        resumed: u64,
         /// Files complete.
         done: u64,
+        /// Since the connection stood.
+        took: Duration,
     },
     /// It ended.
     Ended(Box<FetchEnd>),

@@ -23,8 +23,17 @@ impl Meter {
         Self { marks: VecDeque::from([(now, 0)]) }
     }
 
-    /// So many have moved until now, in all.
+    /// Began so long before now, when so much was there.
+    pub(crate) fn begun(now: Tick, before: Duration, there: u64) -> Self {
+        let micros = u64::try_from(before.as_micros()).unwrap_or(u64::MAX);
+        Self { marks: VecDeque::from([(Tick(now.0.saturating_sub(micros)), there)]) }
+    }
+
+    /// So many have moved until now, in all; fewer than before if it began anew.
     pub(crate) fn note(&mut self, now: Tick, moved: u64) {
+        if self.marks.back().is_some_and(|&(_, before)| moved < before) {
+            self.marks.clear();
+        }
         self.marks.push_back((now, moved));
         let old = |marks: &VecDeque<(Tick, u64)>| {
             marks.get(1).is_some_and(|&(at, _)| now - at >= SPAN) || marks.len() > MARKS
@@ -71,5 +80,18 @@ mod tests {
             meter.note(Tick(second * 1_000_000), 10_000);
         }
         assert_eq!((meter.rate(), meter.eta(1)), (0, None), "it stands");
+    }
+
+    #[test]
+    fn what_was_there_before_did_not_move() {
+        let (now, before) = (Tick(10_000_000), Duration::from_millis(250));
+        let mut meter = Meter::begun(now, before, 1_000_000);
+        meter.note(now, 1_000_500);
+        assert_eq!((meter.rate(), meter.eta(4_000)), (2_000, Some(2)));
+        // The sender began at the first byte after all.
+        meter.note(Tick(10_500_000), 400);
+        assert_eq!(meter.rate(), 0);
+        meter.note(Tick(11_000_000), 1_400);
+        assert_eq!(meter.rate(), 2_000);
     }
 }

@@ -163,9 +163,17 @@ impl Offers {
         self.open.values().map(OfferRecord::kept).collect()
     }
 
-    /// As faces see them.
+    /// As faces see them: what moves and was refused is over, though its end is not told yet.
     pub(crate) fn views(&self) -> Vec<OfferView> {
-        self.open.values().map(|offer| offer.view.clone()).collect()
+        let mut views: BTreeMap<_, _> =
+            self.open.iter().map(|(&id, offer)| (id, offer.view.clone())).collect();
+        for place in self.refused() {
+            let view = views.get_mut(&place.offer);
+            if let Some(item) = view.and_then(|view| view.items.get_mut(place.index)) {
+                item.state = ItemState::Over;
+            }
+        }
+        views.into_values().collect()
     }
 
     /// Whether this message made an offer already that is still open.

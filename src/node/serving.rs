@@ -236,6 +236,7 @@ impl Serving {
                 let outcome = match (&problem, stream.end) {
                     (None, _) => TransferOutcome::Done,
                     (Some(_), Some(end)) => end,
+                    (Some(_), None) if stream.released => TransferOutcome::Refused,
                     (Some(_), None) => TransferOutcome::Broken,
                 };
                 let mut end = stream.ended(&grant.record, turn.now.tick, outcome);
@@ -259,7 +260,7 @@ impl Serving {
     }
 
     /// Its recipient does not want what is left of the files of a message (`IPMSG_RELEASEFILES`).
-    /// What moves already goes on.
+    /// What moves already goes on, but is not waited for again if it breaks off.
     pub(crate) fn released(&mut self, turn: &mut Turn<'_>, from: SocketAddr, number: PacketNo) {
         let number = PacketNo(number.0 & 0xffff_ffff);
         let named: Vec<SendNo> = self
@@ -268,6 +269,9 @@ impl Serving {
             .map(|(no, _)| no)
             .collect();
         for no in named {
+            for stream in self.streams.values_mut().filter(|stream| stream.no == no) {
+                stream.released = true;
+            }
             self.close(turn, no, TransferOutcome::Refused);
         }
         self.sweep(turn);

@@ -11,7 +11,7 @@ pub(super) fn keep(db: &Connection, grant: &GrantRecord) -> rusqlite::Result<()>
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
     db.prepare_cached("REPLACE INTO served (offer, grant) VALUES (?1, ?2)")?
         .execute(params![grant.offer.0, json])?;
-    Ok(())
+    super::offered::note_last(db, grant.offer)
 }
 
 /// Forgets an offer.

@@ -11,6 +11,7 @@
 use std::borrow::Cow;
 
 use super::body::bracketed;
+use super::dialect::IdBase;
 use super::scan::{self, BEL};
 use super::text::Charset;
 
@@ -31,7 +32,7 @@ pub struct FileEntry {
     /// Last path component, unescaped; never empty, `.` or `..`, without separators. Colons and
     /// controls may be in it: it is no safe file name yet.
     pub name: String,
-    /// Bytes; 0 for a folder of official clients.
+    /// Bytes, less than 2^63; 0 for a folder of official clients.
     pub size: u64,
     /// Modification time, Unix seconds.
     pub mtime: u64,
@@ -67,19 +68,26 @@ impl FileList {
     /// Reads a list; what cannot be read is counted, never fatal.
     ///
     /// Accepted as well: no BEL at the end, colons before or after it, empty pieces, no attribute
-    /// (a regular file). An entry that cannot be split, has a number that is none, a kind nobody
+    /// (a regular file), ids in hexadecimal (feiq-cli), which a letter in one of them shows. An entry
+    /// that cannot be split, has a number that is none, a kind nobody
     /// may be offered, an empty or dotted name, or an id seen before is left out. A name with a
     /// path separator ends the list, as in the official client (vector `bad-path`).
     pub fn read(list: &[u8], charset: Charset) -> Self {
         let mut read = Self::default();
         let mut refused = false;
-        for piece in scan::split(scan::trim_nuls(list), BEL) {
-            let Some(start) = piece.iter().position(|&byte| byte != b':') else { continue };
+        let entries = || {
+            scan::split(scan::trim_nuls(list), BEL).filter_map(|piece| {
+                let start = piece.iter().position(|&byte| byte != b':')?;
+                piece.get(start..)
+            })
+        };
+        let ids = IdBase::of(entries().map(|entry| scan::field(entry).0));
+        for entry in entries() {
             if refused || read.files.len() == FILES_MAX || read.skipped >= FILES_MAX {
                 read.skipped += 1;
                 continue;
             }
-            match FileEntry::read(piece.get(start..).unwrap_or_default(), charset) {
+            match FileEntry::read(entry, ids, charset) {
                 Ok(entry) if read.files.iter().all(|known| known.id != entry.id) => {
                     read.files.push(entry);
                 }
@@ -120,9 +128,9 @@ enum Refused {
 }
 
 impl FileEntry {
-    fn read(entry: &[u8], charset: Charset) -> Result<Self, Refused> {
+    fn read(entry: &[u8], ids: IdBase, charset: Charset) -> Result<Self, Refused> {
         let (id, rest) = scan::field(entry);
-        let id = scan::decimal(id).ok_or(Refused::Entry)?;
+        let id = ids.read(id).ok_or(Refused::Entry)?;
         let (name, rest) = take_name(rest.ok_or(Refused::Entry)?).ok_or(Refused::Entry)?;
         let name = charset.decode_owned(&name);
         if name.bytes().any(|byte| matches!(byte, b'/' | b'\\')) {
@@ -133,6 +141,10 @@ impl FileEntry {
             return Err(Refused::Entry);
         }
         let (size, rest) = scan::hex_field(rest).ok_or(Refused::Entry)?;
+        // No file is larger: what is signed in other programs must not overflow in ours either.
+        if i64::try_from(size).is_err() {
+            return Err(Refused::Entry);
+        }
         let (mtime, rest) = rest.and_then(scan::hex_field).ok_or(Refused::Entry)?;
         let (attr, rest) = match rest {
             None | Some(b"") => (REGULAR.into(), None),
@@ -249,6 +261,22 @@ mod tests {
         ] {
             assert_eq!(names(list), (vec!["a".into(), "b".into()], 0), "{}", list.escape_ascii());
         }
+    }
+
+    #[test]
+    fn a_letter_shows_that_ids_are_hexadecimal() {
+        let ids = |list: &[u8]| -> Vec<u64> {
+            FileList::read(list, Charset::UTF_8).files.iter().map(|file| file.id).collect()
+        };
+        assert_eq!(ids(b"9:a:1:2:1:\x0710:b:1:2:1:\x07"), [9, 10]);
+        assert_eq!(ids(b"9:a:1:2:1:\x07a:b:1:2:1:\x07:10:c:1:2:1:\x07"), [9, 10, 16]);
+        assert_eq!(ids(b"9:a:1:2:1:\x07x:b:1:2:1:\x0710:c:1:2:1:\x07"), [9, 10]);
+    }
+
+    #[test]
+    fn a_size_no_file_can_have_costs_its_entry() {
+        let list = b"0:a:8000000000000000:2:1:\x071:b:7fffffffffffffff:2:1:\x07";
+        assert_eq!(names(list), (vec!["b".into()], 1));
     }
 
     #[test]

@@ -108,8 +108,12 @@ fn what_came_is_kept_for_the_next_time_and_written_by_one_alone() {
     let yard = Yard::new();
     let part = Part::open(yard.folder(), "0a").unwrap();
     put(&part, b"half");
-    let other = Part::open(yard.folder(), "0a").unwrap_err();
-    assert!(matches!(other, DownloadError::Busy { .. }), "{other}");
+    let mut others: Vec<Part> = (1..16).map(|_| Part::open(yard.folder(), "0a").unwrap()).collect();
+    assert!(others[0].is_empty().unwrap(), "it writes to a part of its own");
+    let crowded = Part::open(yard.folder(), "0a").unwrap_err();
+    assert!(matches!(crowded, DownloadError::Busy { .. }), "{crowded}");
+    others.clear();
+    yard.holds(&[".feige-0a.part"]);
     drop(part);
     let again = Part::open(yard.folder(), "0a").unwrap();
     assert_eq!(again.len().unwrap(), 4);
@@ -212,8 +216,12 @@ fn a_folder_that_broke_leaves_nothing_and_its_removal_follows_no_link() {
     let mut stage = Stage::begin(yard.folder(), "0a").unwrap();
     stage.enter("sub").unwrap();
     stage.create("a", false).unwrap();
-    let busy = Stage::begin(yard.folder(), "0a").unwrap_err();
-    assert!(matches!(busy, DownloadError::Busy { .. }), "{busy}");
+    let mut others: Vec<Stage> =
+        (1..16).map(|_| Stage::begin(yard.folder(), "0a").unwrap()).collect();
+    let crowded = Stage::begin(yard.folder(), "0a").unwrap_err();
+    assert!(matches!(crowded, DownloadError::Busy { .. }), "{crowded}");
+    others.clear();
+    yard.holds(&[".feige-0a.d"]);
     symlink(yard.outside(""), yard.path(".feige-0a.d/sub/link")).unwrap();
     symlink(yard.outside("passwd"), yard.path(".feige-0a.d/file")).unwrap();
     drop(stage);

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::support::filer::{Asked, Filer, put};
+use super::support::filer::{Asked, Filer, flows, put};
 use super::support::home::{Done, Lan, TestHome};
 use super::support::process::{Process, until};
 use super::support::stranger::Stranger;
@@ -285,7 +285,44 @@ fn a_limit_holds_and_progress_is_told() {
         done.lines().into_iter().filter(|line| line["event"] == "progress").collect();
     assert!(progress.len() >= 2, "{done:#?}");
     assert!(progress.iter().all(|line| line["of"] == 120_000 && line.get("seq").is_none()));
+    // From the first one on the rate is one, and what is left is told by it.
+    let rate = |line: &Value| line["rate"].as_u64().unwrap();
+    assert!(progress.iter().all(|line| (1..400_000).contains(&rate(line))), "{progress:#?}");
+    assert!(progress.iter().all(|line| line["eta"].as_u64() <= Some(120)), "{progress:#?}");
     office.holds(&[("a", &contents)]);
+}
+
+#[test]
+fn an_interrupted_command_says_that_the_node_goes_on() {
+    let mut office = Office::new(OFFICIAL);
+    let (end, ends) = std::sync::mpsc::channel::<()>();
+    let _sender = office.serve(move |_, stream| {
+        use std::sync::mpsc::TryRecvError::Disconnected;
+        while ends.try_recv() != Err(Disconnected) && flows(stream, &[b'x'; 512]) {
+            std::thread::yield_now();
+        }
+    });
+    let offer = office.offer(OFFER_UTF8, b"0:a:7fffffff:1:1:\x07").to_string();
+    let folder = office.folder();
+    let args = ["get", &offer, "--json", "--limit", "1M", "-o", folder.to_str().unwrap()];
+    let mut command = office.home.start(&args);
+    command.out.event("progress", |_| true);
+    command.signal(rustix::process::Signal::INT);
+    assert_eq!(command.exit(), Some(130));
+    command.err.line(&format!("the node goes on; `feige refuse {offer}` stops it"));
+    let before = office.node.out.all().len();
+    let moves = |line: &String| line.contains("\"progress\"");
+    office
+        .node
+        .out
+        .wait("more progress", |lines| lines.iter().skip(before).find(|l| moves(l)).cloned());
+    office.home.run(&["refuse", &offer]).code(0);
+    drop(end);
+    office.holds(&[]);
+    // One that comes to its end has nothing to say of that.
+    let again = office.offer(OFFER_UTF8, b"0:b:0:1:1:\x07");
+    let done = office.get(again, &[]).code(0);
+    assert!(!done.err.contains("goes on"), "{done:?}");
 }
 
 #[test]

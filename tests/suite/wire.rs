@@ -590,7 +590,7 @@ proptest! {
     #[test]
     fn an_offer_of_ours_reads_as_it_was_made(
         names in prop::collection::vec("[^/\\\\\\p{C}\\s][^/\\\\\\p{C}]{0,30}", 1..6),
-        size: u64, mtime: u64, option in 0_u32..0xff_ffff, position: u64,
+        size in 0..=i64::MAX as u64, mtime: u64, option in 0_u32..0xff_ffff, position: u64,
     ) {
         let files: Vec<_> = names
             .into_iter()

@@ -12,7 +12,7 @@ use crate::cli::Globals;
 use crate::cli::bars::Bars;
 use crate::cli::client::Client;
 use crate::cli::error::{CliError, Exit};
-use crate::cli::output::Feed;
+use crate::cli::output::{Feed, Style};
 use crate::cli::size::size;
 use crate::cli::wish::Wish;
 use crate::node::{Direction, Event, Get, OfferId, Progress, Reply, Request, TransferOutcome};
@@ -100,13 +100,22 @@ impl Args {
         for (at, transfer) in transfers.iter().enumerate() {
             let of_it = |other: &&Progress| other.offer == transfer.offer;
             if transfers.iter().position(|other| of_it(&other)) == Some(at) {
-                let bytes = transfers.iter().filter(of_it).filter_map(|other| other.of).sum();
+                let bytes = transfers.iter().filter(of_it).filter_map(|other| other.of);
+                // Whoever offers says the sizes.
+                let bytes = bytes.fold(0, u64::saturating_add);
                 bars.begin(transfer.offer, &feed.human().label(&transfer.peer), bytes);
             }
         }
         let (all, mut well) = (open.len(), 0);
+        let mut rest = Rest { style: client.style(), offers: BTreeSet::new() };
+        if !client.is_owner() {
+            rest.offers = open.iter().map(|(offer, _)| *offer).collect();
+        }
         while !open.is_empty() {
-            let Some(stamped) = client.next_event().await? else { break };
+            let Some(stamped) = client.next_event().await? else {
+                rest.offers.clear();
+                break;
+            };
             match &stamped.event {
                 Event::Progress(moving) if open.contains(&(moving.offer, moving.item)) => {
                     bars.show(moving);
@@ -117,6 +126,7 @@ impl Args {
                     well += usize::from(end.outcome == TransferOutcome::Done);
                     bars.note(end.offer, end.item, end.bytes + end.resumed);
                     if open.iter().all(|(offer, _)| *offer != end.offer) {
+                        rest.offers.remove(&end.offer);
                         bars.end(end.offer);
                     }
                 }
@@ -136,6 +146,22 @@ impl Args {
         }
         feed.finish().await?;
         Ok(if well == all { Exit::Done } else { Exit::Partly })
+    }
+}
+
+/// Offers that the node goes on to fetch if this command is interrupted: then it says so.
+struct Rest {
+    style: Style,
+    offers: BTreeSet<OfferId>,
+}
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        if !self.offers.is_empty() {
+            let offers: Vec<_> = self.offers.iter().map(OfferId::to_string).collect();
+            let offers = offers.join(" ");
+            self.style.say(&format!("the node goes on; `feige refuse {offers}` stops it"));
+        }
     }
 }
 

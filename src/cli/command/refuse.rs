@@ -1,11 +1,13 @@
 //! `feige refuse`: what was offered is not wanted.
 
+use std::collections::BTreeSet;
+
 use super::get::Which;
 use crate::cli::client::Client;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::Feed;
 use crate::cli::wish::Wish;
-use crate::node::{Direction, Event, Request, TransferOutcome};
+use crate::node::{Direction, Event, OfferId, OfferView, Request};
 
 /// Refuse files that were offered to you, or stop fetching them
 ///
@@ -36,19 +38,16 @@ impl Args {
         let before = super::get::offers(client, Request::Offers).await?;
         let left = super::get::offers(client, Request::Refuse { picks }).await?;
         // What was open before and is not now ends in an event each.
-        let open = |offers: &[crate::node::OfferView]| -> usize {
-            let ours = offers.iter().filter(|offer| offer.direction == Direction::In);
-            let items = ours.flat_map(|offer| &offer.items);
-            items.filter(|item| is_open(item.state)).count()
-        };
-        let mut refused = open(&before).saturating_sub(open(&left));
-        while refused > 0 {
+        let mut refused = open(&before);
+        for left in open(&left) {
+            refused.remove(&left);
+        }
+        while !refused.is_empty() {
             let Some(stamped) = client.next_event().await? else { break };
             if let Event::Transferred(end) = &stamped.event
-                && end.outcome == TransferOutcome::Refused
                 && end.direction == Direction::In
+                && refused.remove(&(end.offer, end.item))
             {
-                refused -= 1;
                 feed.human().know(&end.peer);
                 feed.event(stamped.seq, stamped.at, &stamped.event).await?;
             }
@@ -56,6 +55,13 @@ impl Args {
         feed.finish().await?;
         Ok(Exit::Done)
     }
+}
+
+/// The items that may still come, by their offer and their place in it.
+fn open(offers: &[OfferView]) -> BTreeSet<(OfferId, u32)> {
+    let ours = offers.iter().filter(|offer| offer.direction == Direction::In);
+    let items = ours.flat_map(|offer| offer.items.iter().map(|item| (offer.offer, item)));
+    items.filter(|(_, item)| is_open(item.state)).map(|(offer, item)| (offer, item.item)).collect()
 }
 
 const fn is_open(state: crate::node::ItemState) -> bool {

@@ -3,11 +3,13 @@
 use std::io::{self, Read, Write};
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::trouble::Trouble;
-use super::{Place, Stop};
+use super::trouble::{Trouble, is_unreachable};
+use super::{Limits, Place, Stop};
+use crate::io::clock::Clock;
 use crate::node::{Fetch, IdBase, PORT};
 
 /// A sender that answers.
@@ -37,11 +39,9 @@ pub(super) fn ask(
             if turn > 0 || attempt > 0 {
                 std::thread::sleep(limits.again_after);
             }
-            let socket = connect(fetch.from, place, fetch.limit)?;
-            stop.watch(&socket);
-            if stop.is_wanted() {
-                return Err(Trouble::Stopped);
-            }
+            let socket = persist(&place.limits, stop, |wait| {
+                connect(fetch.from, (place, stop), fetch.limit, wait)
+            })?;
             let asked = (&socket).write_all(&fetch.ask.bytes(offset, base));
             let answered = asked.and_then(|()| receive(&socket, buffer));
             if stop.is_wanted() {
@@ -62,16 +62,53 @@ pub(super) fn ask(
     Err(Trouble::Nothing)
 }
 
+/// Connects, and tries again for a while where there is no way to the sender: after a link came back
+/// its hardware address has to be found first. `connect` is told how long it may take.
+fn persist<S>(
+    limits: &Limits,
+    stop: &Stop,
+    mut connect: impl FnMut(Duration) -> Result<S, Trouble>,
+) -> Result<S, Trouble> {
+    let clock = Clock::new();
+    let begun = clock.now().tick;
+    loop {
+        let spent = clock.now().tick - begun;
+        let failed = match connect(limits.connect.saturating_sub(spent).max(limits.again_after)) {
+            _ if stop.is_wanted() => return Err(Trouble::Stopped),
+            Ok(connected) => return Ok(connected),
+            Err(failed) => failed,
+        };
+        let no_way =
+            matches!(&failed, Trouble::Connect { source, .. } if is_unreachable(source.kind()));
+        if !no_way || clock.now().tick - begun >= limits.no_way {
+            return Err(failed);
+        }
+        tracing::info!("tried again in {} ms: {failed}", limits.no_way_again.as_millis());
+        std::thread::sleep(limits.no_way_again);
+    }
+}
+
 /// Connects to the port the offer came from, else to the protocol's own (FeiQ dialect, 8).
-fn connect(from: SocketAddr, place: &Place, limit: Option<u64>) -> Result<Socket, Trouble> {
+fn connect(
+    from: SocketAddr,
+    (place, stop): (&Place, &Stop),
+    limit: Option<u64>,
+    wait: Duration,
+) -> Result<Socket, Trouble> {
     let mut failed = None;
     let standard = SocketAddr::new(from.ip(), PORT);
     let places = [Some(from), (standard != from).then_some(standard)];
     for at in places.into_iter().flatten() {
-        match connect_to(at, place, limit) {
+        match connect_to(at, (place, stop), limit, wait) {
             Ok(socket) => return Ok(socket),
-            // What the offer's own port says is what the user should hear.
-            Err(source) => drop(failed.get_or_insert(Trouble::Connect { at, source })),
+            Err(source) => {
+                let no_way = is_unreachable(source.kind());
+                // What the offer's own port says is what the user should hear.
+                failed.get_or_insert(Trouble::Connect { at, source });
+                if no_way || stop.is_wanted() {
+                    break;
+                }
+            }
         }
     }
     Err(failed.unwrap_or(Trouble::Nothing))
@@ -82,7 +119,12 @@ fn connect(from: SocketAddr, place: &Place, limit: Option<u64>) -> Result<Socket
 const BUFFER_MIN: usize = 16 << 10;
 const BUFFER_MAX: usize = 1 << 20;
 
-fn connect_to(at: SocketAddr, place: &Place, limit: Option<u64>) -> io::Result<Socket> {
+fn connect_to(
+    at: SocketAddr,
+    (place, stop): (&Place, &Stop),
+    limit: Option<u64>,
+    wait: Duration,
+) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(at), Type::STREAM, Some(Protocol::TCP))?;
     if let (Some(source), IpAddr::V4(_)) = (place.source, at.ip()) {
         socket.bind(&SocketAddr::from((source, 0)).into())?;
@@ -92,7 +134,12 @@ fn connect_to(at: SocketAddr, place: &Place, limit: Option<u64>) -> io::Result<S
         let bytes = usize::try_from(limit / 2).unwrap_or(usize::MAX);
         socket.set_recv_buffer_size(bytes.clamp(BUFFER_MIN, BUFFER_MAX))?;
     }
-    socket.connect_timeout(&at.into(), place.limits.connect)?;
+    // Also while it connects the transfer can be stopped.
+    stop.watch(&socket);
+    if stop.is_wanted() {
+        return Err(io::ErrorKind::Interrupted.into());
+    }
+    socket.connect_timeout(&at.into(), wait)?;
     socket.set_read_timeout(Some(place.limits.silence))?;
     socket.set_write_timeout(Some(place.limits.silence))?;
     Ok(socket)
@@ -109,7 +156,7 @@ pub(super) fn receive(mut socket: &Socket, buffer: &mut [u8]) -> io::Result<usiz
 }
 
 /// Whether more has come than was asked for, or comes within this time.
-pub(super) fn has_more(socket: &Socket, wait: std::time::Duration) -> bool {
+pub(super) fn has_more(socket: &Socket, wait: Duration) -> bool {
     let mut byte = [MaybeUninit::uninit()];
     socket.set_read_timeout(Some(wait)).is_ok()
         && matches!(socket.peek(&mut byte), Ok(more) if more > 0)
@@ -118,4 +165,68 @@ pub(super) fn has_more(socket: &Socket, wait: std::time::Duration) -> bool {
 /// Whether nothing came in time.
 pub(super) fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    const QUICK: Limits = Limits {
+        connect: Duration::from_secs(5),
+        no_way: Duration::from_millis(50),
+        no_way_again: Duration::from_millis(1),
+        silence: Duration::from_secs(1),
+        drip: Duration::from_secs(1),
+        drip_bytes: 1,
+        again_after: Duration::from_millis(1),
+        tries: 1,
+    };
+
+    fn failed(kind: io::ErrorKind) -> Trouble {
+        Trouble::Connect { at: (Ipv4Addr::LOCALHOST, 1).into(), source: kind.into() }
+    }
+
+    #[test]
+    fn a_sender_that_is_found_late_is_connected_to() {
+        let mut answers = vec![
+            Ok("connected"),
+            Err(failed(io::ErrorKind::NetworkUnreachable)),
+            Err(failed(io::ErrorKind::HostUnreachable)),
+        ];
+        let limits = Limits { no_way: Duration::from_secs(60), ..QUICK };
+        let connected = persist(&limits, &Stop::default(), |wait| {
+            assert!(wait <= limits.connect && wait > Duration::from_secs(1), "{wait:?}");
+            answers.pop().expect("asked no more")
+        });
+        assert_eq!(connected.unwrap(), "connected");
+    }
+
+    #[test]
+    fn a_sender_that_is_never_found_is_given_up_and_a_refusal_is_one_at_once() {
+        let mut tries = 0;
+        let never = persist(&QUICK, &Stop::default(), |_| {
+            tries += 1;
+            Err::<(), _>(failed(io::ErrorKind::HostUnreachable))
+        });
+        assert!(matches!(never, Err(Trouble::Connect { .. })) && tries > 1, "{tries}");
+        for kind in [io::ErrorKind::ConnectionRefused, io::ErrorKind::TimedOut] {
+            let mut answer = Some(Err::<(), _>(failed(kind)));
+            persist(&QUICK, &Stop::default(), |_| answer.take().expect("once")).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn who_does_not_want_it_any_more_does_not_wait_for_a_way() {
+        let (stop, limits) =
+            (Stop::default(), Limits { no_way: Duration::from_secs(3600), ..QUICK });
+        let mut tries = 0;
+        let stopped = persist(&limits, &stop, |_| {
+            tries += 1;
+            stop.stop();
+            Err::<(), _>(failed(io::ErrorKind::NetworkDown))
+        });
+        assert!(matches!(stopped, Err(Trouble::Stopped)) && tries == 1, "{stopped:?} {tries}");
+    }
 }

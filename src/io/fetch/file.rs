@@ -37,17 +37,28 @@ pub(super) fn fetch(
     if needs > room {
         return Err(Trouble::NoRoom { needs, room });
     }
+    if let Err(trouble) = receive_all(transfer, pump, &part) {
+        if transfer.stop.discards() {
+            part.discard();
+        }
+        return Err(trouble);
+    }
+    transfer.meter.done = 1;
+    let mtime = Some(transfer.fetch.mtime);
+    Ok(part.finish(name, mtime, transfer.fetch.read_only)?)
+}
+
+/// Receives what is missing of a part, and all of it where that is no part of it.
+fn receive_all(transfer: &mut Transfer<'_>, pump: &mut Pump, part: &Part) -> Result<(), Trouble> {
     let mut hash = transfer.fetch.digest.then(Sha256::new);
-    if !receive(transfer, pump, &part, hash.as_mut())? {
+    if !receive(transfer, pump, part, hash.as_mut())? {
         part.cut(0)?;
         hash = transfer.fetch.digest.then(Sha256::new);
         // From the first byte on there is nothing to compare.
-        receive(transfer, pump, &part, hash.as_mut())?;
+        receive(transfer, pump, part, hash.as_mut())?;
     }
-    transfer.meter.done = 1;
     transfer.sha256 = hash.map(|hash| hex(&hash.finalize()));
-    let mtime = Some(transfer.fetch.mtime);
-    Ok(part.finish(name, mtime, transfer.fetch.read_only)?)
+    Ok(())
 }
 
 /// Receives what is missing of a part. False: what is on the disk is no part of this file, or the

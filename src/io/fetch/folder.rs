@@ -26,18 +26,22 @@ pub(super) fn fetch(
         connect::ask(fetch, place, 0, false, pump.gulp(&transfer.meter))?;
     transfer.ids = ids;
     transfer.meter.begin();
+    transfer.meter.mixed = true;
     let reader = TreeReader::folder(fetch.charset).skipping_others().content_max(cap.min(room));
     let stage = Stage::begin(into.clone(), &fetch.key)?;
-    let mut tree = Tree { reader, stage, mtime: None, files: 0, skipped: 0, begun: false };
-    transfer.meter.count(len as u64, into)?;
+    let mut tree =
+        Tree { reader, stage, mtime: None, files: 0, skipped: 0, found: 0, begun: false };
+    transfer.meter.filled(len as u64, into)?;
     let mut len = len;
     let finished = loop {
         let piece = pump.buffer.get(..len).unwrap_or_default();
-        match tree.take(piece) {
+        let taken = tree.take(piece);
+        transfer.meter.found(std::mem::take(&mut tree.found));
+        match taken {
             Ok(true) => break Ok(()),
             Ok(false) => {}
             Err(Trouble::Stream(TreeError::TooLarge)) if room < cap => {
-                break Err(Trouble::NoRoom { needs: room, room });
+                break Err(Trouble::Overfull);
             }
             Err(trouble) => break Err(trouble),
         }
@@ -68,6 +72,8 @@ struct Tree {
     mtime: Option<u64>,
     files: u64,
     skipped: u64,
+    /// Bytes of contents in the last piece.
+    found: u64,
     /// The offered folder itself was entered.
     begun: bool,
 }
@@ -92,6 +98,7 @@ impl Tree {
                     }
                 }
                 TreeEvent::Content(bytes) => {
+                    self.found += bytes.len() as u64;
                     stage.write(bytes)?;
                     if reader.content_left() == 0 {
                         stage.close(self.mtime);

@@ -35,6 +35,10 @@ pub(super) struct Meter<'a> {
     drip: (Tick, u64),
     /// Bytes that moved.
     pub(super) moved: u64,
+    /// What fills the buffer is a folder's stream: contents count when they are found in it.
+    pub(super) mixed: bool,
+    /// Bytes that moved and are no contents, or not known to be any.
+    headers: u64,
     /// Bytes that were there before.
     pub(super) resumed: u64,
     /// Files complete.
@@ -51,13 +55,46 @@ impl<'a> Meter<'a> {
         let clock = Clock::new();
         let begun = clock.now().tick;
         let (told, drip) = (begun, (begun, 0));
-        Self { clock, limits, limit, stop, tell, begun, told, drip, moved: 0, resumed: 0, done: 0 }
+        let (moved, mixed, headers, resumed, done) = (0, false, 0, 0, 0);
+        Self {
+            clock,
+            limits,
+            limit,
+            stop,
+            tell,
+            begun,
+            told,
+            drip,
+            moved,
+            mixed,
+            headers,
+            resumed,
+            done,
+        }
     }
 
     /// The connection stands: time counts from here.
     pub(super) fn begin(&mut self) {
         self.begun = self.clock.now().tick;
         (self.told, self.drip) = (self.begun, (self.begun, self.moved));
+    }
+
+    /// Bytes of contents that moved.
+    pub(super) fn contents(&self) -> u64 {
+        self.moved - self.headers
+    }
+
+    /// So many bytes of contents were found in what filled the buffer.
+    pub(super) fn found(&mut self, contents: u64) {
+        self.headers -= contents;
+    }
+
+    /// So many bytes came into the buffer.
+    pub(super) fn filled(&mut self, bytes: u64, folder: &Folder) -> Result<(), Trouble> {
+        if self.mixed {
+            self.headers += bytes;
+        }
+        self.count(bytes, folder)
     }
 
     pub(super) fn took(&self) -> Duration {
@@ -79,7 +116,7 @@ impl<'a> Meter<'a> {
             return Err(Trouble::Stopped);
         }
         if folder.room()? == 0 {
-            return Err(Trouble::NoRoom { needs: 1, room: 0 });
+            return Err(Trouble::Full);
         }
         let (since, before) = self.drip;
         if now - since >= self.limits.drip {
@@ -89,7 +126,9 @@ impl<'a> Meter<'a> {
             }
             self.drip = (now, self.moved);
         }
-        (self.tell)(FetchNews::Moved { bytes: self.moved + self.resumed, done: self.done });
+        let (resumed, done) = (self.resumed, self.done);
+        let (bytes, took) = (self.contents() + resumed, now - self.begun);
+        (self.tell)(FetchNews::Moved { bytes, resumed, done, took });
         Ok(())
     }
 
@@ -156,7 +195,7 @@ impl Pump {
             if more == 0 {
                 break;
             }
-            meter.count(more as u64, folder)?;
+            meter.filled(more as u64, folder)?;
             len += more;
         }
         Ok(len)

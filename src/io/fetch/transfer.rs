@@ -41,7 +41,7 @@ impl<'a> Transfer<'a> {
         let Self { meter, skipped, sha256, ids, .. } = self;
         FetchEnd {
             result: result.map_err(Into::into),
-            bytes: meter.moved,
+            bytes: meter.contents(),
             resumed: meter.resumed,
             done: meter.done,
             skipped,

@@ -17,6 +17,9 @@ pub(super) enum Trouble {
     /// It ended without a byte, however often it was asked.
     #[error("the sender closed the connection without sending a byte")]
     Nothing,
+    /// It ended inside a folder.
+    #[error("the sender closed the connection in the middle of the folder")]
+    Unended,
     /// It ended before all was there.
     #[error("the sender closed the connection after {have} of {size} bytes")]
     Short { have: u64, size: u64 },
@@ -31,10 +34,16 @@ pub(super) enum Trouble {
     Broke(io::Error),
     /// What came is no folder.
     #[error("the folder's stream is wrong: {0}")]
-    Stream(#[from] TreeError),
+    Stream(TreeError),
     /// The disk would get too full.
     #[error("{needs} bytes more are needed, {room} can be had if 256 MiB are to stay free")]
     NoRoom { needs: u64, room: u64 },
+    /// The disk would get too full by the rest of a folder, and nobody knows how much that is.
+    #[error("it is too large for this disk: 256 MiB are to stay free")]
+    Overfull,
+    /// The disk got too full meanwhile.
+    #[error("the disk has got too full meanwhile: 256 MiB are to stay free")]
+    Full,
     /// Files cannot be made or written.
     #[error(transparent)]
     Folder(#[from] DownloadError),
@@ -46,6 +55,22 @@ pub(super) enum Trouble {
     Thread(io::Error),
 }
 
+impl From<TreeError> for Trouble {
+    fn from(error: TreeError) -> Self {
+        if error == TreeError::Eof { Self::Unended } else { Self::Stream(error) }
+    }
+}
+
+/// Whether this says that there is no way to a host, at the moment at least.
+pub(super) const fn is_unreachable(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::HostUnreachable) || is_off(kind)
+}
+
+/// Whether this says that this host has no network that leads there.
+const fn is_off(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown)
+}
+
 fn no_connection(at: SocketAddr, source: &io::Error) -> String {
     let (ip, port) = (at.ip(), at.port());
     match source.kind() {
@@ -54,7 +79,16 @@ fn no_connection(at: SocketAddr, source: &io::Error) -> String {
              firewall drops it"
         ),
         io::ErrorKind::ConnectionRefused => {
-            format!("nothing listens on TCP port {port} of the sender ({ip})")
+            format!(
+                "nothing listens on TCP port {port} of the sender ({ip}), or a firewall refuses it"
+            )
+        }
+        io::ErrorKind::HostUnreachable => format!(
+            "TCP port {port} of the sender ({ip}) cannot be reached: it is off the network, or a \
+             firewall refuses it"
+        ),
+        kind if is_off(kind) => {
+            format!("this host has no network that leads to the sender ({ip})")
         }
         _ => format!("no connection to TCP port {port} of the sender ({ip}): {source}"),
     }
@@ -67,13 +101,21 @@ impl Trouble {
                 io::ErrorKind::TimedOut
                 | io::ErrorKind::WouldBlock
                 | io::ErrorKind::ConnectionRefused => Side::Theirs,
+                kind if is_off(kind) => Side::Ours,
                 _ => Side::Network,
             },
-            Self::Nothing | Self::Short { .. } | Self::Drip { .. } | Self::Stream(_) => {
-                Side::Theirs
-            }
+            Self::Nothing
+            | Self::Unended
+            | Self::Short { .. }
+            | Self::Drip { .. }
+            | Self::Stream(_) => Side::Theirs,
             Self::Silence(_) | Self::Broke(_) => Side::Network,
-            Self::NoRoom { .. } | Self::Folder(_) | Self::Stopped | Self::Thread(_) => Side::Ours,
+            Self::NoRoom { .. }
+            | Self::Overfull
+            | Self::Full
+            | Self::Folder(_)
+            | Self::Stopped
+            | Self::Thread(_) => Side::Ours,
         }
     }
 
@@ -86,23 +128,31 @@ impl Trouble {
                      `feige get` again",
                     at.port()
                 ),
-                io::ErrorKind::ConnectionRefused => {
-                    "its program has ended, or cannot serve files; start it and `feige get` again"
-                        .to_owned()
-                }
+                io::ErrorKind::ConnectionRefused => format!(
+                    "its program has ended, cannot serve files, or is behind a firewall: start it, let \
+                     TCP {} in, and `feige get` again",
+                    at.port()
+                ),
+                io::ErrorKind::HostUnreachable => format!(
+                    "receivers pull files from the sender: it must be on, and its firewall must let \
+                     TCP {} in, then `feige get` again",
+                    at.port()
+                ),
                 _ => "check the network, then `feige get` again".to_owned(),
             },
             Self::Nothing => "it took the offer back, gave it to us before, or has ended: ask the \
                               sender to offer it again"
                 .to_owned(),
             Self::Stream(TreeError::TooLarge) => {
-                "it is larger than its offer said; `feige get --folder-max 2G` allows more"
+                "it holds more than its offer said, or than --folder-max allowed; a larger one lets \
+                 it in: `feige get --folder-max 2G`"
                     .to_owned()
             }
             Self::Stream(_) => {
                 "nothing of it was kept; ask the sender for an archive of the folder".to_owned()
             }
-            Self::NoRoom { .. } => {
+            Self::Unended => "`feige get` fetches it anew".to_owned(),
+            Self::NoRoom { .. } | Self::Overfull | Self::Full => {
                 "make room, or choose a folder on another disk with -o".to_owned()
             }
             Self::Folder(error) if error.is_full() => {
@@ -141,5 +191,21 @@ mod tests {
         assert!(problem.what.contains("TCP port 2425 of the sender (10.0.0.7)"), "{problem:?}");
         assert!(problem.what.contains("a firewall drops it"), "{problem:?}");
         assert!(problem.hint.contains("must let TCP 2425 in"), "{problem:?}");
+    }
+
+    #[test]
+    fn a_sender_who_cannot_be_reached_may_have_a_firewall_that_says_so() {
+        let at = "10.0.0.7:2425".parse().unwrap();
+        let problem = |kind: io::ErrorKind| {
+            TransferProblem::from(Trouble::Connect { at, source: kind.into() })
+        };
+        let host = problem(io::ErrorKind::HostUnreachable);
+        assert!(host.what.contains("off the network, or a firewall refuses it"), "{host:?}");
+        assert!(host.hint.contains("its firewall must let TCP 2425 in"), "{host:?}");
+        let refused = problem(io::ErrorKind::ConnectionRefused);
+        assert!(refused.what.contains("or a firewall refuses it"), "{refused:?}");
+        let off = problem(io::ErrorKind::NetworkUnreachable);
+        assert!(off.what.starts_with("this host has no network"), "{off:?}");
+        assert_eq!([host.side, refused.side, off.side], [Side::Network, Side::Theirs, Side::Ours]);
     }
 }

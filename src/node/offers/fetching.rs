@@ -186,10 +186,11 @@ impl Offers {
 
     fn news(&mut self, turn: &mut Turn<'_>, id: FetchId, news: FetchNews) {
         match news {
-            FetchNews::Moved { bytes, done } => {
+            FetchNews::Moved { bytes, resumed, done, took } => {
                 let Some(fetching) = self.fetches.get_mut(&id) else { return };
                 (fetching.bytes, fetching.done) = (bytes, done);
-                let meter = fetching.meter.get_or_insert_with(|| Meter::new(turn.now.tick));
+                let begun = || Meter::begun(turn.now.tick, took, resumed);
+                let meter = fetching.meter.get_or_insert_with(begun);
                 meter.note(turn.now.tick, bytes);
                 let Place { offer, index } = fetching.place;
                 let offer = self.open.get_mut(&offer);
@@ -222,7 +223,7 @@ impl Offers {
             (Some(_), Some(ending)) => ending,
             (Some(_), None) => TransferOutcome::Broken,
         };
-        let peer = offer.view.peer.id.clone();
+        let (peer, kind) = (offer.view.peer.id.clone(), item.kind);
         let event = Transferred {
             offer: place.offer,
             item: item.item,
@@ -259,7 +260,10 @@ impl Offers {
             offer.set(place.index, state);
             if let Some(item) = offer.view.items.get_mut(place.index) {
                 item.path = path;
-                item.bytes = end.bytes + end.resumed;
+                // Where nothing came, what an earlier transfer left of a file is there still.
+                if kind == ItemKind::Folder || end.bytes + end.resumed > 0 {
+                    item.bytes = end.bytes + end.resumed;
+                }
             }
         }
         tell(turn, Event::Transferred(Box::new(event)));
@@ -273,7 +277,7 @@ impl Offers {
             match running {
                 Some((id, fetching)) if fetching.running => {
                     fetching.ending = Some(TransferOutcome::Refused);
-                    turn.push(Effect::StopFetch(*id));
+                    turn.push(Effect::DropFetch(*id));
                 }
                 Some((&id, _)) => {
                     self.queue.retain(|queued| *queued != id);
@@ -306,6 +310,12 @@ impl Offers {
             hint: String::new(),
         };
         self.end(turn, id, FetchEnd::nothing(problem));
+    }
+
+    /// What moves, but is not wanted any more.
+    pub(super) fn refused(&self) -> impl Iterator<Item = Place> {
+        let ending = |fetching: &&Fetching| fetching.ending == Some(TransferOutcome::Refused);
+        self.fetches.values().filter(ending).map(|fetching| fetching.place)
     }
 
     /// The node ends, and what moves with it.

@@ -24,14 +24,16 @@ pub(super) struct Stream {
     pub(super) end: Option<TransferOutcome>,
     /// The same recipient asked for the same again; how this one ends says nothing of the item.
     pub(super) replaced: bool,
+    /// The recipient said that it wants nothing more of the offer: if this breaks off, it is over.
+    pub(super) released: bool,
 }
 
 impl Stream {
     /// One that begins now at `offset`.
     pub(super) fn new(no: SendNo, item: usize, offset: u64, now: Tick) -> Self {
         let meter = Meter::new(now);
-        let (sent, files, end, replaced) = (0, 0, None, false);
-        Self { no, item, started: now, offset, sent, files, meter, end, replaced }
+        let (sent, files, end, replaced, released) = (0, 0, None, false, false);
+        Self { no, item, started: now, offset, sent, files, meter, end, replaced, released }
     }
 
     /// How far it is, as faces see it.

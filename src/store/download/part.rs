@@ -25,9 +25,10 @@ pub struct Part {
 const NAMES_MAX: u32 = 16;
 
 impl Part {
-    /// Opens the part `key` of a folder: what an earlier transfer left of it, or a new one. `key`
-    /// is one of ours, letters and digits.
+    /// Opens the part `key` of a folder: what an earlier transfer left of it, or a new one; a new
+    /// one too while somebody else writes it. `key` is one of ours, letters and digits.
     pub fn open(folder: Arc<Folder>, key: &str) -> Result<Self, DownloadError> {
+        let mut busy = None;
         for turn in 0..NAMES_MAX {
             let name = match turn {
                 0 => format!("{HIDDEN}{key}.part"),
@@ -35,14 +36,18 @@ impl Part {
             };
             let Some(file) = open(&folder, &name)? else { continue };
             match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                // Whoever had it may have finished it since it was opened.
+                Ok(()) if !is_still(&folder, &name, &file)? => {}
                 Ok(()) => return Ok(Self { folder, name, file, settled: false }),
+                // Another transfer of the same, perhaps its twin in the same offer.
                 Err(Errno::WOULDBLOCK) => {
-                    return Err(DownloadError::Busy { path: folder.path().join(name) });
+                    busy.get_or_insert_with(|| folder.path().join(name));
                 }
                 Err(error) => return Err(folder.failed("lock", &name)(error)),
             }
         }
-        Err(DownloadError::NoName { path: folder.path().join(format!("{HIDDEN}{key}.part")) })
+        let path = folder.path().join(format!("{HIDDEN}{key}.part"));
+        Err(busy.map_or(DownloadError::NoName { path }, |path| DownloadError::Busy { path }))
     }
 
     /// The open file, for reading and writing.
@@ -165,6 +170,10 @@ fn open(folder: &Folder, name: &str) -> Result<Option<OwnedFd>, DownloadError> {
         Err(Errno::EXIST) => Ok(None),
         Err(error) => Err(folder.failed("create", name)(error)),
     }
+}
+
+fn is_still(folder: &Folder, name: &str, file: &OwnedFd) -> Result<bool, DownloadError> {
+    place::is_at(file, folder.as_fd(), name).map_err(folder.failed("look at", name))
 }
 
 /// Sets a modification time, if there is one a file can have. A wish, not worth a file.

@@ -55,6 +55,9 @@ pub(super) fn remove(dir: BorrowedFd<'_>, name: &str) -> rustix::io::Result<()> 
     match rustix::fs::openat(dir, name, FOLDER_FLAGS, Mode::empty()) {
         Ok(folder) => {
             rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive)?;
+            if !is_at(&folder, dir, name)? {
+                return Err(Errno::NOENT);
+            }
             empty(folder.as_fd(), DEPTH_MAX)?;
             rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR)
         }
@@ -62,11 +65,25 @@ pub(super) fn remove(dir: BorrowedFd<'_>, name: &str) -> rustix::io::Result<()> 
             let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
             if let Ok(file) = rustix::fs::openat(dir, name, flags, Mode::empty()) {
                 rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+                if !is_at(&file, dir, name)? {
+                    return Err(Errno::NOENT);
+                }
             }
             rustix::fs::unlinkat(dir, name, AtFlags::empty())
         }
         Err(error) => Err(error),
     }
+}
+
+/// Whether an open file or folder still bears this name. One that was opened while somebody held it
+/// may have got its final name before it could be locked, and is no part or stage any more.
+pub(super) fn is_at(open: impl AsFd, dir: BorrowedFd<'_>, name: &str) -> rustix::io::Result<bool> {
+    let found = match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => return Ok(false),
+        found => found?,
+    };
+    let open = rustix::fs::fstat(open)?;
+    Ok((open.st_dev, open.st_ino) == (found.st_dev, found.st_ino))
 }
 
 /// Removes all that is in an open folder.

@@ -8,6 +8,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::part::{set_mtime, write_all};
+use super::place::is_at;
 use super::{DownloadError, FILE_MODE, FOLDER_FLAGS, FOLDER_MODE, Folder, HIDDEN, clean, numbered};
 
 /// A folder on its way: a hidden folder beside its final name, ours alone, locked. Dropping it
@@ -23,28 +24,31 @@ pub struct Stage {
     settled: bool,
 }
 
+/// Most transfers of the same folder at once.
+const STAGES_MAX: u32 = 16;
+
 /// Most names tried for one entry.
 const NAMES_MAX: u32 = 10_000;
 
 impl Stage {
-    /// Makes the stage `key` of a folder anew; what an earlier transfer left of it is removed.
-    /// `key` is one of ours, letters and digits.
+    /// Makes the stage `key` of a folder anew; what an earlier transfer left of it is removed, what
+    /// somebody else fills is left alone. `key` is one of ours, letters and digits.
     pub fn begin(folder: Arc<Folder>, key: &str) -> Result<Self, DownloadError> {
-        let name = format!("{HIDDEN}{key}.d");
-        match super::place::remove(folder.as_fd(), &name) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(Errno::WOULDBLOCK) => {
-                return Err(DownloadError::Busy { path: folder.path().join(name) });
+        let mut busy = None;
+        for turn in 0..STAGES_MAX {
+            let name = match turn {
+                0 => format!("{HIDDEN}{key}.d"),
+                turn => format!("{HIDDEN}{key}-{turn}.d"),
+            };
+            if let Some(root) = fresh(&folder, &name)? {
+                let levels = vec![root];
+                return Ok(Self { folder, name, levels, file: None, settled: false });
             }
-            Err(error) => return Err(folder.failed("remove", &name)(error)),
+            // Another transfer of the same has it, perhaps its twin in the same offer.
+            busy.get_or_insert_with(|| folder.path().join(name));
         }
-        rustix::fs::mkdirat(&*folder, &*name, FOLDER_MODE)
-            .map_err(folder.failed("create", &name))?;
-        let root = rustix::fs::openat(&*folder, &*name, FOLDER_FLAGS, Mode::empty())
-            .map_err(folder.failed("open", &name))?;
-        rustix::fs::flock(&root, FlockOperation::NonBlockingLockExclusive)
-            .map_err(folder.failed("lock", &name))?;
-        Ok(Self { folder, name, levels: vec![root], file: None, settled: false })
+        let path = busy.unwrap_or_else(|| folder.path().to_owned());
+        Err(DownloadError::Busy { path })
     }
 
     /// The folder it will be put in.
@@ -136,6 +140,32 @@ impl Stage {
         }
         Err(DownloadError::NoName { path: self.folder.path().join(&*wanted) })
     }
+}
+
+/// Makes a hidden folder anew and locks it; none if somebody else has it, or takes it just now.
+fn fresh(folder: &Folder, name: &str) -> Result<Option<OwnedFd>, DownloadError> {
+    match super::place::remove(folder.as_fd(), name) {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(Errno::WOULDBLOCK) => return Ok(None),
+        Err(error) => return Err(folder.failed("remove", name)(error)),
+    }
+    match rustix::fs::mkdirat(folder, name, FOLDER_MODE) {
+        Ok(()) => {}
+        Err(Errno::EXIST) => return Ok(None),
+        Err(error) => return Err(folder.failed("create", name)(error)),
+    }
+    let root = match rustix::fs::openat(folder, name, FOLDER_FLAGS, Mode::empty()) {
+        Ok(root) => root,
+        Err(Errno::NOENT) => return Ok(None),
+        Err(error) => return Err(folder.failed("open", name)(error)),
+    };
+    match rustix::fs::flock(&root, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(Errno::WOULDBLOCK) => return Ok(None),
+        Err(error) => return Err(folder.failed("lock", name)(error)),
+    }
+    let ours = is_at(&root, folder.as_fd(), name).map_err(folder.failed("look at", name))?;
+    Ok(ours.then_some(root))
 }
 
 impl Drop for Stage {

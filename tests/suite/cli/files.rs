@@ -244,6 +244,30 @@ fn what_is_taken_back_is_served_no_more() {
 }
 
 #[test]
+fn the_number_of_an_offer_that_is_over_is_given_to_no_other() {
+    let lan = Lan::new();
+    let anna = lan.home("anna");
+    anna.write("a.txt", b"hello");
+    let (mut node, mut bob) = with_bob(&lan, &anna);
+    let files = ["send", "bob", "--detach", "--file", "a.txt"];
+    let mut sends = anna.start(&files);
+    accept(&mut bob, &anna);
+    assert_eq!(sends.exit(), Some(0));
+    anna.run(&["withdraw", "1"]).code(0);
+    node.signal(Signal::TERM);
+    node.exit();
+    let node = anna.start(&["listen", "--json"]);
+    super::lan::up_by_status(&anna);
+    bob.send(b"1:7:bob:pc:3:bob\0lab\0", anna.addr);
+    node.out.event("peer_up", |event| event["peer"]["nick"] == "bob");
+    let mut sends = anna.start(&files);
+    let offer = node.out.event("offer", |offer| offer["direction"] == "out");
+    assert_eq!(offer["offer"], 2, "a late `feige withdraw 1` must not take it back");
+    accept(&mut bob, &anna);
+    assert_eq!(sends.exit(), Some(0));
+}
+
+#[test]
 fn ctrl_c_takes_an_offer_back() {
     let lan = Lan::new();
     let anna = lan.home("anna");

@@ -101,6 +101,7 @@ fn the_junk_feiq_sends_first_is_passed_over() {
     let offer = office.offer(OFFER, b"0:\xc4\xbf\xc2\xbc:0:65a0c3f0:2:\x07\0");
     let end = ended(&office.get(offer, &[]).code(0));
     assert_eq!((&end["done"], &end["kind"]), (&2.into(), &"folder".into()));
+    assert_eq!(end["bytes"], 5, "junk and headers are none of the files' bytes");
     office.holds(&[
         ("目录/", b""),
         ("目录/a.txt", b"hello"),
@@ -127,6 +128,7 @@ fn large_and_small_files_come_whole_whatever_the_pieces() {
     let offer = office.offer(OFFER_UTF8, b"0:x:0:65a0c3f0:2:\x07");
     let end = ended(&office.get(offer, &[]).code(0));
     assert_eq!((&end["done"], &end["skipped"]), (&502.into(), &1.into()));
+    assert_eq!(end["bytes"], 3_000_000 + (0..500).sum::<u64>() + 1);
     let received = office.received();
     assert_eq!(received.len(), 503);
     assert_eq!(received["x/large"], large);
@@ -144,7 +146,10 @@ fn a_folder_that_broke_off_begins_anew() {
         put(stream, &served[..end]);
     });
     let offer = office.offer(OFFER, b"0:x:0:65a0c3f0:2:\x07\0");
-    assert_eq!(ended(&office.get(offer, &[]).code(1))["outcome"], "broken");
+    let broken = ended(&office.get(offer, &[]).code(1));
+    assert_eq!(broken["outcome"], "broken");
+    let what = "the sender closed the connection in the middle of the folder";
+    assert_eq!(broken["problem"]["what"], what);
     office.holds(&[]);
     ended(&office.get(offer, &[]).code(0));
     office.holds(&[("x/", b""), ("x/a", b"hello"), ("x/b", &noise(100_000))]);

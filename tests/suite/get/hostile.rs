@@ -4,7 +4,6 @@ use std::os::unix::fs::{MetadataExt, symlink};
 
 use super::folders::{file, folder, header};
 use super::*;
-use crate::support::filer::flows;
 
 /// Everything in the home but the program's own files, with what it looks like.
 fn surroundings(home: &TestHome) -> BTreeMap<PathBuf, (u64, u32, Vec<u8>)> {

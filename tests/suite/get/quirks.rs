@@ -1,7 +1,7 @@
 //! What senders of other kinds do.
 
 use super::*;
-use crate::support::filer::flows;
+use crate::wire::vectors;
 
 #[test]
 fn feiq_is_asked_in_its_form_and_again_when_it_closes_too_soon() {
@@ -35,6 +35,86 @@ fn an_id_that_means_nothing_in_hex_is_tried_in_decimal_and_remembered() {
     let offer = office.offer(OFFER_UTF8, b"12:c:5:1:1:\x07");
     office.get(offer, &[]).code(0);
     assert_eq!(sender.asked().len(), before + 1, "the form that worked is tried first");
+}
+
+#[test]
+fn a_list_with_hexadecimal_ids_is_fetched_by_them() {
+    let mut office = Office::new(OFFICIAL);
+    let sender = office.serve(|asked, stream| {
+        let file = u8::from_str_radix(&asked.fields[1], 16).expect("hexadecimal");
+        put(stream, &[file; 3]);
+    });
+    // As feiq-cli writes them from the tenth on.
+    let list = b"9:i:3:1:1:\x07a:j:3:1:1:\x0710:p:3:1:1:\x07";
+    let offer = office.offer(OFFER, list);
+    office.get(offer, &[]).code(0);
+    office.holds(&[("i", &[9; 3]), ("j", &[10; 3]), ("p", &[16; 3])]);
+    assert_eq!(sender.asked().len(), 3, "each asked for once");
+}
+
+#[test]
+fn two_of_one_name_size_and_time_both_come() {
+    let mut office = Office::new(FEIQ);
+    let tree = folders::folder("x", &[folders::file("f", b"in it")]);
+    let _sender = office.serve(move |asked, stream| {
+        let folder = asked.command == 98;
+        put(stream, if folder { &tree } else { b"hello" });
+    });
+    let list = b"0:a:5:1:1:\x071:a:5:1:1:\x072:a:5:1:1:\x073:d:5:1:2:\x074:d:5:1:2:\x07\0";
+    let offer = office.offer(OFFER, list);
+    office.get(offer, &[]).code(0);
+    office.holds(&[
+        ("a", b"hello"),
+        ("a (1)", b"hello"),
+        ("a (2)", b"hello"),
+        ("d/", b""),
+        ("d/f", b"in it"),
+        ("d (1)/", b""),
+        ("d (1)/f", b"in it"),
+    ]);
+}
+
+#[test]
+fn sizes_beyond_every_disk_are_told_and_nothing_ends() {
+    let mut office = Office::new(OFFICIAL);
+    let _sender = office.serve(|_, _| ());
+    let size = "7fffffffffffffff";
+    let list = format!("0:a:{size}:1:1:\x071:b:{size}:1:1:\x072:c:{size}:1:2:\x07");
+    let offer = office.offer(OFFER_UTF8, list.as_bytes());
+    let done = office.get(offer, &[]).code(1);
+    let ends: Vec<_> =
+        done.lines().into_iter().filter(|line| line["event"] == "transferred").collect();
+    assert_eq!(ends.len(), 3, "{done:?}");
+    assert!(ends.iter().all(|end| end["outcome"] == "broken"), "{done:?}");
+    office.home.run(&["files"]).code(0);
+}
+
+/// The data of TCP streams in the recordings, with the request before each.
+#[test]
+fn every_recorded_answer_to_a_request_for_a_file_is_taken_as_it_is() {
+    let recorded: Value =
+        serde_json::from_str(include_str!("../../vectors/peer-captures.json")).expect("JSON");
+    let answers: Vec<Vec<u8>> = recorded["cases"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter(|case| case["expected"]["file_data"] == true)
+        .map(vectors::bytes)
+        .collect();
+    assert_eq!(answers.len(), 8);
+    let mut office = Office::new(OFFICIAL);
+    let served = answers.clone();
+    let _sender = office.serve(move |asked, stream| {
+        put(stream, &served[usize::from_str_radix(&asked.fields[1], 16).expect("an id")]);
+    });
+    let entry = |(id, bytes): (usize, &Vec<u8>)| format!("{id}:f{id}:{:x}:1:1:\x07", bytes.len());
+    let list: String = answers.iter().enumerate().map(entry).collect();
+    let offer = office.offer(OFFER_UTF8, list.as_bytes());
+    office.get(offer, &[]).code(0);
+    let received = office.received();
+    for (id, bytes) in answers.iter().enumerate() {
+        assert_eq!(received[&format!("f{id}")], *bytes, "{id}");
+    }
 }
 
 #[test]

@@ -69,7 +69,7 @@ fn begun(out: &Outcome) -> Vec<(FetchId, Fetch)> {
 
 fn stopped(out: &Outcome) -> Vec<FetchId> {
     let stop = |(_, effect): &(_, Effect)| match effect {
-        Effect::StopFetch(id) => Some(*id),
+        Effect::StopFetch(id) | Effect::DropFetch(id) => Some(*id),
         _ => None,
     };
     out.effects.iter().filter_map(stop).collect()
@@ -314,8 +314,12 @@ fn what_is_not_wanted_is_over_wherever_it_stands() {
     // One that waits for its turn, and one that runs.
     let (_, out) = desk.ask(Request::Refuse { picks: one_of(1, 10) });
     assert_eq!(ends(&out), [("f9".into(), TransferOutcome::Refused)]);
-    let (_, out) = desk.ask(Request::Refuse { picks: one_of(1, 1) });
+    let (reply, out) = desk.ask(Request::Refuse { picks: one_of(1, 1) });
     assert_eq!((stopped(&out), ends(&out)), (vec![running[0].0], vec![]));
+    assert!(out.effects.iter().any(|(_, effect)| matches!(effect, Effect::DropFetch(_))));
+    let Reply::Offers { offers } = reply else { panic!("{reply:?}") };
+    let states: Vec<_> = offers[0].items.iter().map(|item| item.state).collect();
+    assert_eq!(states[..2], [ItemState::Over, ItemState::Moving], "it ends just now");
     let out = ended(&mut desk, running[0].0, end(Err("stopped")));
     assert_eq!(ends(&out), [("f0".into(), TransferOutcome::Refused)]);
     assert_eq!(begun(&out).len(), 1, "f8 has its turn, f9 never");

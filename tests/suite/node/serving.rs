@@ -285,6 +285,19 @@ fn a_recipient_refuses_what_is_left_and_only_its_own() {
 }
 
 #[test]
+fn what_is_refused_while_it_moves_is_over_when_it_breaks_off() {
+    let mut desk = office();
+    let (number, out) = offer(&mut desk, &["Ann"], vec![file("a", 1_000)]);
+    ask(&mut desk, 1, "10.0.0.2", get(number, id(&out, "10.0.0.2"), 0));
+    // The receiver has closed its end; that it has may come later than its word.
+    let refused = desk.hear("10.0.0.2", plain(97, 5_000, "x@y", &number.to_string()));
+    assert_eq!((ends(&refused), hung_up(&refused)), (vec![], vec![]), "it may come whole yet");
+    let end = news(&mut desk, 1, broken(400));
+    assert_eq!(ends(&end), [("a".into(), TransferOutcome::Refused, 400, 0)]);
+    assert_eq!(offers(&mut desk), []);
+}
+
+#[test]
 fn an_offer_taken_back_ends_at_once_with_what_moves() {
     let mut desk = office();
     let (number, out) = offer(&mut desk, &["Ann"], vec![file("a", 10), file("b", 10)]);

@@ -62,6 +62,10 @@ impl Which {
             }
         }
         if self.all {
+            let listed = offers(client, Request::Offers).await?;
+            if picks.is_empty() && listed.iter().all(|offer| offer.direction != Direction::In) {
+                return Err(CliError::new(Exit::Nobody, "nothing is offered to you"));
+            }
             picks.push(Pick::All);
         }
         if let Some(who) = &self.from {

@@ -129,7 +129,7 @@ impl Transfers {
     }
 
     fn offered(&mut self, offer: &OfferView, report: &mut Report) {
-        let bytes = offer.items.iter().map(|item| item.size).sum();
+        let bytes = offer.items.iter().fold(0, |sum: u64, item| sum.saturating_add(item.size));
         let label = report.feed().human().label(&offer.peer);
         self.bars.begin(offer.offer, &label, bytes);
         let known = |state| (state == ItemState::Done).then_some(TransferOutcome::Done);
