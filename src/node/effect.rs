@@ -303,7 +303,7 @@ impl MessageRecord {
     fn as_shown(&self) -> Option<String> {
         let writer = self.peer.as_ref().filter(|_| self.direction == Direction::In)?;
         let dialect = Dialect::by_name(&writer.dialect)?;
-        match (dialect.show)(&self.text) {
+        match dialect.show_from(self.delivery != Delivery::Direct)(&self.text) {
             Cow::Borrowed(_) => None,
             Cow::Owned(shown) => Some(shown),
         }

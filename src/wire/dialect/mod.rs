@@ -196,6 +196,13 @@ impl Dialect {
         }
     }
 
+    /// How to show what its clients write. To many at once, in a group or a broadcast, a client that
+    /// hides as another dialect writes what that one reads.
+    pub fn show_from(&self, to_many: bool) -> fn(&str) -> Cow<'_, str> {
+        let other = self.may_hide_as.filter(|_| to_many).and_then(Self::by_name);
+        other.map_or(self.show, |other| other.show)
+    }
+
     /// The dialect of this name.
     pub fn by_name(name: &str) -> Option<&'static Self> {
         DIALECTS.iter().copied().find(|dialect| dialect.name == name)

@@ -471,6 +471,41 @@ fn groups_are_read_named_and_written_to() {
 }
 
 #[test]
+fn a_broadcast_is_written_in_what_the_feiq_among_its_readers_reads() {
+    let mut office = Office::new();
+    office.ask(Request::Broadcast { text: "开会 🙂🚀".into() });
+    let text = "开会 /:)[U+1F680]".to_owned();
+    let shown = Shown::Text { at: Office::here(), text, encrypted: false };
+    assert!(office.feiq.shown.contains(&shown), "{:?}", office.feiq.shown);
+}
+
+#[test]
+fn what_one_of_us_writes_to_many_in_the_words_of_feiq_is_shown_as_it_was_typed() {
+    const ONE_OF_US: &str = "02000000000A";
+    let head = |command: u32, number: u32| {
+        format!("1_lbt6_0#128#{ONE_OF_US}#0#0#0#4001#9:{number}:li:h2:{command}:")
+    };
+    let mut desk = Desk::new();
+    let entry = head(0x0120_0001, 5) + "li\0\0\nVS:00F10001:0:1:0";
+    desk.hear("10.0.0.8", entry);
+    assert_eq!(desk.peer("li").dialect, "feige");
+    let shown = |out: &Outcome| {
+        let [message] = out.messages()[..] else { panic!("{out:?}") };
+        (message.text.clone(), message.shown.clone())
+    };
+    let everybody = desk.hear("10.0.0.8", head(0x420, 6) + "hi /:)\0");
+    assert_eq!(shown(&everybody), ("hi /:)".into(), Some("hi 🙂".into())));
+    let mut group = Feiq::new("li", ONE_OF_US);
+    (group.user, group.host) = ("li".into(), "h2".into());
+    let [(_, bytes)] = &group.say_to_group("b4cc80e4", "hi /:)")[..] else { panic!("one packet") };
+    assert_eq!(shown(&desk.hear("10.0.0.8", bytes)), ("hi /:)".into(), Some("hi 🙂".into())));
+    assert_eq!(desk.peer("li").dialect, "feige");
+    // To us alone it writes everything as it is.
+    let direct = desk.hear("10.0.0.8", head(0x0180_0020, 8) + "hi /:)\0");
+    assert_eq!(shown(&direct), ("hi /:)".into(), None));
+}
+
+#[test]
 fn groups_that_nobody_can_read_are_nothing_and_many_are_forgotten() {
     let mut desk = Desk::with(|config| config.policy.groups_max = 3);
     let mut feiq = Feiq::new("王", MAC);
