@@ -471,6 +471,24 @@ fn groups_are_read_named_and_written_to() {
 }
 
 #[test]
+fn who_enters_as_old_clients_do_is_not_away_for_that() {
+    let mut desk = Desk::new();
+    let entry = |word: u32, number: u32| {
+        format!("1_lbt2_31#32499#{MAC}#0#0#0:{number}:li:h2:{word}:li\0\0")
+    };
+    let away = |desk: &mut Desk| desk.peer("li").absent;
+    let out = desk.hear("10.0.0.9", entry(257, 1));
+    assert!(!away(&mut desk));
+    assert!(desk.pass(ms(2_000)).commands_to("10.0.0.9").contains(&Command::ANSENTRY), "{out:?}");
+    desk.hear("10.0.0.9", entry(259, 2));
+    assert!(!away(&mut desk));
+    desk.hear("10.0.0.9", entry(0x0060_0104, 3));
+    assert!(away(&mut desk), "FeiQ of today says so beside its other bits");
+    desk.hear("10.0.0.9", entry(0x0060_0004, 4));
+    assert!(!away(&mut desk));
+}
+
+#[test]
 fn a_broadcast_is_written_in_what_the_feiq_among_its_readers_reads() {
     let mut office = Office::new();
     office.ask(Request::Broadcast { text: "开会 🙂🚀".into() });
