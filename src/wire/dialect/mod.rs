@@ -17,6 +17,7 @@ mod feige;
 mod feiq;
 mod ipmsg;
 mod iptux;
+mod words;
 
 pub use feige::FEIGE;
 pub use feiq::{
