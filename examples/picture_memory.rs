@@ -26,15 +26,17 @@ const HIGH: u32 = 5_000;
 type Make = fn() -> Result<Vec<u8>>;
 
 /// What is measured. One colour each: the memory is that of the pixels, whatever they show.
-const PICTURES: [(&str, Make); 11] = [
+const PICTURES: [(&str, Make); 13] = [
     ("PNG, 24 bits", || png(3, ExtendedColorType::Rgb8)),
     ("PNG, 32 bits", || png(4, ExtendedColorType::Rgba8)),
     ("PNG, 48 bits", || png(6, ExtendedColorType::Rgb16)),
     ("PNG, 64 bits", || png(8, ExtendedColorType::Rgba16)),
-    ("JPEG", || Ok(jpeg(0xc0))),
-    ("JPEG, progressive", || Ok(jpeg(0xc2))),
+    ("JPEG", || Ok(jpeg(0xc0, 3, HIGH))),
+    ("JPEG, progressive", || Ok(jpeg(0xc2, 3, HIGH))),
+    ("JPEG, progressive, CMYK", || Ok(jpeg(0xc2, 4, HIGH))),
+    ("the same, 25 megapixels", || Ok(jpeg(0xc2, 4, 3_180))),
     ("JPEG, turned", || {
-        let mut turned = jpeg(0xc0);
+        let mut turned = jpeg(0xc0, 3, HIGH);
         turned.splice(2..2, QUARTER_TURN.iter().copied());
         Ok(turned)
     }),
@@ -119,24 +121,27 @@ fn png(depth: usize, colour: ExtendedColorType) -> Result<Vec<u8>> {
     Ok(out)
 }
 
-/// A grey picture of three full components. `frame` is the marker of its frame: baseline, or
-/// progressive, whose decoder must keep all coefficients until the last scan.
-fn jpeg(frame: u8) -> Vec<u8> {
-    let [_, _, h1, h2] = HIGH.to_be_bytes();
+/// A picture of one colour with so many full components: three, or four for print. `frame` is the
+/// marker of its frame: baseline, or progressive, whose decoder must keep all coefficients until the
+/// last scan.
+fn jpeg(frame: u8, components: u8, high: u32) -> Vec<u8> {
+    let [_, _, h1, h2] = high.to_be_bytes();
     let [_, _, w1, w2] = WIDE.to_be_bytes();
     let baseline = frame == 0xc0;
     let mut out = b"\xff\xd8\xff\xdb\0\x43\0".to_vec();
     out.extend([1; 64]);
-    out.extend([0xff, frame, 0, 17, 8, h1, h2, w1, w2, 3]);
-    out.extend([1, 0x11, 0, 2, 0x11, 0, 3, 0x11, 0]);
+    out.extend([0xff, frame, 0, 8 + 3 * components, 8, h1, h2, w1, w2, components]);
+    out.extend((1..=components).flat_map(|component| [component, 0x11, 0]));
     // One code of one bit: no difference to the block before; no more coefficients.
     for table in [0x00, 0x10] {
         out.extend([0xff, 0xc4, 0, 20, table, 1]);
         out.extend([0; 16]);
     }
     let last = if baseline { 63 } else { 0 };
-    out.extend([0xff, 0xda, 0, 12, 3, 1, 0, 2, 0, 3, 0, 0, last, 0]);
-    let blocks = WIDE.div_ceil(8) as usize * HIGH.div_ceil(8) as usize * 3;
+    out.extend([0xff, 0xda, 0, 6 + 2 * components, components]);
+    out.extend((1..=components).flat_map(|component| [component, 0]));
+    out.extend([0, last, 0]);
+    let blocks = WIDE.div_ceil(8) as usize * high.div_ceil(8) as usize * usize::from(components);
     let bits = if baseline { 2 } else { 1 };
     out.resize(out.len() + (blocks * bits).div_ceil(8), 0);
     out.extend([0xff, 0xd9]);

@@ -411,7 +411,7 @@ impl Lan {
             | Effect::DropFetch(_)
             | Effect::Serve(_)
             | Effect::HangUp(_)
-            | Effect::Unlist(_)
+            | Effect::Unlist(..)
             | Effect::Picture(_) => {}
             Effect::Reply(id, reply) => {
                 running.replies.insert(id, reply);

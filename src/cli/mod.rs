@@ -279,7 +279,7 @@ impl Cli {
             }
             Command::Send(args) => {
                 // Read before the LAN is entered, too.
-                let (enclosed, text) = (args.enclosed()?, args.text()?);
+                let (enclosed, text) = (args.enclosed(globals)?, args.text()?);
                 attend(globals, args.wish(), async |client| args.run(client, text, enclosed).await)
             }
             Command::Withdraw(args) => {

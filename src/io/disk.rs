@@ -2,6 +2,7 @@
 //! them. In a run without a store nothing is ever written here.
 
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,7 +17,7 @@ use super::{Start, StartError};
 use crate::node::{
     Event, Keyring, Memory, Node, Now, PacketNo, Record, SaveId, SaveResult, StageId, UnixMillis,
 };
-use crate::store::{Paths, Reader, Staging, Store, StoreError, Writer};
+use crate::store::{Copies, Paths, Reader, Staging, Store, StoreError, Writer};
 
 /// What came of a batch.
 pub(crate) type Results = Vec<(SaveId, SaveResult)>;
@@ -88,6 +89,11 @@ impl Disk {
                     tracing::warn!("a stored private key cannot be used: {error}");
                 }
             }
+            let of_grant = |path: &Path| {
+                let mut files = memory.grants.iter().flat_map(|grant| grant.files.iter());
+                files.any(|file| file.choice.path == path)
+            };
+            Copies::of(&start.paths).sweep(now, of_grant);
             staging = Some(opened.store.staging().clone());
             // The receiver is gone only when the node is, and then nobody needs the results.
             writer = Some(Writer::spawn(opened.store, move |batch| drop(done.send(batch)))?);

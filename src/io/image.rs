@@ -35,6 +35,9 @@ pub const INPUT_MAX: u64 = 64 << 20;
 /// Memory a decoder may take, with its pixels, bytes: [`PIXELS_MAX`] with four bytes each, and room
 /// to work.
 const MEMORY_MAX: u64 = 256 << 20;
+/// Memory a JPEG may take until it is proved, bytes: [`PIXELS_MAX`] of a progressive one in the usual
+/// colours, whose decoder keeps two bytes for each of three coefficients and makes a grey pixel.
+const JPEG_MEMORY_MAX: u64 = PIXELS_MAX * 7;
 /// Bytes of a `BITMAPINFOHEADER`.
 const DIB_HEADER: u32 = 40;
 
@@ -57,7 +60,7 @@ pub enum ImageError {
         height: u32,
     },
     /// Its pixels are so deep that they take more memory than a decoder gets.
-    #[error("its pixels would take more than 256 MiB")]
+    #[error("decoding it would take too much memory")]
     TooDeep,
     /// Its container cannot be unpacked.
     #[error("it is damaged: {0}")]
@@ -190,8 +193,19 @@ fn jpeg_proved(mut file: impl io::BufRead + Seek) -> Result<(u32, u32), ImageErr
     let mut decoder = zune_jpeg::JpegDecoder::new_with_options(ZCursor::new(&bytes), lenient);
     let damaged = |error: zune_jpeg::errors::DecodeErrors| ImageError::Damaged(error.to_string());
     decoder.decode_headers().map_err(damaged)?;
-    if decoder.input_colorspace() == Some(ColorSpace::YCbCr) {
-        decoder.set_options(lenient.jpeg_set_out_colorspace(ColorSpace::Luma));
+    let is_grey = match decoder.input_colorspace() {
+        Some(ColorSpace::YCbCr) => {
+            decoder.set_options(lenient.jpeg_set_out_colorspace(ColorSpace::Luma));
+            true
+        }
+        other => other == Some(ColorSpace::Luma),
+    };
+    // Those of print have a fourth component, and no short way to grey.
+    let kept = decoder.info().filter(|info| !info.sof.is_sequential_dct());
+    let coefficients = kept.map_or(0, |info| 2 * u64::from(info.components));
+    let each = coefficients + if is_grey { 1 } else { 3 };
+    if u64::from(size.0) * u64::from(size.1) * each > JPEG_MEMORY_MAX {
+        return Err(ImageError::TooDeep);
     }
     decoder.decode().map(|_| size).map_err(damaged)
 }

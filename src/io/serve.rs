@@ -30,8 +30,9 @@ use super::clock::Clock;
 use super::places::Place;
 use super::tcp::Caller;
 use crate::node::{
-    FileChoice, PacketNo, Refusal, Serve, ServeNews, Side, StreamId, TransferProblem,
+    FileChoice, OfferedFile, PacketNo, Refusal, Serve, ServeNews, Side, StreamId, TransferProblem,
 };
+use crate::store::Copies;
 use crate::wire::tree::TreeWriter;
 
 /// Every connection that was or may be served.
@@ -43,6 +44,7 @@ pub(crate) struct Servers {
     running: HashMap<StreamId, Switch>,
     last: u64,
     shelf: Shelf,
+    copies: Copies,
     news: mpsc::UnboundedReceiver<(StreamId, ServeNews)>,
     tell: mpsc::UnboundedSender<(StreamId, ServeNews)>,
 }
@@ -80,11 +82,12 @@ impl Drop for Servers {
 const STACK_BYTES: usize = 256 * 1024;
 
 impl Servers {
-    /// `shelf`: what the process before this one held open.
-    pub(crate) fn new(clock: Clock, shelf: Shelf) -> Self {
+    /// `shelf`: what the process before this one held open. `copies`: what is removed when it is on
+    /// offer no more.
+    pub(crate) fn new(clock: Clock, shelf: Shelf, copies: Copies) -> Self {
         let (tell, news) = mpsc::unbounded_channel();
         let (asking, running) = (HashMap::new(), HashMap::new());
-        Self { clock, asking, running, last: 0, shelf, news, tell }
+        Self { clock, asking, running, last: 0, shelf, copies, news, tell }
     }
 
     /// Takes a caller in until the node has decided: what the node is to be told of it.
@@ -132,8 +135,11 @@ impl Servers {
     }
 
     /// They are on offer no more.
-    pub(crate) fn release(&mut self, number: PacketNo) {
+    pub(crate) fn release(&mut self, number: PacketNo, files: &[OfferedFile]) {
         self.shelf.release(number);
+        for file in files {
+            self.copies.remove(&file.choice.path);
+        }
     }
 
     /// What is held open, for the process after this one.

@@ -31,7 +31,7 @@ use crate::node::{
     Done, Effect, Event, FetchId, FetchNews, Input, JobId, Node, NoticeCode, Now, PictureNews,
     Reply, Request, RequestId, ServeNews, ShellStatus, StageId, StreamId, Tick, UnixMillis,
 };
-use crate::store::{Lock, Paths};
+use crate::store::{Copies, Lock, Paths};
 
 /// The owner of a node.
 pub(super) struct Task {
@@ -122,7 +122,7 @@ impl Task {
             acceptor,
             server,
             crypto: Crypto::new(disk.keyring()),
-            servers: Servers::new(clock, shelf),
+            servers: Servers::new(clock, shelf, Copies::of(&start.paths)),
             files: HashMap::new(),
             disk,
             pictures,
@@ -322,7 +322,7 @@ impl Task {
                 Effect::Reply(id, reply) => self.reply(id, reply),
                 Effect::Serve(serve) => self.servers.serve(*serve),
                 Effect::HangUp(stream) => self.servers.hang_up(stream),
-                Effect::Unlist(number) => self.servers.release(number),
+                Effect::Unlist(number, files) => self.servers.release(number, &files),
                 Effect::Fetch(id, fetch) => self.fetches.start(id, *fetch),
                 Effect::StopFetch(id) => self.fetches.stop(id),
                 Effect::DropFetch(id) => self.fetches.discard(id),

@@ -16,7 +16,7 @@ use super::input::{Bounce, LinkId, RequestId, SaveId, StreamId, UnixMillis};
 use super::jobs::{Job, JobId};
 use super::offers::OfferRecord;
 use super::pictures::job::{PictureJob, PictureRecord};
-use super::serving::grant::GrantRecord;
+use super::serving::grant::{GrantRecord, OfferedFile};
 use crate::crypto::{KeySize, PrivateDer};
 use crate::wire::command::message;
 use crate::wire::filename::NameForm;
@@ -49,9 +49,9 @@ pub enum Effect {
     Serve(Box<Serve>),
     /// Close this connection at once: without a byte if nothing was served on it yet.
     HangUp(StreamId),
-    /// Nothing of what this message offers can be fetched any more: what is held open for it can be
-    /// closed.
-    Unlist(PacketNo),
+    /// Nothing of these files, which this message offers, can be fetched any more: what is held open
+    /// or kept for it can go.
+    Unlist(PacketNo, Arc<[OfferedFile]>),
     /// Fetch a file or folder, and tell of it with `Input::Fetch`, the end in any case.
     Fetch(FetchId, Box<Fetch>),
     /// End this transfer; what came stays as a part. It tells its end as always.
@@ -305,7 +305,7 @@ impl MessageRecord {
     fn as_shown(&self) -> Option<String> {
         let writer = self.peer.as_ref().filter(|_| self.direction == Direction::In)?;
         let dialect = Dialect::by_name(&writer.dialect)?;
-        match (dialect.show)(&self.text) {
+        match dialect.show_from(self.delivery != Delivery::Direct)(&self.text) {
             Cow::Borrowed(_) => None,
             Cow::Owned(shown) => Some(shown),
         }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::Parts;
 use super::api::{Delivery, Extras, GroupRef, GroupView, Refusal, Reply};
 use super::effect::Record;
-use super::input::{LinkId, RequestId, UnixMillis};
+use super::input::{Ipv4Net, LinkId, RequestId, UnixMillis};
 use super::letters::{may_write, sent_record};
 use super::numbers::Issued;
 use super::peer::{Sighting, charset_of};
@@ -179,7 +179,7 @@ impl Parts {
         let through: Vec<(LinkId, String)> = self
             .links
             .iter()
-            .filter(|link| !link.v4.is_empty())
+            .filter(|link| link.v4.iter().any(leads_out))
             .map(|link| (link.id, link.name.clone()))
             .collect();
         if through.is_empty() {
@@ -216,10 +216,34 @@ impl Parts {
     }
 }
 
+/// Whether somebody else can be there. A loopback with a broadcast address joins profiles of one
+/// machine.
+fn leads_out(net: &Ipv4Net) -> bool {
+    !net.addr.is_loopback() || net.broadcast.is_some()
+}
+
 /// Longest name of a group kept, in characters.
 const NAME_MAX: usize = 128;
 
 /// Whether a command is part of a group's life.
 pub(crate) fn is_group(command: Command) -> bool {
     matches!(command, Command::FEIQ_GROUP_MESSAGE | Command::FEIQ_GROUP_PRESENCE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loopback_where_nobody_else_is_carries_no_groups() {
+        let net = |addr: [u8; 4], broadcast: Option<[u8; 4]>| Ipv4Net {
+            addr: addr.into(),
+            broadcast: broadcast.map(Into::into),
+            limited: false,
+        };
+        assert!(!leads_out(&net([127, 0, 0, 1], None)));
+        assert!(leads_out(&net([127, 8, 0, 1], Some([127, 255, 255, 255]))), "several profiles");
+        assert!(leads_out(&net([10, 0, 0, 1], Some([10, 0, 0, 255]))));
+        assert!(leads_out(&net([10, 8, 0, 1], None)), "a tunnel");
+    }
 }

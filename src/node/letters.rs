@@ -23,7 +23,7 @@ use super::turn::{Turn, Voice};
 use super::unicasts::Job;
 use crate::wire::body::DATAGRAM_MAX;
 use crate::wire::command::message;
-use crate::wire::dialect::{Habits, IPMSG, TextForm};
+use crate::wire::dialect::{Habits, IPMSG, Reads, TextForm};
 use crate::wire::{Charset, Options, PacketNo, Recipients, Verdict};
 
 /// A message as a face wants it sent.
@@ -378,8 +378,7 @@ impl Parts {
             return Err(Refusal::NoLink);
         }
         let Issued { number, gate } = turn.message_number();
-        // All clients tried read this one, and it has all of Unicode (`iptux-dialect.md`).
-        let form = TextForm::Legacy(Charset::GB18030);
+        let form = self.form_for_all();
         let bytes = turn.base.own.message(number, message::BROADCAST, text, form);
         if bytes.len() > DATAGRAM_MAX {
             return Err(Refusal::BroadcastTooLong { size: bytes.len(), limit: DATAGRAM_MAX });
@@ -401,6 +400,17 @@ impl Parts {
             turn.transmit(None, network, Arc::clone(&bytes), after);
         }
         Ok(())
+    }
+
+    /// How everybody is written to at once. All clients tried read GB18030, and it has all of Unicode
+    /// (`iptux-dialect.md`); where somebody is here who reads less of it, all get what that one reads.
+    fn form_for_all(&self) -> TextForm {
+        let reads_less = |(_, peer): (_, &Peer)| match peer.dialect.habits.text {
+            Reads::Only(charset, substitute) => Some(TextForm::Substituted(charset, substitute)),
+            _ => None,
+        };
+        let form = self.roster.iter().find_map(reads_less);
+        form.unwrap_or(TextForm::Legacy(Charset::GB18030))
     }
 
     /// Finds each recipient once.

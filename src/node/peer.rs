@@ -440,7 +440,7 @@ pub(crate) fn charset_of(form: TextForm) -> Verdict {
 
 /// Whether an entry of this dialect with these options says that its user is away.
 pub(crate) fn tells_absence(dialect: &Dialect, options: Options) -> bool {
-    dialect.habits.tells_absence && options.contains(command::entry::ABSENCE)
+    dialect.habits.absence.is_some_and(|bits| options.contains(bits))
 }
 
 /// Packets in which a client tells its names.

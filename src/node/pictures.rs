@@ -76,7 +76,9 @@ impl Parts {
                     PictureError::TooLarge => "a picture is not taken: it is larger than 16 MiB",
                     _ => "a fragment of a picture is not taken: its numbers make no sense",
                 };
-                incoming.refuse(turn, seen.from.ip(), &seen.packet.user, why);
+                let known = self.roster.at(seen.from).and_then(|no| self.roster.get(no));
+                let nick = known.map_or(seen.packet.user.as_str(), |peer| &peer.nick);
+                incoming.refuse(turn, seen.from.ip(), nick, why);
                 return;
             }
         };

@@ -414,7 +414,7 @@ impl Serving {
             turn.save(Record::GrantEnded(grant.record.offer));
         }
         if self.of(no.number).next().is_none() {
-            turn.unlist(no.number);
+            turn.unlist(no.number, grant.record.files);
         }
     }
 

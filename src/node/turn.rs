@@ -16,6 +16,7 @@ use super::input::{LinkId, Now, RequestId, SaveId, SaveResult, StreamId, Tick};
 use super::numbers::{Issued, Numbers};
 use super::own::Own;
 use super::remembered::Remembered;
+use super::serving::grant::OfferedFile;
 use super::timers::{Timer, Timers};
 use crate::wire::PacketNo;
 
@@ -132,8 +133,8 @@ impl<'a> Turn<'a> {
     }
 
     /// What a message offered needs to be held open no more.
-    pub(crate) fn unlist(&mut self, number: PacketNo) {
-        self.effects.push(Effect::Unlist(number));
+    pub(crate) fn unlist(&mut self, number: PacketNo, files: Arc<[OfferedFile]>) {
+        self.effects.push(Effect::Unlist(number, files));
     }
 
     /// Looks a stored message up for a request. Only for a node that keeps.

@@ -5,6 +5,7 @@
 //! Nothing here knows sockets or screens, and no path is ever built from what the network says.
 
 mod connect;
+mod copies;
 pub mod db;
 pub mod download;
 mod error;
@@ -29,6 +30,7 @@ mod writer;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+pub use copies::Copies;
 pub use db::{Opened, Store};
 pub use error::StoreError;
 pub use files::{Lock, create_private_folder, write_atomically};

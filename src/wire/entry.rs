@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use super::body::bracketed;
 use super::command::{Command, CommandWord, Options, entry};
 use super::packet::{FIELD_MAX, Head, NAME_MAX, RawPacket, name, name_bytes};
 use super::scan;
@@ -134,7 +135,7 @@ impl<'a> Lines<'a> {
 }
 
 /// Whether `head` is `line` in this charset. What the code page lacked is one `?` in the head, or
-/// two for a character beyond U+FFFF (wire reference, 2.5).
+/// two for a character beyond U+FFFF (wire reference, 2.5); one of us writes its number in brackets.
 fn repeats(head: &[u8], line: &str, charset: Charset) -> bool {
     // Official names have at most 79 bytes; longer ones prove nothing.
     let mut buffer = [0; 3 * FIELD_MAX + 16];
@@ -150,6 +151,13 @@ fn repeats(head: &[u8], line: &str, charset: Charset) -> bool {
             Some('?') if !said.is_ascii() => {
                 if said > '\u{ffff}' && head.as_str().starts_with('?') {
                     head.next();
+                }
+            }
+            Some('[') if !said.is_ascii() => {
+                let word = bracketed(said);
+                match head.as_str().strip_prefix(word.get(1..).unwrap_or_default()) {
+                    Some(rest) => head = rest.chars(),
+                    None => return false,
                 }
             }
             _ => return false,
@@ -187,16 +195,16 @@ pub struct Announcement<'a> {
 pub const VERSION_TYPE: &str = "00F10001";
 
 impl Announcement<'_> {
-    /// Writes an entry packet of ours. Controls are left out of all names; what the charset lacks
-    /// is `?` in the head.
+    /// Writes an entry packet of ours. Controls are left out of all names; what the charset lacks of
+    /// nickname and group is a word in brackets, in log-on and computer name, by which a peer is
+    /// known again, `?`.
     pub fn emit(&self, command: Command, options: Options, form: Form) -> Vec<u8> {
         let charset = self.office.own();
         let mut out = Vec::with_capacity(256);
         self.head.emit(CommandWord::new(command, options), charset, &mut out);
         for text in [self.nick, self.group] {
-            for character in text.chars().filter(|character| !character.is_control()) {
-                charset.encode_char(character, &mut out);
-            }
+            let clean: String = text.chars().filter(|character| !character.is_control()).collect();
+            charset.encode_into_vec(&clean, bracketed, &mut out);
             out.push(0);
         }
         out.push(b'\n');
@@ -266,6 +274,32 @@ mod tests {
         assert_eq!(presence(&twice).charset.charset, Charset::GBK);
         assert_eq!(presence(&twice).charset.sure, Sure::Declared);
         assert_eq!(presence(&twice).nick, "张🙂三☕");
+    }
+
+    #[test]
+    fn what_the_charset_lacks_of_our_names_is_a_word_that_is_no_question_mark() {
+        let announcement = Announcement {
+            head: Head { version: "1", number: crate::wire::PacketNo(5), user: "u", host: "h" },
+            nick: "小🙂王",
+            group: "研发🚀",
+            office: Office::Auto,
+            version: [0, 1, 0],
+        };
+        let read = |form| {
+            let bytes = announcement.emit(Command::BR_ENTRY, entry::CAP_UTF8, form);
+            let packet = Packet::read(&RawPacket::parse(&bytes).unwrap(), &Hint::default());
+            let Presence { nick, group, charset, .. } = presence(&packet).clone();
+            (nick, group, charset)
+        };
+        let (nick, group, _) = read(Form::Plain);
+        assert_eq!((nick.as_str(), group.as_str()), ("小[U+1F642]王", "研发[U+1F680]"));
+        let (nick, group, charset) = read(Form::Full);
+        assert_eq!((nick.as_str(), group.as_str()), ("小🙂王", "研发🚀"));
+        assert_eq!(charset, Verdict { charset: Charset::GBK, sure: Sure::Declared });
+        for other in ["小[U+1F643]王", "小[U+1F642王", "小[王"] {
+            let packet = entry(Charset::GBK, other, "小🙂王");
+            assert_ne!(presence(&packet).charset.sure, Sure::Declared, "{other}");
+        }
     }
 
     #[test]

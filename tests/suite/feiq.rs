@@ -135,6 +135,7 @@ fn simulated_feiqs_meet_on_real_sockets() {
 /// the code page alone.
 struct Promise {
     codes: BTreeMap<char, String>,
+    words: BTreeMap<char, String>,
 }
 
 impl Promise {
@@ -145,21 +146,36 @@ impl Promise {
         };
         let codes: BTreeMap<_, _> = vectors::feiq("emoticons").iter().filter_map(code).collect();
         assert_eq!(codes.len(), 96);
-        Self { codes }
+        let words = Self::words(include_str!("../../docs/protocol.md"));
+        assert!(words.len() > 100, "{words:?}");
+        Self { codes, words }
+    }
+
+    /// The words for emoji in the document: each behind its emoji.
+    fn words(document: &str) -> BTreeMap<char, String> {
+        let (_, rest) = document.split_once("### Words for emoji").expect("the section");
+        let list = rest.split("```").nth(1).expect("the list");
+        let list: Vec<_> = list.split_whitespace().skip(1).collect();
+        let pair = |pair: &[&str]| {
+            let [emoji, word] = pair else { panic!("{pair:?}") };
+            (emoji.parse().expect("one character"), (*word).to_owned())
+        };
+        list.chunks(2).map(pair).collect()
     }
 
     /// The whole text as the user of FeiQ should see it.
     fn of(&self, typed: &str) -> String {
         let mut seen = String::new();
-        let mut after_code = false;
+        let mut after_emoji = false;
         for character in typed.chars() {
             let skin = ('\u{1f3fb}'..='\u{1f3ff}').contains(&character);
+            let joins = character == '\u{200d}';
             let of_look = ('\u{fe00}'..='\u{fe0f}').contains(&character);
             // Line ends are LF, and a NUL would end the packet.
-            if matches!(character, '\r' | '\0') || of_look || (skin && after_code) {
+            if matches!(character, '\r' | '\0') || of_look || ((skin || joins) && after_emoji) {
                 continue;
             }
-            after_code = false;
+            after_emoji = false;
             // GBK of Windows has no character of four bytes.
             let mut utf8 = [0; 4];
             let (bytes, _, lost) = encoding_rs::GBK.encode(character.encode_utf8(&mut utf8));
@@ -168,7 +184,10 @@ impl Promise {
                 seen.push(character);
             } else if let Some(code) = self.codes.get(&character) {
                 seen.push_str(code);
-                after_code = true;
+                after_emoji = true;
+            } else if let Some(word) = self.words.get(&character) {
+                let _ = write!(seen, "[{word}]");
+                after_emoji = true;
             } else {
                 let _ = write!(seen, "[U+{:04X}]", u32::from(character));
             }

@@ -9,11 +9,11 @@ use serde::Serialize;
 
 use crate::cli::client::Client;
 use crate::cli::error::{CliError, Exit};
-use crate::cli::output::{Feed, Human, date_and_time, rfc3339};
+use crate::cli::output::{Feed, Human, VERSION, date_and_time, rfc3339};
 use crate::cli::pick::Book;
 use crate::cli::wish::{Role, Wish};
 use crate::cli::{duration, pick, who};
-use crate::node::{Event, PeerView, Reply, Request, SeenPeer, Sure, UnixMillis};
+use crate::node::{Event, GroupView, PeerView, Reply, Request, SeenPeer, Sure, UnixMillis};
 use crate::term;
 
 /// List who is here
@@ -59,6 +59,14 @@ struct Line<'a> {
     aliases: Vec<&'a str>,
     blocked: bool,
     peer: &'a PeerView,
+}
+
+/// A line of `--feiq-groups --json`.
+#[derive(Serialize)]
+struct GroupLine<'a> {
+    v: u8,
+    #[serde(flatten)]
+    group: &'a GroupView,
 }
 
 /// Somebody who is here or was.
@@ -130,7 +138,7 @@ impl Args {
             for Known { peer, here, at } in &known {
                 let (aliases, blocked) = (book.names(peer).collect(), book.blocks(&peer.id));
                 let last_seen = rfc3339(*at);
-                let line = Line { v: 1, here: *here, last_seen, aliases, blocked, peer };
+                let line = Line { v: VERSION, here: *here, last_seen, aliases, blocked, peer };
                 feed.json(&line).await?;
             }
         } else {
@@ -206,7 +214,7 @@ async fn groups(client: &mut Client) -> Result<Exit, CliError> {
     }
     if feed.style().json {
         for group in &groups {
-            feed.json(group).await?;
+            feed.json(&GroupLine { v: VERSION, group }).await?;
         }
     } else {
         let mut table = Table::new();

@@ -79,10 +79,11 @@ pub fn with_names(text: &str) -> Cow<'_, str> {
 }
 
 /// A text as its reader sees it: emoticons of its writer's program as characters, pictures named.
-/// `writer` is the dialect of whoever wrote it, none for ourselves.
-pub fn as_read<'t>(text: &'t str, writer: Option<&str>) -> Cow<'t, str> {
+/// `writer` is the dialect of whoever wrote it, none for ourselves; `to_many`: in a group, or to
+/// everybody.
+pub fn as_read<'t>(text: &'t str, writer: Option<&str>, to_many: bool) -> Cow<'t, str> {
     let dialect = writer.and_then(Dialect::by_name);
-    match dialect.map_or(Cow::Borrowed(text), |dialect| (dialect.show)(text)) {
+    match dialect.map_or(Cow::Borrowed(text), |dialect| dialect.show_from(to_many)(text)) {
         Cow::Borrowed(shown) => with_names(shown),
         Cow::Owned(shown) => Cow::Owned(with_names(&shown).into_owned()),
     }

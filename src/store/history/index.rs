@@ -60,15 +60,15 @@ pub(super) fn searched(db: &Connection, message: i64, text: &str) -> rusqlite::R
     if !text.contains('/') {
         return Ok(folded);
     }
-    let writer: Option<String> = db
+    let written: Option<(Option<String>, bool)> = db
         .prepare_cached(
-            "SELECT json_extract(a.view, '$.dialect') FROM message AS m
+            "SELECT json_extract(a.view, '$.dialect'), m.delivery <> 'direct' FROM message AS m
              JOIN appearance AS a ON a.id = m.appearance WHERE m.id = ?1 AND m.direction = 'in'",
         )?
-        .query_row((message,), |row| row.get(0))
-        .optional()?
-        .flatten();
-    if let Cow::Owned(shown) = as_read(text, writer.as_deref()) {
+        .query_row((message,), |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let (writer, to_many) = written.unwrap_or_default();
+    if let Cow::Owned(shown) = as_read(text, writer.as_deref(), to_many) {
         folded.push(BETWEEN);
         folded.push_str(&grams::fold(&shown));
     }

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use super::super::body::bracketed;
 use super::super::text::Charset;
+use super::words::word;
 
 /// One emoticon.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -83,9 +84,10 @@ fn ends_address(character: char) -> bool {
     !character.is_ascii_graphic() || matches!(character, '<' | '>' | '"')
 }
 
-/// A text as FeiQ can show it: characters that GBK lacks become their code, all others become
-/// `[U+1F680]`. What only modifies the look of an emoji is left out: variation selectors, and the
-/// colour of skin behind one that has a code.
+/// A text as FeiQ can show it: characters that GBK lacks become their code, else a word in brackets:
+/// `[笑哭]`, or their number where there is no word: `[U+00F1]`. What only modifies the look of an
+/// emoji is left out: variation selectors, and behind one with a code or a word the colour of skin and
+/// what joins it to the next.
 pub fn substitute(text: &str) -> Cow<'_, str> {
     let Some(first) = text.find(|character| !is_gbk(character)) else {
         return Cow::Borrowed(text);
@@ -93,18 +95,21 @@ pub fn substitute(text: &str) -> Cow<'_, str> {
     let (plain, rest) = text.split_at(first);
     let mut written = String::with_capacity(text.len() + 16);
     written.push_str(plain);
-    let mut after_code = false;
+    let mut after_emoji = false;
     for character in rest.chars() {
-        let skin = matches!(character, '\u{1f3fb}'..='\u{1f3ff}');
-        if matches!(character, '\u{fe00}'..='\u{fe0f}') || (skin && after_code) {
+        let modifies = matches!(character, '\u{1f3fb}'..='\u{1f3ff}' | '\u{200d}');
+        if matches!(character, '\u{fe00}'..='\u{fe0f}') || (modifies && after_emoji) {
             continue;
         }
-        after_code = false;
+        after_emoji = false;
         if is_gbk(character) {
             written.push(character);
         } else if let Some(emoticon) = Emoticon::of(character) {
             written.push_str(emoticon.code);
-            after_code = true;
+            after_emoji = true;
+        } else if let Some(word) = word(character) {
+            written.extend(["[", word, "]"]);
+            after_emoji = true;
         } else {
             written.push_str(&bracketed(character));
         }
@@ -264,9 +269,11 @@ mod tests {
     }
 
     #[test]
-    fn what_gbk_lacks_is_named_by_its_number() {
-        assert_eq!(substitute("去🚀吧"), "去[U+1F680]吧");
-        assert_eq!(substitute("👨\u{200d}👩"), "[U+1F468][U+200D][U+1F469]");
+    fn what_gbk_lacks_is_named_by_a_word_or_its_number() {
+        assert_eq!(substitute("去🚀吧"), "去[火箭]吧");
+        assert_eq!(substitute("👨\u{200d}👩"), "[男人][女人]");
+        assert_eq!(substitute("🤦🏽\u{200d}♂\u{fe0f}"), "[捂脸]♂");
+        assert_eq!(substitute("a\u{200d}b🪐🏽"), "a[U+200D]b[U+1FA90][U+1F3FD]");
         assert_eq!(substitute("café"), "café");
         assert_eq!(substitute("ñ"), "[U+00F1]");
     }
@@ -274,7 +281,7 @@ mod tests {
     #[test]
     fn looks_of_emoji_are_left_out() {
         assert_eq!(substitute("❤\u{fe0f}👍🏽"), "/:love/:strong");
-        assert_eq!(substitute("☎\u{fe0f}"), "[U+260E]");
+        assert_eq!(substitute("☎\u{fe0f}"), "[电话]");
         assert_eq!(substitute("🏽"), "[U+1F3FD]");
     }
 

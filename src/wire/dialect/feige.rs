@@ -16,7 +16,7 @@ pub const FEIGE: Dialect = Dialect {
     habits: Habits {
         text: Reads::Utf8,
         reads_full_entry: true,
-        tells_absence: true,
+        absence: Some(entry::ABSENCE),
         numbers_from_one: false,
         list_joint: "\x07",
         list_nul: false,

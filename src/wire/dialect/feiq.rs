@@ -6,6 +6,7 @@ use memchr::memrchr;
 use serde::{Deserialize, Serialize};
 
 use super::{Dialect, Habits, IdBase, NameForm, Reads, emoticon};
+use crate::wire::command::entry;
 use crate::wire::packet::{RawPacket, name};
 use crate::wire::scan;
 use crate::wire::text::Charset;
@@ -19,7 +20,7 @@ pub const FEIQ: Dialect = Dialect {
     habits: Habits {
         text: Reads::Only(Charset::GBK, emoticon::substitute),
         reads_full_entry: false,
-        tells_absence: true,
+        absence: Some(entry::ABSENCE.union(entry::FILE_ATTACH)),
         numbers_from_one: true,
         list_joint: "\x07",
         list_nul: true,

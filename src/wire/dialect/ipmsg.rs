@@ -1,6 +1,7 @@
 //! IPMsg as the reference client speaks it; also every client that shows no dialect of its own.
 
 use super::{Dialect, Habits, IdBase, NameForm, Reads, as_typed, whole};
+use crate::wire::command::entry;
 
 /// The official client and its plain relatives.
 pub const IPMSG: Dialect = Dialect {
@@ -11,7 +12,7 @@ pub const IPMSG: Dialect = Dialect {
     habits: Habits {
         text: Reads::WhatItAnnounces,
         reads_full_entry: true,
-        tells_absence: true,
+        absence: Some(entry::ABSENCE),
         numbers_from_one: false,
         list_joint: "\x07",
         list_nul: false,

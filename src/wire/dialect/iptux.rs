@@ -13,7 +13,7 @@ pub const IPTUX: Dialect = Dialect {
     habits: Habits {
         text: Reads::All(Charset::GB18030),
         reads_full_entry: false,
-        tells_absence: false,
+        absence: None,
         numbers_from_one: true,
         list_joint: "\x07:",
         list_nul: true,

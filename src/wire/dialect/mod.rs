@@ -17,6 +17,7 @@ mod feige;
 mod feiq;
 mod ipmsg;
 mod iptux;
+mod words;
 
 pub use feige::FEIGE;
 pub use feiq::{
@@ -57,9 +58,11 @@ pub struct Habits {
     /// Reads the UTF-8 lines of a full entry sent by unicast; iptux goes deaf and FeiQ shows
     /// garbage on them (`iptux-dialect.md`, trap 2).
     pub reads_full_entry: bool,
-    /// Sets `ABSENCEOPT` when its user is away. iptux sets that bit in every entry, answer and
-    /// absence packet (vectors `iptux-core-0.8.3-000`, `-004`, `-023`).
-    pub tells_absence: bool,
+    /// Which option bits together say in an entry that its user is away. iptux sets `ABSENCEOPT` in
+    /// every entry, answer and absence packet (vectors `iptux-core-0.8.3-000`, `-004`, `-023`), and
+    /// old clients of FeiQ's family enter with 257 and answer with 259, that bit and no other
+    /// (`feiq-dialect.md`, 4.4).
+    pub absence: Option<Options>,
     /// Numbers its packets from 1 at each start, so that an entry with a low number begins a new
     /// epoch (`iptux-dialect.md`, trap 9; threats rule 10).
     pub numbers_from_one: bool,
@@ -205,6 +208,13 @@ impl Dialect {
             Reads::Utf8 => Some(Charset::UTF_8),
             _ => self.charset,
         }
+    }
+
+    /// How to show what its clients write. To many at once, in a group or a broadcast, a client that
+    /// hides as another dialect writes what that one reads.
+    pub fn show_from(&self, to_many: bool) -> fn(&str) -> Cow<'_, str> {
+        let other = self.may_hide_as.filter(|_| to_many).and_then(Self::by_name);
+        other.map_or(self.show, |other| other.show)
     }
 
     /// The dialect of this name.

@@ -290,3 +290,19 @@ fn every_recorded_packet_is_explained() {
     let words = home.run_with(&["decode"], input.as_bytes()).out;
     assert!(!words.chars().any(|c| c.is_control() && c != '\n'));
 }
+
+#[test]
+fn emoticons_and_the_font_behind_ascii_are_shown_as_feiq_shows_them() {
+    let vectors = crate::wire::vectors::feiq("vectors");
+    let vector = crate::wire::vectors::named(&vectors, "text-emoticons");
+    let packet = vector["hex"].as_str().expect("hex");
+    let home = Lan::new().home("a");
+    let [line] = &decoded(&home, &[], packet.as_bytes())[..] else { panic!("one line") };
+    assert_eq!(line["shown"], "🥶🤝💩😁😌🤬🙂");
+    let tail = line["tail"].as_str().expect("a font");
+    assert!(tail.contains(" 微软雅黑 8404992;}"), "{tail}");
+    let words = home.run_with(&["decode"], packet.as_bytes()).out;
+    assert!(words.contains("shown     🥶"), "{words}");
+    let [plain] = &decoded(&home, &[], hex(HELLO).as_bytes())[..] else { panic!("one line") };
+    assert!(plain.get("shown").is_none());
+}

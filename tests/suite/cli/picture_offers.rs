@@ -1,8 +1,10 @@
 //! `feige send --picture` to programs that take no pictures inside messages: each gets it in the form
 //! it reads.
 
+use std::fs;
 use std::io::Cursor;
 use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
 
 use feige::wire::attach::FileEntry;
 use image::{ImageFormat, RgbImage};
@@ -122,6 +124,7 @@ fn a_pipe_is_offered_under_a_name_and_without_a_node_until_it_is_fetched() {
         });
         let done = home.run_with(&["send", &to, "--picture", "-"], &gif).code(0);
         assert!(done.out.contains("picture.gif was fetched"), "{done:?}");
+        assert_eq!(copies(&home), 0);
         receives.join().expect("it receives")
     });
     assert!(fetched.1 == gif);
@@ -201,4 +204,49 @@ fn what_is_no_picture_goes_to_nobody() {
     }
     let alone = anna.run(&["send", &to, "--limit", "10M", "text"]).code(2);
     assert!(alone.err.contains("--picture"), "what it needs: {alone:?}");
+}
+
+#[test]
+fn a_picture_from_a_pipe_survives_the_nodes_restart_until_it_is_fetched() {
+    let lan = Lan::new();
+    let anna = lan.home("anna");
+    let (_, png) = picture(30, 20, ImageFormat::Png);
+    let (mut node, mut bob) = with_bob(&lan, &anna);
+    let (offered, done) = std::thread::scope(|scope| {
+        let sends =
+            scope.spawn(|| anna.run_with(&["send", "bob", "--picture", "-", "--detach"], &png));
+        let (offered, _) = confirms(&mut bob, &anna);
+        (offered, sends.join().expect("it sends"))
+    });
+    done.code(0);
+    node.signal(Signal::KILL);
+    node.exit();
+    assert_eq!(copies(&anna), 1);
+    let mut node = anna.start(&["listen", "--json"]);
+    super::lan::up_by_status(&anna);
+    assert!(takes(&bob, &anna, &offered) == png);
+    node.out.event("transferred", |end| end["outcome"] == "done");
+    node.signal(Signal::TERM);
+    node.exit();
+    assert_eq!(copies(&anna), 0, "nobody can fetch it any more");
+}
+
+/// How many copies of what came from a pipe lie in the store.
+fn copies(home: &TestHome) -> usize {
+    let in_copies = |path: &PathBuf| path.parent().is_some_and(|at| at.ends_with("copies"));
+    walk(&home.path("")).iter().filter(|path| in_copies(path)).count()
+}
+
+/// Every file below a folder.
+fn walk(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry")) {
+        let kind = entry.file_type().expect("a kind");
+        if kind.is_dir() {
+            found.extend(walk(&entry.path()));
+        } else {
+            found.push(entry.path());
+        }
+    }
+    found
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use serde_json::json;
 
+use crate::json::Page;
 use crate::support::feiq::program::Program;
 use crate::support::feiq::{Feiq, Shown};
 use crate::support::home::{Lan, TestHome};
@@ -120,6 +121,9 @@ fn groups_are_heard_listed_and_written_to() {
     assert_eq!(message["encryption"], json!(null));
     let done = office.home.run(&["peers", "--feiq-groups"]).code(0);
     assert!(done.out.contains("b4cc80e4") && done.out.contains("开发群"), "{done:?}");
+    let lines = office.home.run(&["peers", "--feiq-groups", "--json"]).code(0).lines();
+    assert_eq!((lines.len(), &lines[0]["v"], &lines[0]["id"]), (1, &json!(1), &json!("b4cc80e4")));
+    Page::read().describes("object", "group_line", lines[0].as_object().expect("an object"));
     let done = office.home.run(&["send", "--feiq-group", "开发群", "收到", "👌"]).code(0);
     assert!(done.out.contains("[开发群]") && done.err.contains("experimental"), "{done:?}");
     let (group, text) = office.feiq.wait("group text", |shown| match shown {

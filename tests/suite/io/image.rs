@@ -197,6 +197,25 @@ fn what_takes_more_memory_than_forty_megapixels_should_is_refused_before_it_is_d
     assert!(matches!(checked(&png), Err(ImageError::TooDeep)));
 }
 
+/// The headers of a progressive JPEG of four components, as printers use them, and nothing in it.
+fn print_jpeg(width: u16, height: u16) -> Vec<u8> {
+    let size = [height, width].map(u16::to_be_bytes).concat();
+    let components = [[1, 0x11, 0], [2, 0x11, 0], [3, 0x11, 0], [4, 0x11, 0]].concat();
+    let adobe = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\0";
+    let frame = [&b"\xff\xc2\0\x14\x08"[..], &size, &[4], &components].concat();
+    let scan = b"\xff\xda\0\x0e\x04\x01\0\x02\0\x03\0\x04\0\0\0\0";
+    [&b"\xff\xd8"[..], adobe, &frame, scan, b"\xff\xd9"].concat()
+}
+
+#[test]
+fn a_jpeg_for_print_is_refused_where_its_coefficients_take_more_than_those_of_others() {
+    assert!(matches!(checked(&print_jpeg(8_000, 5_000)), Err(ImageError::TooDeep)));
+    // 11 bytes for each pixel, where the largest of the usual colours takes 7.
+    assert!(matches!(checked(&print_jpeg(5_091, 5_000)), Err(ImageError::TooDeep)));
+    let smaller = checked(&print_jpeg(509, 500));
+    assert!(matches!(smaller, Err(ImageError::Damaged(_)) | Ok(_)), "{smaller:?}");
+}
+
 #[test]
 fn a_picture_too_large_for_feiq_is_refused_before_it_is_decoded() {
     // 22 megapixels of three bytes are all that a container may hold; nothing is behind the header.

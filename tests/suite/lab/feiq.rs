@@ -29,7 +29,7 @@ fn a_feiq_and_we_write_to_each_other() {
         Shown::Text { text, .. } => Some(text.clone()),
         _ => None,
     });
-    assert_eq!(text, "好的 /:)[U+1F680]");
+    assert_eq!(text, "好的 /:)[火箭]");
 }
 
 #[test]

@@ -151,7 +151,7 @@ fn a_feiq_user_sees_another_feiq() {
     assert_eq!(message.extras.encryption, None);
 
     office.send("好的 🙂 {/font;x;} 🚀 &#12345;?");
-    let text = "好的 /:) {/font;x;} [U+1F680] &#12345;?".to_owned();
+    let text = "好的 /:) {/font;x;} [火箭] &#12345;?".to_owned();
     assert_eq!(office.feiq.shown.last(), Some(&Shown::Text { at, text, encrypted: false }));
     assert!(office.events.iter().any(|event| matches!(event, Event::Receipt { .. })));
 }
@@ -462,12 +462,65 @@ fn groups_are_read_named_and_written_to() {
     let reply = office.ask(request("b4cc80e4"));
     assert!(matches!(reply, Reply::Sent { ref links, .. } if links == &["eth1"]), "{reply:?}");
     let (at, group) = (Office::here(), "b4cc80e4".to_owned());
-    let text = "收到 [U+1F680]".to_owned();
+    let text = "收到 [火箭]".to_owned();
     assert_eq!(office.feiq.shown.last(), Some(&Shown::Group { at, group, text }));
     for bad in ["", "xyz", "00000000000000000", "b4cc 80e4"] {
         let refused = Reply::Refused(Refusal::BadGroup { group: bad.into() });
         assert_eq!(office.ask(request(bad)), refused);
     }
+}
+
+#[test]
+fn who_enters_as_old_clients_do_is_not_away_for_that() {
+    let mut desk = Desk::new();
+    let entry = |word: u32, number: u32| {
+        format!("1_lbt2_31#32499#{MAC}#0#0#0:{number}:li:h2:{word}:li\0\0")
+    };
+    let away = |desk: &mut Desk| desk.peer("li").absent;
+    let out = desk.hear("10.0.0.9", entry(257, 1));
+    assert!(!away(&mut desk));
+    assert!(desk.pass(ms(2_000)).commands_to("10.0.0.9").contains(&Command::ANSENTRY), "{out:?}");
+    desk.hear("10.0.0.9", entry(259, 2));
+    assert!(!away(&mut desk));
+    desk.hear("10.0.0.9", entry(0x0060_0104, 3));
+    assert!(away(&mut desk), "FeiQ of today says so beside its other bits");
+    desk.hear("10.0.0.9", entry(0x0060_0004, 4));
+    assert!(!away(&mut desk));
+}
+
+#[test]
+fn a_broadcast_is_written_in_what_the_feiq_among_its_readers_reads() {
+    let mut office = Office::new();
+    office.ask(Request::Broadcast { text: "开会 🙂🚀".into() });
+    let text = "开会 /:)[火箭]".to_owned();
+    let shown = Shown::Text { at: Office::here(), text, encrypted: false };
+    assert!(office.feiq.shown.contains(&shown), "{:?}", office.feiq.shown);
+}
+
+#[test]
+fn what_one_of_us_writes_to_many_in_the_words_of_feiq_is_shown_as_it_was_typed() {
+    const ONE_OF_US: &str = "02000000000A";
+    let head = |command: u32, number: u32| {
+        format!("1_lbt6_0#128#{ONE_OF_US}#0#0#0#4001#9:{number}:li:h2:{command}:")
+    };
+    let mut desk = Desk::new();
+    let entry = head(0x0120_0001, 5) + "li\0\0\nVS:00F10001:0:1:0";
+    desk.hear("10.0.0.8", entry);
+    assert_eq!(desk.peer("li").dialect, "feige");
+    let shown = |out: &Outcome| {
+        let [message] = out.messages()[..] else { panic!("{out:?}") };
+        (message.text.clone(), message.shown.clone())
+    };
+    let everybody = desk.hear("10.0.0.8", head(0x420, 6) + "hi /:)\0");
+    assert_eq!(shown(&everybody), ("hi /:)".into(), Some("hi 🙂".into())));
+    let mut group = Feiq::new("li", ONE_OF_US);
+    (group.user, group.host) = ("li".into(), "h2".into());
+    let [(_, bytes)] = &group.say_to_group("b4cc80e4", "hi /:)")[..] else { panic!("one packet") };
+    assert_eq!(shown(&desk.hear("10.0.0.8", bytes)), ("hi /:)".into(), Some("hi 🙂".into())));
+    assert_eq!(desk.peer("li").dialect, "feige");
+    // To us alone it writes everything as it is.
+    let direct = desk.hear("10.0.0.8", head(0x0180_0020, 8) + "hi /:)\0");
+    assert_eq!(shown(&direct), ("hi /:)".into(), None));
 }
 
 #[test]

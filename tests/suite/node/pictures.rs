@@ -288,6 +288,7 @@ fn fragments_that_lie_are_refused_with_a_notice() {
         Piece { id: "1", total: (16 << 20) + 1, offset: 0, count: 32_769, index: 1, length: 512 };
     let out = desk.hear(WANG, large.packet("wang@pc"));
     assert!(notices(&out)[0].contains("larger than 16 MiB") && acks(&out).is_empty(), "{out:?}");
+    assert!(notices(&out)[0].starts_with("Wang (10.0.0."), "by the name others see: {out:?}");
     let short = [&cut("1", 1_200, 0)[..200]].concat();
     assert!(acks(&desk.hear(WANG, short)).is_empty(), "less data than it says");
 }

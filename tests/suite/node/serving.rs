@@ -187,7 +187,7 @@ fn a_file_is_served_to_its_recipient_and_the_offer_ends_with_it() {
     let end = news(&mut desk, 1, done(1_000));
     assert_eq!(ends(&end), [("a.txt".into(), TransferOutcome::Done, 1_000, 0)]);
     assert!(end.saves().iter().any(|(_, record)| matches!(record, Record::GrantEnded(_))));
-    assert!(end.effects.iter().any(|(_, e)| matches!(e, Effect::Unlist(n) if *n == number)));
+    assert!(end.effects.iter().any(|(_, e)| matches!(e, Effect::Unlist(n, _) if *n == number)));
     assert_eq!(offers(&mut desk), []);
     let again = ask(&mut desk, 2, "10.0.0.2", get(number, id(&out, "10.0.0.2"), 0));
     assert_eq!((served(&again), hung_up(&again)), (None, vec![2]), "fetched once is enough");

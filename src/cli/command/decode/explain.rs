@@ -1,6 +1,7 @@
 //! What a datagram says, field by field. Serialised this is the line for programs; `words.rs` says
 //! the same to people.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use serde::Serialize;
@@ -86,6 +87,9 @@ pub(super) enum Meaning {
     },
     Message {
         text: String,
+        /// As its writer's program shows it, where that differs.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        shown: Option<String>,
         charset: Charset,
         charset_sure: Sure,
         text_cut: bool,
@@ -291,12 +295,20 @@ impl Meaning {
             (Body::Message(message), _) => {
                 let shown = (packet.dialect.split_tail)(raw.main()).0.len();
                 let tail = raw.main().get(shown..).filter(|tail| !tail.is_empty());
+                // It has no charset of its own to be judged by.
+                let of_tail = packet.dialect.charset.unwrap_or(message.charset.charset);
+                let to_many = packet.options.contains(message::BROADCAST);
+                let shown = match packet.dialect.show_from(to_many)(&message.text) {
+                    Cow::Borrowed(_) => None,
+                    Cow::Owned(shown) => Some(shown),
+                };
                 Self::Message {
                     text: message.text.clone(),
+                    shown,
                     charset: message.charset.charset,
                     charset_sure: message.charset.sure,
                     text_cut: message.cut,
-                    tail: tail.map(|tail| message.charset.charset.decode(tail).into_owned()),
+                    tail: tail.map(|tail| of_tail.decode(tail).into_owned()),
                     files: message.files.files.iter().map(File::from).collect(),
                     files_skipped: message.files.skipped,
                 }

@@ -100,8 +100,20 @@ impl Meaning {
                     rows.name("client", version);
                 }
             }
-            Self::Message { text, charset, charset_sure, text_cut, tail, files, files_skipped } => {
+            Self::Message {
+                text,
+                shown,
+                charset,
+                charset_sure,
+                text_cut,
+                tail,
+                files,
+                files_skipped,
+            } => {
                 rows.row("text", text);
+                if let Some(shown) = shown {
+                    rows.row("shown", shown);
+                }
                 rows.row("charset", &judged(*charset, *charset_sure));
                 if *text_cut {
                     rows.row("cut", "the text is longer than is kept");

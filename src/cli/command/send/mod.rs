@@ -8,7 +8,7 @@ mod picture;
 pub(super) mod report;
 mod transfers;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -16,8 +16,9 @@ use tokio::time::timeout;
 use crate::cli::client::Client;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::wish::Wish;
-use crate::cli::{OwnGroup, duration, text};
+use crate::cli::{Globals, OwnGroup, duration, text};
 use crate::node::{PacketNo, PeerView, Reply, Request, Target, Wishes};
+use crate::store::{Copies, Paths, process_env};
 
 use files::{Enclosed, Files};
 use manner::Manner;
@@ -127,8 +128,13 @@ impl Args {
     }
 
     /// What goes along with the text, open.
-    pub(in crate::cli) fn enclosed(&self) -> Result<Enclosed, CliError> {
-        let picture = self.picture.as_deref().map(Source::open).transpose()?;
+    pub(in crate::cli) fn enclosed(&self, globals: &Globals) -> Result<Enclosed, CliError> {
+        let paths = Paths::of(globals.profile.as_deref(), &process_env)?;
+        // The node is told of files by paths in JSON.
+        let copies =
+            Some(Copies::of(&paths)).filter(|_| !globals.no_store && paths.db.to_str().is_some());
+        let open = |path: &Path| Source::open(path, copies.as_ref());
+        let picture = self.picture.as_deref().map(open).transpose()?;
         Ok(Enclosed { files: self.files.open()?, picture })
     }
 
@@ -140,7 +146,7 @@ impl Args {
         &self,
         client: &mut Client,
         text: String,
-        enclosed: Enclosed,
+        mut enclosed: Enclosed,
     ) -> Result<Exit, CliError> {
         if let Some(group) = &self.feiq_group {
             return chat::send(client, group, text).await;
@@ -180,6 +186,7 @@ impl Args {
         }
         let mut report = Report::new(feed, number, to, check, later);
         if offered > 0 {
+            enclosed.picture.iter_mut().for_each(Source::leave_to_the_node);
             return self.watch_files(client, report, (number, offered), patience).await;
         }
         let end = match timeout(patience, report.watch(client)).await {

@@ -1,0 +1,121 @@
+//! Copies of what is on offer and has no file of its own: what a command read from a pipe. Each lies
+//! in a folder of the store for as long as it can be fetched, over restarts too.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use super::{Paths, StoreError, create_private_folder, folder_of};
+use crate::node::UnixMillis;
+
+/// The folder of a profile's copies.
+#[derive(Clone, Debug)]
+pub struct Copies(PathBuf);
+
+/// A copy that nothing offers is left alone for so long, milliseconds: a command may just be making it.
+const UNUSED_MS: i64 = 24 * 60 * 60 * 1_000;
+
+impl Copies {
+    /// Those of this profile. Nothing is created.
+    pub fn of(paths: &Paths) -> Self {
+        Self(folder_of(&paths.db).join("copies"))
+    }
+
+    /// Makes an empty copy, which is removed with the value unless its cleanup is disabled.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::File`], [`StoreError::Foreign`].
+    pub fn create(&self) -> Result<NamedTempFile, StoreError> {
+        create_private_folder(&self.0)?;
+        let file = tempfile::Builder::new().prefix("copy-").tempfile_in(&self.0);
+        file.map_err(StoreError::file("create a file in", &self.0))
+    }
+
+    /// Removes what was offered and cannot be fetched any more, where that is a copy of ours. A file
+    /// of the user's own stays, whoever asks.
+    pub(crate) fn remove(&self, path: &Path) {
+        if !self.holds(path) {
+            return;
+        }
+        if let Err(error) = fs::remove_file(path) {
+            tracing::warn!("a copy that is not needed any more stays: {error}");
+        }
+    }
+
+    /// Removes old copies that nothing offers: a crash left them behind.
+    pub(crate) fn sweep(&self, now: UnixMillis, is_offered: impl Fn(&Path) -> bool) {
+        let Ok(entries) = fs::read_dir(&self.0) else { return };
+        // Offers name their files by whole paths without links.
+        let Ok(folder) = fs::canonicalize(&self.0) else { return };
+        for entry in entries.filter_map(Result::ok) {
+            let path = folder.join(entry.file_name());
+            let is_old = entry
+                .metadata()
+                .is_ok_and(|found| now.0.saturating_sub(found.mtime() * 1_000) >= UNUSED_MS);
+            if is_old && !is_offered(&path) {
+                self.remove(&path);
+            }
+        }
+    }
+
+    fn holds(&self, path: &Path) -> bool {
+        fs::canonicalize(&self.0).is_ok_and(|folder| path.parent() == Some(&folder))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn copies() -> (tempfile::TempDir, Copies) {
+        let home = tempfile::tempdir().unwrap();
+        let copies = Copies::of(&Paths::all_in(home.path()));
+        (home, copies)
+    }
+
+    fn left_behind(copies: &Copies) -> PathBuf {
+        let mut copy = copies.create().unwrap();
+        copy.disable_cleanup(true);
+        fs::canonicalize(copy.path()).unwrap()
+    }
+
+    #[test]
+    fn a_copy_goes_with_its_value_or_when_it_is_removed() {
+        let (_home, copies) = copies();
+        let copy = copies.create().unwrap();
+        let path = copy.path().to_owned();
+        drop(copy);
+        assert!(!path.exists());
+        let path = left_behind(&copies);
+        assert!(path.exists());
+        copies.remove(&path);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn files_of_the_user_are_never_removed() {
+        let (home, copies) = copies();
+        left_behind(&copies);
+        let home = fs::canonicalize(home.path()).unwrap();
+        fs::write(home.join("own"), "x").unwrap();
+        for path in [home.join("own"), home.join("copies/../own"), home.join("copies/a/../../own")]
+        {
+            copies.remove(&path);
+        }
+        assert!(home.join("own").exists());
+    }
+
+    #[test]
+    fn only_old_copies_that_nothing_offers_are_swept() {
+        let (_home, copies) = copies();
+        let (offered, forgotten) = (left_behind(&copies), left_behind(&copies));
+        let made = fs::metadata(&forgotten).unwrap().mtime() * 1_000;
+        copies.sweep(UnixMillis(made + UNUSED_MS / 2), |path| path == offered);
+        assert!(forgotten.exists(), "it may be new");
+        copies.sweep(UnixMillis(made + UNUSED_MS * 2), |path| path == offered);
+        assert_eq!((offered.exists(), forgotten.exists()), (true, false));
+    }
+}
