@@ -472,6 +472,8 @@ pub enum NoticeCode {
     OfferDropped,
     /// A message came encrypted and cannot be read; its sender gets no receipt.
     Unreadable,
+    /// What is stored of an event cannot be understood any more; those after it follow.
+    Damaged,
     /// This process took the port over from one that ended.
     TookOver,
     /// A picture was not taken, or given up.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use rusqlite::Connection;
 
 use super::connect::{BUSY_WAIT, CACHE_KIB, FLAGS};
+use super::error::{in_words, is_the_rows_own};
 use super::{Paths, StoreError, rows, schema};
 use crate::node::{Event, Recalled, UnixMillis};
 
@@ -75,7 +76,8 @@ impl Reader {
     }
 
     /// The events after `seq`, oldest first, at most `limit` of them; with fewer, that was all
-    /// there is now.
+    /// there is now. In the place of one that cannot be read stands a notice that says so, so that the
+    /// stream has no gap and goes on.
     pub fn since(&self, seq: u64, limit: usize) -> Result<Vec<StoredEvent>, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let after = i64::try_from(seq).unwrap_or(i64::MAX);
@@ -129,4 +131,18 @@ impl Reader {
         };
         read().map_err(StoreError::database("read", &self.path))
     }
+}
+
+/// What can be read of these rows; the log names what is wrong with the others.
+pub(super) fn readable<T>(
+    rows: impl Iterator<Item = rusqlite::Result<T>>,
+) -> rusqlite::Result<Vec<T>> {
+    let is_whole = |read: &rusqlite::Result<T>| match read {
+        Err(error) if is_the_rows_own(error) => {
+            tracing::warn!("a row of the store cannot be read: {}", in_words(error));
+            false
+        }
+        _ => true,
+    };
+    rows.filter(is_whole).collect()
 }

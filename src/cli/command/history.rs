@@ -192,22 +192,23 @@ impl Args {
             ids.remove(0);
         }
         let mut teller = Teller::new(style, reader)?;
-        let told = ids.iter().try_for_each(|id| match reader.entry(*id)? {
-            Some(entry) => teller.tell(&entry),
-            None => Ok(()),
+        let mut damaged = 0;
+        let told = ids.iter().try_for_each(|id| {
+            entry(reader, *id, style, &mut damaged)?.map_or(Ok(()), |entry| teller.tell(&entry))
         });
         // What was printed was seen, even if somebody closed the pipe after it.
         if let Err(error) = mark(paths, &teller.seen) {
             style.say(&format!("they stay unread: {error}"));
         }
         told?;
+        let exit = if damaged > 0 { Exit::Partly } else { Exit::Done };
         if ids.is_empty() {
             style.say(if self.unread { "nothing is unread" } else { "nothing found" });
         } else if older {
             style
                 .say(&format!("the newest {} are shown; --all or --limit N shows more", ids.len()));
         }
-        Ok(Exit::Done)
+        Ok(exit)
     }
 }
 
@@ -226,6 +227,23 @@ fn meant(who: &str, reader: &Reader) -> Result<With, CliError> {
             Err(CliError::new(Exit::Nobody, error))
         }
         Err(no) => Err(CliError::from(no)),
+    }
+}
+
+/// A message of the past. One that cannot be read is said to be so and counted, and the others follow.
+fn entry(
+    reader: &Reader,
+    id: i64,
+    style: Style,
+    damaged: &mut u64,
+) -> Result<Option<Entry>, CliError> {
+    match reader.entry(id) {
+        Err(error @ StoreError::Damaged { .. }) => {
+            style.say(&error.to_string());
+            *damaged += 1;
+            Ok(None)
+        }
+        read => Ok(read?),
     }
 }
 
