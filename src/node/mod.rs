@@ -373,8 +373,10 @@ impl Parts {
                 Body::Presence(shown),
             ) => self.presence_shown(turn, seen, shown, &mut allowance),
             (Command::BR_EXIT, _) => {
+                let known = roster.at(seen.from).and_then(|no| roster.get(no));
+                let known = known.filter(|peer| peer.is(seen)).map(|peer| peer.id.clone());
                 presence.exited(turn, roster, links, seen, &mut allowance);
-                self.farewells.note(turn.now.tick, seen);
+                self.farewells.note(turn.now.tick, seen, known);
             }
             (Command::SENDMSG, Body::Message(body)) => {
                 self.message(turn, seen, body, &mut allowance);
