@@ -105,7 +105,9 @@ pub(in crate::store) fn sealed(db: &Connection) -> rusqlite::Result<Vec<SealedMe
             let (mut peer, later) = (read_view(row, 1)?, read_view(row, 2)?);
             // Written to one address, confirmed from another: it went to both.
             if let (Some(peer), Some(later)) = (&mut peer, later) {
-                peer.addrs.extend(later.addrs);
+                let further = later.addrs.into_iter().filter(|addr| !peer.addrs.contains(addr));
+                let further: Vec<_> = further.collect();
+                peer.addrs.extend(further);
             }
             Ok(peer.map(|peer| SealedMemory { number, peer }))
         })?

@@ -121,7 +121,8 @@ fn a_sealed_message_may_be_read_wherever_it_was_confirmed() {
     let home = TempDir::new().unwrap();
     let mut store = Store::open(&Paths::all_in(home.path()), NOW).unwrap().store;
     let mut moved = peer("a@b");
-    moved.addrs = vec!["10.9.9.9:2425".parse().unwrap()];
+    let elsewhere = "10.9.9.9:2425".parse().unwrap();
+    moved.addrs.push(elsewhere);
     let outcome = OutcomeRecord {
         at: UnixMillis(6),
         number: PacketNo(50),
@@ -135,7 +136,7 @@ fn a_sealed_message_may_be_read_wherever_it_was_confirmed() {
     };
     commit(&mut store, vec![Record::Message(sent("a@b", 50)), Record::Outcome(outcome)]);
     let sealed = store.memory().unwrap().sealed.remove(0);
-    assert_eq!(sealed.peer.addrs, [peer("a@b").addrs, moved.addrs].concat());
+    assert_eq!(sealed.peer.addrs, moved.addrs, "each once");
 }
 
 #[test]
