@@ -293,6 +293,8 @@ impl Words {
     fn new(style: Style, reader: &Reader) -> Result<Self, CliError> {
         let mut human = Human::new(style);
         human.begin_with_the_day();
+        let (aliases, blocks) = reader.book()?;
+        human.use_book(Book { aliases, blocks });
         for peer in reader.correspondents()? {
             human.know(&peer);
         }
