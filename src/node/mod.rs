@@ -222,6 +222,8 @@ impl Node {
                 next_save: 0,
                 last_offer: OfferId(0),
                 store_fails: None,
+                sent_saves: std::collections::BTreeMap::default(),
+                told_unsent: None,
                 told_quota: None,
                 remembered: Remembered::default(),
             },
@@ -490,7 +492,7 @@ impl Parts {
     }
 
     fn saved(&mut self, turn: &mut Turn<'_>, id: SaveId, result: &SaveResult) {
-        turn.note_store(result);
+        turn.note_store(id, result);
         let kept = result.is_kept();
         self.offers.saved(turn, id, result);
         let Self { inbox, outbox, envelopes, absence, roster, links, private, knocks, .. } = self;

@@ -115,9 +115,11 @@ fn a_full_disk_withholds_receipts_says_so_and_recovers_by_itself() {
     for number in &lost {
         sender.send(*number, &"y".repeat(2_000));
     }
+    let done = home.run(&["broadcast", "no room for this"]).code(5);
+    assert!(done.err.contains("not sent: the store takes no messages"), "{}", done.err);
     let done = home.run(&["send", "--timeout", "1s", "sender", "no room for this"]);
-    assert_eq!(done.code, Some(1), "{done:?}");
-    assert!(done.out.contains("not sent"), "{done:?}");
+    assert_eq!(done.code, Some(5), "{done:?}");
+    assert!(done.out.contains("not sent") && done.err.contains("disk is full"), "{done:?}");
 
     fs::remove_file(home.path("data/filler")).expect("it is there");
     sender.send(20_000, "there is room again");
