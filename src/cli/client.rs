@@ -153,6 +153,11 @@ impl Client {
         self.hello().map_or(self.start.config.port, |hello| hello.port)
     }
 
+    /// Whether the store may be looked at.
+    pub(super) const fn reads_store(&self) -> bool {
+        self.start.store
+    }
+
     /// Where the files of the profile are.
     pub(super) const fn paths(&self) -> &Paths {
         &self.start.paths

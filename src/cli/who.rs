@@ -32,7 +32,7 @@ impl Client {
             Reply::Seen { seen } => seen,
             _ => Vec::new(),
         };
-        let mut all = seen(self.paths())?;
+        let mut all = if self.reads_store() { seen(self.paths())? } else { Vec::new() };
         all.retain(|one| !lately.iter().any(|other| other.peer.id == one.peer.id));
         all.extend(lately);
         all.sort_by_key(|seen| std::cmp::Reverse(seen.at));

@@ -581,7 +581,8 @@ fn a_read_only_home_is_a_clear_error_at_the_start() {
         assert!(matches!(error, StoreError::ReadOnly { .. }), "{error}");
         let error = Lock::take(&paths).err().unwrap();
         assert!(error.to_string().contains("Read-only"), "{error}");
-        assert!(Reader::open(&paths).is_err(), "no log can be made");
+        let reader = Reader::open(&paths).unwrap();
+        assert_eq!(reader.since(0, 9).unwrap().len(), 1, "what is there can be read");
         return;
     }
     let mount = "mount --bind \"$STORE_TEST_FOLDER\" \"$STORE_TEST_FOLDER\" && \

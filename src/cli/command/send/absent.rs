@@ -36,6 +36,9 @@ pub(super) async fn resolve(
 async fn known(client: &mut Client) -> Result<Vec<PeerView>, CliError> {
     let mut peers: Vec<PeerView> = client.seen().await?.into_iter().map(|seen| seen.peer).collect();
     let seen: BTreeSet<PeerId> = peers.iter().map(|peer| peer.id.clone()).collect();
+    if !client.reads_store() {
+        return Ok(peers);
+    }
     let others = match Reader::open(client.paths()) {
         Err(StoreError::Missing { .. } | StoreError::Older { .. }) => Vec::new(),
         reader => reader?.correspondents()?,
