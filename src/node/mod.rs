@@ -438,12 +438,15 @@ impl Parts {
             let cause = Cause::Datagram(seen.from, allowance);
             presence.ask_places(turn, roster, links, met.peer, cause);
         }
-        if seen.packet.command == Command::BR_ENTRY {
-            presence.entered(turn, roster, seen, met);
-        }
+        let entered = seen.packet.command == Command::BR_ENTRY;
+        let answers = entered && presence.entered(turn, roster, seen, met);
         self.write_to(turn, seen.from);
         self.viewers_met(turn);
-        self.write_late(turn, met.peer);
+        // Somebody who knows nobody yet shows a message under its writer's log-on name: first it
+        // hears who we are.
+        if !answers {
+            self.write_late(turn, met.peer);
+        }
         self.tell_late(turn, met.peer);
     }
 
@@ -528,7 +531,13 @@ impl Parts {
         match timer {
             Timer::ReadNotice(number) => envelopes.due(turn, (roster, links), number),
             Timer::Untold => envelopes.untold_due(turn, (roster, links)),
-            Timer::Answers => presence.answer(turn, roster, links),
+            Timer::Answers => {
+                let answered: Vec<_> = presence.owed_answers().map(|(no, _)| no).collect();
+                presence.answer(turn, roster, links);
+                for no in answered {
+                    self.write_late(turn, no);
+                }
+            }
             Timer::EntryAgain => presence.announce(turn, roster, links, Command::BR_ENTRY, None),
             Timer::Round => presence.round_due(turn, roster, links),
             Timer::Unicasts => presence.send_next(turn, roster, links),
