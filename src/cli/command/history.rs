@@ -330,7 +330,11 @@ impl Words {
                 && message.delivery == Delivery::Direct
                 && entry.id > 0 =>
             {
-                notes.push("not confirmed so far".to_owned());
+                if entry.message.options.bits() & SEND_CHECK != 0 {
+                    notes.push("not confirmed so far".to_owned());
+                } else {
+                    notes.extend(self.verbose.then(|| "no receipt asked for".to_owned()));
+                }
             }
             None => {}
         }
@@ -342,6 +346,9 @@ impl Words {
         notes
     }
 }
+
+/// `IPMSG_SENDCHECKOPT`: the recipient is asked for a receipt.
+const SEND_CHECK: u32 = 0x100;
 
 /// Whether and when the recipient of a sealed message of ours opened it.
 fn reading(entry: &Entry, message: &MessageEvent) -> Option<String> {
