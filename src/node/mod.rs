@@ -245,6 +245,7 @@ impl Node {
             blocks,
             sealed,
             away,
+            replied,
             charsets,
             groups,
             open,
@@ -265,6 +266,7 @@ impl Node {
         if away.is_some() {
             self.base.own.away = away;
         }
+        self.parts.absence.remember(now, &self.base.policy, replied);
         let mut turn = Turn::new(now, &mut self.base);
         self.parts.serving.restore(&mut turn, grants, true);
         let Parts { outbox, serving, envelopes, .. } = &mut self.parts;

@@ -157,3 +157,19 @@ fn the_absence_text_is_kept_until_it_is_taken_back() {
     commit(&mut store, vec![away(None)]);
     assert_eq!(store.memory().unwrap().away, None);
 }
+
+#[test]
+fn who_got_an_automatic_reply_lately_is_remembered() {
+    let home = TempDir::new().unwrap();
+    let mut store = Store::open(&Paths::all_in(home.path()), NOW).unwrap().store;
+    let reply = |to: &str, number, at| {
+        let options = Options::from_bits_retain(0x2000);
+        Record::Message(MessageRecord { options, at: UnixMillis(at), ..sent(to, number) })
+    };
+    let plain = Record::Message(MessageRecord { at: UnixMillis(100_000), ..sent("d@e", 9) });
+    let records =
+        vec![reply("a@b", 1, 30_000), reply("b@c", 2, 50_000), reply("b@c", 3, 90_000), plain];
+    commit(&mut store, records);
+    let replied = store.memory().unwrap().replied;
+    assert_eq!(replied, [(peer("b@c").id, UnixMillis(90_000))]);
+}
