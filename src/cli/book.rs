@@ -42,7 +42,11 @@ impl Keeper {
             None => (stored(&paths)?, Vec::new()),
         };
         let here = people.len();
-        for seen in who::seen(&paths)? {
+        let seen = match &mut client {
+            Some(client) => client.seen().await?,
+            None => who::seen(&paths)?,
+        };
+        for seen in seen {
             if !people.iter().any(|peer| peer.id == seen.peer.id) {
                 people.push(seen.peer);
             }

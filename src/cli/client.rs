@@ -150,6 +150,11 @@ impl Client {
         self.hello().map_or(self.start.config.port, |hello| hello.port)
     }
 
+    /// Whether the store may be looked at.
+    pub(super) const fn reads_store(&self) -> bool {
+        self.start.store
+    }
+
     /// Where the files of the profile are.
     pub(super) const fn paths(&self) -> &Paths {
         &self.start.paths
@@ -405,8 +410,8 @@ impl Client {
 /// What to say of messages that came while a short command was the node.
 fn arrival(arrived: u64, keeps: bool) -> String {
     match (arrived, keeps) {
-        (1, true) => "1 message arrived and was kept".to_owned(),
-        (_, true) => format!("{arrived} messages arrived and were kept"),
+        (1, true) => "1 message arrived: feige history".to_owned(),
+        (_, true) => format!("{arrived} messages arrived: feige history"),
         (1, false) => "1 message arrived; it was neither kept nor confirmed".to_owned(),
         (_, false) => format!("{arrived} messages arrived; none was kept or confirmed"),
     }
@@ -498,7 +503,7 @@ mod tests {
 
     #[test]
     fn what_arrived_meanwhile_is_said_plainly() {
-        assert_eq!(arrival(1, true), "1 message arrived and was kept");
+        assert_eq!(arrival(1, true), "1 message arrived: feige history");
         assert_eq!(arrival(2, false), "2 messages arrived; none was kept or confirmed");
     }
 }

@@ -5,7 +5,7 @@
 //! without regard to case; a glob. Pure: who is there comes in as an argument.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use globset::Glob;
 
@@ -193,6 +193,10 @@ fn pick_one(
     if let Some(address) = Address::read(who) {
         return Ok(vec![address.target(peers, rules.port)]);
     }
+    if let Some((_, link, _)) = zoned(who) {
+        let why = format!("this host has no link called {link}");
+        return Err(NoPick::Unreadable { who: who.to_owned(), why });
+    }
     let (step, found) = candidates(who, peers)?;
     match (step, found.as_slice()) {
         (_, []) => Err(nobody(who, peers, book)),
@@ -283,10 +287,11 @@ pub fn is_in_group(group: &str, peer: &PeerView) -> bool {
     peer.group.to_lowercase() == group.to_lowercase()
 }
 
-/// `IP` or `IP:PORT`.
+/// `IP` or `IP:PORT`, an IPv6 one also with the link it is on: `fe80::7%eth0`, `[fe80::7%2]:2425`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Address {
     Ip(IpAddr),
+    OnLink(Ipv6Addr, u32),
     WithPort(SocketAddr),
 }
 
@@ -298,25 +303,61 @@ impl Address {
         if let Ok(addr) = who.parse() {
             return Some(Self::WithPort(addr));
         }
+        if let Some((ip, link, port)) = zoned(who) {
+            let index = link.parse().ok().or_else(|| crate::io::link_index(link))?;
+            return Some(match port {
+                Some(port) => Self::WithPort(SocketAddrV6::new(ip, port, 0, index).into()),
+                None => Self::OnLink(ip, index),
+            });
+        }
         who.strip_prefix('[')?.strip_suffix(']')?.parse().ok().map(|ip| Self::Ip(IpAddr::V6(ip)))
     }
 
     fn is(self, at: SocketAddr) -> bool {
         match self {
             Self::Ip(ip) => ip == at.ip(),
+            Self::OnLink(ip, link) => {
+                matches!(at, SocketAddr::V6(at) if *at.ip() == ip && at.scope_id() == link)
+            }
             Self::WithPort(addr) => addr == at,
         }
     }
 
     /// The one peer known there, of whom charset and dialect are known, else the bare address.
     fn target(self, peers: &[PeerView], port: u16) -> Target {
-        let mut there = peers.iter().filter(|peer| self.is(SocketAddr::new(peer.addr, peer.port)));
+        // Only the list of all addresses tells the link of each.
+        let first = |peer: &PeerView| peer.addrs.first().copied();
+        let mut there = peers.iter().filter(|peer| {
+            self.is(SocketAddr::new(peer.addr, peer.port))
+                || first(peer).is_some_and(|at| self.is(at))
+        });
         match (there.next(), there.next(), self) {
             (Some(peer), None, _) => Target::Peer(peer.id.clone()),
             (_, _, Self::Ip(ip)) => Target::Addr(SocketAddr::new(ip, port)),
+            (_, _, Self::OnLink(ip, link)) => {
+                Target::Addr(SocketAddrV6::new(ip, port, 0, link).into())
+            }
             (_, _, Self::WithPort(addr)) => Target::Addr(addr),
         }
     }
+}
+
+/// The parts of an IPv6 address with its link: address, name or index of the link, port.
+fn zoned(who: &str) -> Option<(Ipv6Addr, &str, Option<u16>)> {
+    let (inside, port) = match who.strip_prefix('[') {
+        Some(rest) => {
+            let (inside, after) = rest.split_once(']')?;
+            let port = match after.strip_prefix(':') {
+                Some(port) => Some(port.parse().ok()?),
+                None if after.is_empty() => None,
+                None => return None,
+            };
+            (inside, port)
+        }
+        None => (who, None),
+    };
+    let (ip, link) = inside.split_once('%')?;
+    Some((ip.parse().ok()?, link, port)).filter(|(_, link, _)| !link.is_empty())
 }
 
 impl fmt::Display for NoPick {
@@ -387,6 +428,39 @@ mod tests {
             ],
             blocks: vec![peer("mallory", "mal", "pc-6", "", "10.0.0.66")],
         }
+    }
+
+    #[test]
+    fn an_address_may_name_its_link() {
+        assert_eq!(one("fe80::7%2"), "[fe80::7%2]:2425");
+        assert_eq!(one("[fe80::7%2]"), "[fe80::7%2]:2425");
+        assert_eq!(one("[fe80::7%2]:3000"), "[fe80::7%2]:3000");
+        let Some((index, name)) = loopback() else { panic!("no loopback link") };
+        assert_eq!(one(&format!("fe80::7%{name}")), format!("[fe80::7%{index}]:2425"));
+        let no = picked("fe80::7%nolink").expect_err("no such link");
+        assert_eq!(CliError::from(no.clone()).exit(), Exit::Usage);
+        assert_eq!(
+            no.to_string(),
+            "cannot read fe80::7%nolink: this host has no link called nolink"
+        );
+        for name in ["fe80::7%", "[fe80::7%2]x", "50%off"] {
+            assert!(matches!(picked(name), Err(NoPick::Nobody { .. })), "{name}");
+        }
+
+        let mut bob = peer("bob", "bob", "pc-9", "", "fe80::9");
+        bob.addrs = vec!["[fe80::9%3]:2425".parse().expect("an address")];
+        let (peers, book) = ([bob.clone()], Book::default());
+        let whom = |who: &str| pick(&[who.to_owned()], &peers, &book, RULES).expect(who);
+        assert_eq!(whom("fe80::9%3"), [Target::Peer(bob.id.clone())]);
+        assert_eq!(whom("fe80::9"), [Target::Peer(bob.id.clone())]);
+        assert_eq!(whom("fe80::9%4"), [Target::Addr("[fe80::9%4]:2425".parse().expect("it"))]);
+        assert!(admits("fe80::9%3", &bob, &peers, &book));
+        assert!(!admits("fe80::9%4", &bob, &peers, &book));
+    }
+
+    /// Index and name of the link that every host has.
+    fn loopback() -> Option<(u32, &'static str)> {
+        ["lo", "lo0"].into_iter().find_map(|name| Some((crate::io::link_index(name)?, name)))
     }
 
     #[test]

@@ -25,6 +25,20 @@ impl Client {
         Ok(feed)
     }
 
+    /// Peers that are remembered, the one heard last first: by the store, and by the node, which
+    /// writes some seconds later.
+    pub(super) async fn seen(&mut self) -> Result<Vec<SeenPeer>, CliError> {
+        let lately = match self.request(Request::Seen).await? {
+            Reply::Seen { seen } => seen,
+            _ => Vec::new(),
+        };
+        let mut all = if self.reads_store() { seen(self.paths())? } else { Vec::new() };
+        all.retain(|one| !lately.iter().any(|other| other.peer.id == one.peer.id));
+        all.extend(lately);
+        all.sort_by_key(|seen| std::cmp::Reverse(seen.at));
+        Ok(all)
+    }
+
     /// Everybody that `whos` mean, or an error and nobody. A node that just started asks the LAN
     /// first; where the store knows exactly one for each name, only until those have answered.
     pub(super) async fn resolve(
@@ -42,7 +56,7 @@ impl Client {
             return Ok(pick::pick(whos, &peers, &book, rules)?);
         }
         let known = if whos.iter().all(|who| pick::is_one(who)) {
-            let views: Vec<_> = seen(self.paths())?.into_iter().map(|seen| seen.peer).collect();
+            let views: Vec<_> = self.seen().await?.into_iter().map(|seen| seen.peer).collect();
             pick::pick(whos, &views, &book, rules).unwrap_or_default()
         } else {
             Vec::new()
@@ -56,7 +70,7 @@ impl Client {
     }
 }
 
-/// Peers that are remembered, the one heard last first; none where nothing was stored yet.
+/// Peers that the store remembers, the one heard last first; none where nothing was stored yet.
 pub(super) fn seen(paths: &Paths) -> Result<Vec<SeenPeer>, CliError> {
     match Reader::open(paths) {
         // An older store is brought up to date by whoever writes it next.

@@ -101,6 +101,12 @@ impl Selection {
 /// Reaches every socket on this host that is bound to it.
 pub(crate) const LOOPBACK_BROADCAST: Ipv4Addr = Ipv4Addr::new(127, 255, 255, 255);
 
+/// The index of the link of this name, if this host has one with an address.
+pub fn link_index(name: &str) -> Option<u32> {
+    let all = if_addrs::get_if_addrs().unwrap_or_default();
+    all.iter().find(|interface| interface.name == name)?.index
+}
+
 /// Whether this is the link of the host with itself.
 pub(crate) fn is_loopback(link: &Link) -> bool {
     link.v4.iter().any(|net| net.addr.is_loopback()) || link.v6.iter().any(Ipv6Addr::is_loopback)

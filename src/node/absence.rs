@@ -4,11 +4,14 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Parts;
 use super::api::{PeerId, PeerView, Refusal, Reply};
+use super::config::Policy;
 use super::effect::Record;
-use super::input::{LinkId, RequestId, SaveId, SaveResult, Tick};
+use super::handover::before;
+use super::input::{LinkId, Now, RequestId, SaveId, SaveResult, Tick, UnixMillis};
 use super::letters::sent_record;
 use super::numbers::Issued;
 use super::peer::{Peer, Sighting, charset_of};
@@ -87,6 +90,41 @@ impl Absence {
             SaveResult::Kept { .. } => reply.send(turn),
             SaveResult::Repeat | SaveResult::Failed(_) | SaveResult::Refused(_) => {
                 self.replied.remove(&reply.peer.id);
+            }
+        }
+    }
+
+    /// Who got a reply lately, and how long ago.
+    pub(crate) fn replied(
+        &self,
+        now: Tick,
+        policy: &Policy,
+    ) -> impl Iterator<Item = (PeerId, Duration)> {
+        let once_per = policy.auto_reply_once_per;
+        let ago = self.replied.iter().map(move |(peer, &at)| (peer.clone(), now - at));
+        ago.filter(move |&(_, ago)| ago < once_per)
+    }
+
+    /// A peer got a reply from the process before this one.
+    pub(crate) fn restore(&mut self, peer: PeerId, at: Tick) {
+        let last = self.replied.entry(peer).or_insert(at);
+        *last = at.max(*last);
+    }
+
+    /// Takes in what the store says of earlier runs.
+    pub(crate) fn remember(
+        &mut self,
+        now: Now,
+        policy: &Policy,
+        replied: Vec<(PeerId, UnixMillis)>,
+    ) {
+        for (peer, at) in replied {
+            // What was sent after now, by a clock that was set back since, says nothing.
+            let ago = u64::try_from(now.wall.0.saturating_sub(at.0)).map(Duration::from_millis);
+            if let Ok(ago) = ago
+                && ago < policy.auto_reply_once_per
+            {
+                self.restore(peer, before(now.tick, ago));
             }
         }
     }

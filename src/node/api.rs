@@ -25,7 +25,7 @@ use self::files::{FilesOf, Get, OfferId, OfferView, Pick, Progress, Transferred}
 use self::pictures::PictureEvent;
 pub use people::Alias;
 
-use super::effect::Outcome;
+use super::effect::{Outcome, SeenPeer};
 use super::input::{Bounce, UnixMillis};
 use crate::wire::{Charset, Office, PacketNo, Recipient, Sure};
 pub use choice::FileChoice;
@@ -45,6 +45,9 @@ pub use wishes::Wishes;
 pub enum Request {
     /// Who is there, as far as is known now. Answered by [`Reply::Peers`].
     Peers,
+    /// Who came, changed or went in the last seconds, so that the store does not know it yet. Answered
+    /// by [`Reply::Seen`].
+    Seen,
     /// Ask the LAN who is there. Answered at once by [`Reply::RollCall`]; what changes comes as
     /// events. A peer that stays silent gets two entries of its own, then it is down.
     RollCall,
@@ -225,6 +228,11 @@ pub enum Reply {
     Peers {
         /// The peers.
         peers: Vec<PeerView>,
+    },
+    /// To [`Request::Seen`].
+    Seen {
+        /// The peers, each with the time it was heard.
+        seen: Vec<SeenPeer>,
     },
     /// To [`Request::RollCall`]: answers may come for this long (by how many are known).
     RollCall {
@@ -472,6 +480,8 @@ pub enum NoticeCode {
     OfferDropped,
     /// A message came encrypted and cannot be read; its sender gets no receipt.
     Unreadable,
+    /// What is stored of an event cannot be understood any more; those after it follow.
+    Damaged,
     /// This process took the port over from one that ended.
     TookOver,
     /// A picture was not taken, or given up.

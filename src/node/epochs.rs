@@ -94,6 +94,12 @@ impl Epochs {
         }
     }
 
+    /// The epoch that a message of a peer belonged to which came before.
+    pub(crate) fn known(&self, id: &PeerId, number: PacketNo) -> u32 {
+        let known = self.peers.get(id).filter(|_| number.0 < CLOCK);
+        known.map_or(0, |epoch| epoch.run)
+    }
+
     /// Forgets those who are not in the roster any more, when there are too many.
     pub(crate) fn trim(&mut self, policy: &Policy, roster: &Roster) {
         if self.peers.len() > policy.peers_max.saturating_mul(2) {

@@ -3,12 +3,14 @@
 //! for nobody would say goodbye again.
 //!
 //! What was sent before has a lower packet number. Only answers and absences are ignored for it: who
-//! enters may have started anew, with numbers from 1, and a message is taken whenever it comes.
+//! enters may have started anew, with numbers from 1, and a message is taken whenever it comes. A
+//! repeat of one is confirmed again and says nothing of where its sender is.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::api::PeerId;
 use super::input::Tick;
 use super::peer::Sighting;
 use crate::wire::{Command, PacketNo};
@@ -23,6 +25,8 @@ struct Farewell {
     from: SocketAddr,
     key: String,
     number: PacketNo,
+    /// Who it was, where it was known there.
+    peer: Option<PeerId>,
 }
 
 /// How long something may be on its way: an access point holds broadcasts back for less than a
@@ -32,14 +36,14 @@ const SPAN: Duration = Duration::from_secs(2);
 const FAREWELLS_MAX: usize = 1_024;
 
 impl Farewells {
-    /// Somebody says goodbye.
-    pub(crate) fn note(&mut self, now: Tick, seen: &Sighting<'_>) {
+    /// Somebody says goodbye; `peer` was known at this address.
+    pub(crate) fn note(&mut self, now: Tick, seen: &Sighting<'_>, peer: Option<PeerId>) {
         self.forget(now);
         if self.0.len() >= FAREWELLS_MAX {
             self.0.pop_front();
         }
         let (from, key, number) = (seen.from, seen.key(), seen.packet.number);
-        self.0.push_back(Farewell { at: now, from, key, number });
+        self.0.push_back(Farewell { at: now, from, key, number, peer });
     }
 
     /// Whether a packet shows somebody who said goodbye after sending it.
@@ -50,6 +54,14 @@ impl Farewells {
         }
         let before = |it: &&Farewell| it.from == seen.from && seen.packet.number < it.number;
         self.0.iter().rev().filter(before).any(|it| it.key == seen.key())
+    }
+
+    /// Who sent this packet, if it said goodbye after that.
+    pub(crate) fn late_sender(&mut self, now: Tick, seen: &Sighting<'_>) -> Option<&PeerId> {
+        self.forget(now);
+        let before = |it: &&Farewell| it.from == seen.from && seen.packet.number < it.number;
+        let mut late = self.0.iter().rev().filter(before).filter(|it| it.key == seen.key());
+        late.find_map(|it| it.peer.as_ref())
     }
 
     fn forget(&mut self, now: Tick) {

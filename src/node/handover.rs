@@ -62,6 +62,9 @@ pub struct Handover {
     read_notices: Vec<ReadNoticeNote>,
     /// What is replied while we are away.
     away: Option<String>,
+    /// Who got an automatic reply lately, and how long ago.
+    #[serde(default)]
+    replied: Vec<(PeerId, Duration)>,
     /// Pictures on their way.
     #[serde(default)]
     pictures: PicturesNote,
@@ -126,6 +129,7 @@ impl Handover {
             sealed: parts.outbox.sealed.iter().cloned().map(SealedNote::from).collect(),
             read_notices: parts.envelopes.notices().map(ReadNoticeNote::of).collect(),
             away: base.own.away.clone(),
+            replied: parts.absence.replied(now, &base.policy).collect(),
             pictures: PicturesNote::of(&parts.pictures, now),
         }
     }
@@ -173,6 +177,9 @@ impl Handover {
             parts.envelopes.restore(turn, number, notice);
         }
         turn.base.own.away = self.away;
+        for (peer, ago) in self.replied {
+            parts.absence.restore(peer, before(now, ago));
+        }
         parts.pictures.restore(turn, self.pictures);
     }
 }

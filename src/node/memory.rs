@@ -34,6 +34,8 @@ pub struct Memory {
     pub untold: Vec<UntoldMemory>,
     /// What is replied while we are away; none: we are here.
     pub away: Option<String>,
+    /// Who got an automatic reply lately, and when.
+    pub replied: Vec<(PeerId, UnixMillis)>,
     /// The charsets of peers, as far as they were learnt or fixed by the user.
     pub charsets: Vec<CharsetRecord>,
     /// The groups of FeiQ that were heard.

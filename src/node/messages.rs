@@ -28,6 +28,9 @@ impl Parts {
         if options.contains(message::IPTUX_SHARED) {
             return self.shared_listed(turn, seen, body);
         }
+        if self.repeated_after_goodbye(turn, seen, allowance) {
+            return;
+        }
         if options.contains(message::ENCRYPT) {
             return self.private_message(turn, seen, allowance);
         }
@@ -53,6 +56,28 @@ impl Parts {
         if let Some(New { after }) = taken {
             self.offered(turn, seen, body, after);
         }
+    }
+
+    /// A copy of a message that came before, whose sender has said goodbye meanwhile: confirmed again,
+    /// but it does not bring its sender back. Whether it was one.
+    fn repeated_after_goodbye(
+        &mut self,
+        turn: &mut Turn<'_>,
+        seen: &Sighting<'_>,
+        allowance: &mut Allowance,
+    ) -> bool {
+        let Self { roster, links, inbox, farewells, .. } = self;
+        if roster.at(seen.from).is_some() {
+            return false;
+        }
+        let Some(peer) = farewells.late_sender(turn.now.tick, seen) else { return false };
+        let number = seen.packet.number;
+        let key = Key { peer: peer.clone(), epoch: inbox.epochs.known(peer, number), number };
+        let came = inbox.has(&key);
+        if came {
+            inbox.repeated(turn, links, seen, &key, allowance);
+        }
+        came
     }
 
     /// Takes a message in, in clear or opened, and replies by itself where its reader is away. None

@@ -222,6 +222,8 @@ impl Node {
                 next_save: 0,
                 last_offer: OfferId(0),
                 store_fails: None,
+                sent_saves: std::collections::BTreeMap::default(),
+                told_unsent: None,
                 told_quota: None,
                 remembered: Remembered::default(),
             },
@@ -243,6 +245,7 @@ impl Node {
             blocks,
             sealed,
             away,
+            replied,
             charsets,
             groups,
             open,
@@ -263,6 +266,7 @@ impl Node {
         if away.is_some() {
             self.base.own.away = away;
         }
+        self.parts.absence.remember(now, &self.base.policy, replied);
         let mut turn = Turn::new(now, &mut self.base);
         self.parts.serving.restore(&mut turn, grants, true);
         let Parts { outbox, serving, envelopes, .. } = &mut self.parts;
@@ -373,8 +377,10 @@ impl Parts {
                 Body::Presence(shown),
             ) => self.presence_shown(turn, seen, shown, &mut allowance),
             (Command::BR_EXIT, _) => {
+                let known = roster.at(seen.from).and_then(|no| roster.get(no));
+                let known = known.filter(|peer| peer.is(seen)).map(|peer| peer.id.clone());
                 presence.exited(turn, roster, links, seen, &mut allowance);
-                self.farewells.note(turn.now.tick, seen);
+                self.farewells.note(turn.now.tick, seen, known);
             }
             (Command::SENDMSG, Body::Message(body)) => {
                 self.message(turn, seen, body, &mut allowance);
@@ -434,12 +440,15 @@ impl Parts {
             let cause = Cause::Datagram(seen.from, allowance);
             presence.ask_places(turn, roster, links, met.peer, cause);
         }
-        if seen.packet.command == Command::BR_ENTRY {
-            presence.entered(turn, roster, seen, met);
-        }
+        let entered = seen.packet.command == Command::BR_ENTRY;
+        let answers = entered && presence.entered(turn, roster, seen, met);
         self.write_to(turn, seen.from);
         self.viewers_met(turn);
-        self.write_late(turn, met.peer);
+        // Somebody who knows nobody yet shows a message under its writer's log-on name: first it
+        // hears who we are.
+        if !answers {
+            self.write_late(turn, met.peer);
+        }
         self.tell_late(turn, met.peer);
     }
 
@@ -488,7 +497,7 @@ impl Parts {
     }
 
     fn saved(&mut self, turn: &mut Turn<'_>, id: SaveId, result: &SaveResult) {
-        turn.note_store(result);
+        turn.note_store(id, result);
         let kept = result.is_kept();
         self.offers.saved(turn, id, result);
         let Self { inbox, outbox, envelopes, absence, roster, links, private, knocks, .. } = self;
@@ -524,7 +533,13 @@ impl Parts {
         match timer {
             Timer::ReadNotice(number) => envelopes.due(turn, (roster, links), number),
             Timer::Untold => envelopes.untold_due(turn, (roster, links)),
-            Timer::Answers => presence.answer(turn, roster, links),
+            Timer::Answers => {
+                let answered: Vec<_> = presence.owed_answers().map(|(no, _)| no).collect();
+                presence.answer(turn, roster, links);
+                for no in answered {
+                    self.write_late(turn, no);
+                }
+            }
             Timer::EntryAgain => presence.announce(turn, roster, links, Command::BR_ENTRY, None),
             Timer::Round => presence.round_due(turn, roster, links),
             Timer::Unicasts => presence.send_next(turn, roster, links),

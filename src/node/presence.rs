@@ -171,23 +171,24 @@ impl Presence {
         }
     }
 
-    /// A peer entered: its answer joins the queue.
+    /// A peer entered: its answer joins the queue. Whether it is there now.
     pub(crate) fn entered(
         &mut self,
         turn: &mut Turn<'_>,
         roster: &Roster,
         seen: &Sighting<'_>,
         met: Met,
-    ) {
-        let Some(peer) = roster.get(met.peer).filter(|_| turn.speaks()) else { return };
+    ) -> bool {
+        let Some(peer) = roster.get(met.peer).filter(|_| turn.speaks()) else { return false };
         let once_per = turn.base.policy.answer_once_per;
         let lately = peer.answered.is_some_and(|answered| turn.now.tick - answered < once_per);
         // Forged names push each other out of the roster, but must not fill this queue.
         if lately || self.answers.len() >= turn.base.policy.peers_max {
             turn.base.counters.dropped += 1;
-            return;
+            return self.answers.contains_key(&met.peer);
         }
         self.owe_answer(turn, roster, met.peer, (seen.link, seen.from));
+        true
     }
 
     /// Puts an answer into the queue; the first one starts the timer of them all.

@@ -22,6 +22,7 @@ impl Parts {
     ) {
         let reply = match request {
             Request::Peers => Reply::Peers { peers: self.roster.views() },
+            Request::Seen => Reply::Seen { seen: turn.base.remembered.seen().cloned().collect() },
             Request::RollCall if turn.base.voice == Voice::Passive => {
                 Reply::Refused(Refusal::Passive)
             }

@@ -1,6 +1,7 @@
 //! One call of [`super::Node::handle`]: the time it happens at, the effects it leaves behind, and
 //! what every part shares ([`Base`]).
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 
 use super::api::files::OfferId;
-use super::api::{Counters, Event, NoticeCode, Reply};
+use super::api::{Counters, Direction, Event, NoticeCode, Reply};
 use super::config::Policy;
 use super::effect::{Effect, Record, Serve, Transmit};
 use super::input::{LinkId, Now, RequestId, SaveId, SaveResult, StreamId, Tick};
@@ -38,6 +39,10 @@ pub(crate) struct Base {
     pub(crate) last_offer: OfferId,
     /// The store refused a record, and has taken none since.
     pub(crate) store_fails: Option<String>,
+    /// Messages of ours on their way to the disk.
+    pub(crate) sent_saves: BTreeMap<SaveId, PacketNo>,
+    /// The last of these that could not be kept.
+    pub(crate) told_unsent: Option<PacketNo>,
     /// When the user was told last that strangers filled their share.
     pub(crate) told_quota: Option<Tick>,
     /// Peers on their way to the store.
@@ -146,14 +151,23 @@ impl<'a> Turn<'a> {
     pub(crate) fn save(&mut self, record: Record) -> SaveId {
         let id = SaveId(self.base.next_save);
         self.base.next_save += 1;
+        if let Record::Message(message) = &record
+            && message.direction == Direction::Out
+        {
+            self.base.sent_saves.insert(id, message.number);
+        }
         self.effects.push(Effect::Save(id, record));
         id
     }
 
-    /// Notes how the store does, and tells the user when that changes.
-    pub(crate) fn note_store(&mut self, result: &SaveResult) {
+    /// Notes how the store does, and tells the user when that changes, and of each message of his that
+    /// does not leave for that.
+    pub(crate) fn note_store(&mut self, id: SaveId, result: &SaveResult) {
+        let unsent = self.base.sent_saves.remove(&id);
+        let unsent = unsent.filter(|number| self.base.told_unsent != Some(*number));
         match result {
-            SaveResult::Failed(reason) if self.base.store_fails.is_none() => {
+            SaveResult::Failed(reason) if self.base.store_fails.is_none() || unsent.is_some() => {
+                self.base.told_unsent = unsent.or(self.base.told_unsent);
                 self.base.store_fails = Some(reason.clone());
                 let text = format!("the store takes no messages, receipts are withheld: {reason}");
                 self.notice(NoticeCode::StoreFailed, text);

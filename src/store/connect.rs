@@ -200,7 +200,8 @@ fn random_mac() -> Result<String, StoreError> {
     Ok(format!("{mac:012X}"))
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+/// A file of `SQLite`'s beside its main one.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
     PathBuf::from(name)

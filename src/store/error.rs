@@ -130,6 +130,16 @@ pub enum StoreError {
         /// What `SQLite` said.
         source: rusqlite::Error,
     },
+    /// What is stored of one message cannot be understood; the others can.
+    #[error("message {id} in {} cannot be read: {reason}", path.display())]
+    Damaged {
+        /// Its row.
+        id: i64,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The system's random numbers cannot be had.
     #[error("the system gives no random numbers: {source}")]
     Random {
@@ -177,6 +187,9 @@ fn holder_text(holder: Option<u32>) -> String {
 
 /// What `SQLite` means, for people.
 pub(super) fn in_words(error: &rusqlite::Error) -> String {
+    if let rusqlite::Error::FromSqlConversionFailure(_, _, why) = error {
+        return why.to_string();
+    }
     let plain = match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => "the disk is full",
         Some(ErrorCode::ReadOnly) => "it cannot be written (read-only)",
@@ -193,6 +206,17 @@ pub(super) fn in_words(error: &rusqlite::Error) -> String {
         Some(code) => format!("{plain} (SQLite {})", code.extended_code),
         None => plain.to_owned(),
     }
+}
+
+/// Whether what is stored in this one row cannot be understood, so that others may still be read.
+pub(super) const fn is_the_rows_own(error: &rusqlite::Error) -> bool {
+    matches!(
+        error,
+        rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::Utf8Error(..)
+    )
 }
 
 /// Whether this one record is at fault, so that others may still be kept. A full, broken, busy or

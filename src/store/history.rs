@@ -15,6 +15,7 @@ pub use pen::{Arrival, Import, Pen, Reread};
 
 pub(super) use index::{index_some, is_behind};
 
+use super::error::{in_words, is_the_rows_own};
 use super::rows::{read_message, read_word};
 use super::{Reader, StoreError};
 use crate::node::{Bounce, Event, MessageRecord, Outcome, PacketNo, PeerId, UnixMillis};
@@ -120,8 +121,20 @@ impl Reader {
     }
 
     /// A message by its id; none if it is gone.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Damaged`] if this one cannot be understood, [`StoreError::Database`] if the
+    /// store cannot be read.
     pub fn entry(&self, id: i64) -> Result<Option<Entry>, StoreError> {
-        self.read(|db| db.prepare_cached(&ENTRY)?.query_row((id,), read_entry).optional())
+        let read = || self.db.prepare_cached(&ENTRY)?.query_row((id,), read_entry).optional();
+        read().map_err(|error| {
+            if is_the_rows_own(&error) {
+                let (path, reason) = (self.path.clone(), in_words(&error));
+                return StoreError::Damaged { id, path, reason };
+            }
+            StoreError::database("read", &self.path)(error)
+        })
     }
 
     /// The datagram of a message as it was on the wire; none for one that was imported without it,

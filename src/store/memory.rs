@@ -17,6 +17,7 @@ impl Store {
                 sealed: rows::envelopes::sealed(db)?,
                 untold: rows::envelopes::untold(db)?,
                 away: rows::envelopes::away(db)?,
+                replied: rows::envelopes::replied(db)?,
                 charsets: feiq::charsets(db)?,
                 groups: feiq::groups(db)?,
                 offers: offered::all(db)?,

@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, Row, params};
 
+use super::reader::readable;
 use super::rows::{read_view, unreadable};
 use super::{Reader, StoreError};
 use crate::node::{
@@ -31,17 +32,16 @@ pub(super) fn close(db: &Connection, message: i64) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Everything that is open, in the order of writing.
+/// Everything that is open, in the order of writing. What cannot be read stays as it is.
 pub(super) fn read(db: &Connection) -> rusqlite::Result<Vec<OpenMemory>> {
-    db.prepare_cached(
+    let mut open = db.prepare_cached(
         "SELECT m.number, m.options, m.text, m.at, a.view, o.expires, o.utc_offset_s, o.queued
          FROM outbox AS o
          JOIN message AS m ON m.id = o.message
          JOIN appearance AS a ON a.id = m.appearance
          ORDER BY o.message",
-    )?
-    .query_map((), read_open)?
-    .collect()
+    )?;
+    readable(open.query_map((), read_open)?)
 }
 
 fn read_open(row: &Row<'_>) -> rusqlite::Result<OpenMemory> {
@@ -84,15 +84,17 @@ impl Reader {
         Ok(self.read(read)?.into_iter().map(waiting).collect())
     }
 
-    /// Peers that messages came from or went to, as they looked when they last did.
+    /// Peers that messages came from or went to, as they looked when they last did. One that cannot be
+    /// read is left out.
     pub fn correspondents(&self) -> Result<Vec<PeerView>, StoreError> {
         self.read(|db| {
-            db.prepare_cached(
+            let mut all = db.prepare_cached(
                 "SELECT view FROM appearance
                      WHERE id IN (SELECT max(id) FROM appearance GROUP BY peer) ORDER BY id DESC",
-            )?
-            .query_map((), |row| read_view(row)?.ok_or_else(|| unreadable(row, "view", "no peer")))?
-            .collect()
+            )?;
+            let peer =
+                |row: &Row<'_>| read_view(row)?.ok_or_else(|| unreadable(row, "view", "no peer"));
+            readable(all.query_map((), peer)?)
         })
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, Row};
 
+use super::reader::readable;
 use super::rows::{read_json, to_json};
 use super::{Reader, StoreError, feiq};
 use crate::node::{
@@ -72,24 +73,24 @@ pub(super) fn blocks(db: &Connection) -> rusqlite::Result<Vec<PeerView>> {
 
 impl Reader {
     /// Every peer that is remembered, the one heard last first. A node that runs writes with a delay
-    /// of some seconds. Charsets are as the user fixed them since.
+    /// of some seconds. Charsets are as the user fixed them since. One that cannot be read is left
+    /// out.
     pub fn seen(&self) -> Result<Vec<SeenPeer>, StoreError> {
         self.read(|db| {
             let mut fixed: HashMap<PeerId, CharsetRecord> =
                 feiq::charsets(db)?.into_iter().map(|one| (one.peer.clone(), one)).collect();
-            db.prepare_cached("SELECT view, at FROM seen ORDER BY at DESC, peer")?
-                .query_map((), |row| {
-                    let mut peer: PeerView = read_json(row, "view")?;
-                    let record = fixed.remove(&peer.id);
-                    let known = record.and_then(|one| one.text.verdict().or(one.names.verdict()));
-                    let is_fixed = |sure: Option<Sure>| sure == Some(Sure::Pinned);
-                    if is_fixed(known.map(|known| known.sure)) || is_fixed(peer.charset_sure) {
-                        peer.charset = known.map(|known| known.charset);
-                        peer.charset_sure = known.map(|known| known.sure);
-                    }
-                    Ok(SeenPeer { peer, at: UnixMillis(row.get("at")?) })
-                })?
-                .collect()
+            let mut all = db.prepare_cached("SELECT view, at FROM seen ORDER BY at DESC, peer")?;
+            readable(all.query_map((), |row| {
+                let mut peer: PeerView = read_json(row, "view")?;
+                let record = fixed.remove(&peer.id);
+                let known = record.and_then(|one| one.text.verdict().or(one.names.verdict()));
+                let is_fixed = |sure: Option<Sure>| sure == Some(Sure::Pinned);
+                if is_fixed(known.map(|known| known.sure)) || is_fixed(peer.charset_sure) {
+                    peer.charset = known.map(|known| known.charset);
+                    peer.charset_sure = known.map(|known| known.sure);
+                }
+                Ok(SeenPeer { peer, at: UnixMillis(row.get("at")?) })
+            })?)
         })
     }
 

@@ -1,11 +1,15 @@
 //! Reading the store beside its owner: a connection of its own that never writes.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
+use rustix::fs::StatVfsMountFlags;
 
-use super::connect::{BUSY_WAIT, CACHE_KIB, FLAGS};
-use super::{Paths, StoreError, rows, schema};
+use super::connect::{BUSY_WAIT, CACHE_KIB, FLAGS, beside};
+use super::error::{in_words, is_the_rows_own};
+use super::{Paths, StoreError, folder_of, rows, schema};
 use crate::node::{Event, Recalled, UnixMillis};
 
 /// An event of the stream as it was when it happened.
@@ -53,9 +57,13 @@ impl Reader {
             return Err(StoreError::Missing { path });
         }
         let connect = || -> rusqlite::Result<Connection> {
-            // Not opened read-only: then it could not be read where no other process has it open
-            // and its shared memory is to be made first.
-            let db = Connection::open_with_flags(&path, FLAGS)?;
+            let db = if rests(&path) {
+                Connection::open_with_flags(unchanging(&path), READ_ONLY)?
+            } else {
+                // Not opened read-only: then it could not be read where no other process has it
+                // open and its shared memory is to be made first.
+                Connection::open_with_flags(&path, FLAGS)?
+            };
             db.busy_timeout(BUSY_WAIT)?;
             db.pragma_update(None, "query_only", true)?;
             db.pragma_update(None, "cache_size", CACHE_KIB)?;
@@ -75,7 +83,8 @@ impl Reader {
     }
 
     /// The events after `seq`, oldest first, at most `limit` of them; with fewer, that was all
-    /// there is now.
+    /// there is now. In the place of one that cannot be read stands a notice that says so, so that the
+    /// stream has no gap and goes on.
     pub fn since(&self, seq: u64, limit: usize) -> Result<Vec<StoredEvent>, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let after = i64::try_from(seq).unwrap_or(i64::MAX);
@@ -129,4 +138,46 @@ impl Reader {
         };
         read().map_err(StoreError::database("read", &self.path))
     }
+}
+
+const READ_ONLY: OpenFlags = OpenFlags::SQLITE_OPEN_READ_ONLY
+    .union(OpenFlags::SQLITE_OPEN_URI)
+    .union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+
+/// Whether the file changes no more, all that was committed being in it: its file system is read-only
+/// and there is no log beside it.
+fn rests(path: &Path) -> bool {
+    let disk = rustix::fs::statvfs(folder_of(path));
+    let is_fixed = disk.is_ok_and(|disk| disk.f_flag.contains(StatVfsMountFlags::RDONLY));
+    let log = std::fs::metadata(beside(path, "-wal"));
+    is_fixed && log.map_or(true, |log| log.len() == 0)
+}
+
+/// Its name for `SQLite` that says so: then it needs no shared memory, which could not be made.
+fn unchanging(path: &Path) -> OsString {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(byte);
+    let mut name = String::from("file:");
+    for byte in path.as_os_str().as_encoded_bytes() {
+        if plain(byte) {
+            name.push(char::from(*byte));
+        } else {
+            write!(name, "%{byte:02X}").expect("a String takes all");
+        }
+    }
+    name.push_str("?immutable=1");
+    name.into()
+}
+
+/// What can be read of these rows; the log names what is wrong with the others.
+pub(super) fn readable<T>(
+    rows: impl Iterator<Item = rusqlite::Result<T>>,
+) -> rusqlite::Result<Vec<T>> {
+    let is_whole = |read: &rusqlite::Result<T>| match read {
+        Err(error) if is_the_rows_own(error) => {
+            tracing::warn!("a row of the store cannot be read: {}", in_words(error));
+            false
+        }
+        _ => true,
+    };
+    rows.filter(is_whole).collect()
 }

@@ -12,6 +12,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::error::{in_words, is_the_rows_own};
 use super::numbers::Numbers;
 use super::offered;
 use super::pictures::Staging;
@@ -19,8 +20,9 @@ use super::quota::{self, Quota};
 use super::reader::StoredEvent;
 use super::{feiq, keys, outbox, people, served};
 use crate::node::{
-    Charset, Direction, Event, KnockRecord, MessageRecord, Options, Outcome, OutcomeRecord,
-    PacketNo, PeerId, PeerView, ReadRecord, Recipients, Record, SaveResult, UnixMillis, Verdict,
+    Charset, Direction, Event, KnockRecord, MessageRecord, NoticeCode, Options, Outcome,
+    OutcomeRecord, PacketNo, PeerId, PeerView, ReadRecord, Recipients, Record, SaveResult,
+    UnixMillis, Verdict,
 };
 
 /// Writes the records of one transaction.
@@ -429,8 +431,20 @@ pub(super) const EVENTS: &str = "
     WHERE e.seq > ?1 AND coalesce(m.id, o.id, r.id, k.id, t.id) IS NOT NULL
     ORDER BY e.seq LIMIT ?2";
 
-/// A row of [`EVENTS`].
+/// A row of [`EVENTS`], or a notice that it cannot be read.
 pub(super) fn read_event(row: &Row<'_>) -> rusqlite::Result<StoredEvent> {
+    match read_whole_event(row) {
+        Err(error) if is_the_rows_own(&error) => {
+            let seq = row.get::<_, i64>("seq")?.cast_unsigned();
+            let text = format!("event {seq} cannot be read: {}", in_words(&error));
+            let event = Event::Notice { code: NoticeCode::Damaged, text };
+            Ok(StoredEvent { seq, at: UnixMillis(row.get("at").unwrap_or_default()), event })
+        }
+        read => read,
+    }
+}
+
+fn read_whole_event(row: &Row<'_>) -> rusqlite::Result<StoredEvent> {
     let at = UnixMillis(row.get("at")?);
     let number = || row.get::<_, i64>("number").map(|number| PacketNo(number.cast_unsigned()));
     let event = match row.get_ref("kind")?.as_str()? {

@@ -9,8 +9,8 @@ use feige::node::{
     FilesOf, Font, Get, GroupRef, GroupView, Ipv4Net, ItemKind, ItemState, ItemView, Link, LinkId,
     MessageEvent, NoticeCode, OfferId, OfferView, Outcome, PacketNo, PeerId, PeerView, Pick,
     PictureEvent, PictureFacts, PictureFormat, Progress, Recipient, Refusal, Reply, Request,
-    ShellStatus, Side, Status, Sure, Target, Told, TransferOutcome, TransferProblem, Transferred,
-    UnixMillis, Waiting, WaitingState, Wishes,
+    SeenPeer, ShellStatus, Side, Status, Sure, Target, Told, TransferOutcome, TransferProblem,
+    Transferred, UnixMillis, Waiting, WaitingState, Wishes,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -222,6 +222,7 @@ fn every_request_is_described() {
                 timeout_ms: 30_000,
                 wishes: Wishes::default(),
             },
+            Request::Seen,
             Request::Outbox,
             Request::Retry { number: PacketNo(1) },
             Request::Knock { to: vec![Target::Peer(PeerId(Arc::from("a@b")))] },
@@ -265,6 +266,7 @@ fn every_reply_is_described() {
         "reply",
         &[
             Reply::Peers { peers: vec![peer()] },
+            Reply::Seen { seen: vec![SeenPeer { peer: peer(), at: UnixMillis(0) }] },
             Reply::RollCall { wait_ms: 1200 },
             Reply::Sent {
                 number: PacketNo(1),

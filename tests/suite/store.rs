@@ -14,8 +14,8 @@ use std::sync::{Arc, mpsc};
 
 use feige::node::{
     Alias, BookRecord, Bounce, Charset, Delivery, Direction, EpochMemory, Event, MessageRecord,
-    Options, Outcome, OutcomeRecord, PacketNo, PeerId, PeerView, Recipients, Record, RosterRecord,
-    SaveId, SaveResult, SeenPeer, Sure, Target, UnixMillis, Verdict,
+    NoticeCode, Open, Options, Outcome, OutcomeRecord, PacketNo, PeerId, PeerView, Recipients,
+    Record, RosterRecord, SaveId, SaveResult, SeenPeer, Sure, Target, UnixMillis, Verdict,
 };
 use feige::store::{Lock, Opened, Paths, Reader, Store, StoreError, Writer};
 use tempfile::TempDir;
@@ -581,7 +581,8 @@ fn a_read_only_home_is_a_clear_error_at_the_start() {
         assert!(matches!(error, StoreError::ReadOnly { .. }), "{error}");
         let error = Lock::take(&paths).err().unwrap();
         assert!(error.to_string().contains("Read-only"), "{error}");
-        assert!(Reader::open(&paths).is_err(), "no log can be made");
+        let reader = Reader::open(&paths).unwrap();
+        assert_eq!(reader.since(0, 9).unwrap().len(), 1, "what is there can be read");
         return;
     }
     let mount = "mount --bind \"$STORE_TEST_FOLDER\" \"$STORE_TEST_FOLDER\" && \
@@ -642,4 +643,57 @@ fn keep_until_killed(paths: &Paths) -> ! {
             }
         }
     }
+}
+
+#[test]
+fn what_cannot_be_read_does_not_hide_the_rest() {
+    let home = Home::new();
+    let Opened { mut store, numbers, .. } = home.open();
+    let seen = |id: &str, at| SeenPeer { peer: peer(id), at: UnixMillis(at) };
+    let open = |to: &str, number| MessageRecord {
+        direction: Direction::Out,
+        open: Some(Open::Until { expires: UnixMillis(i64::MAX), utc_offset_s: None }),
+        ..received(to, number)
+    };
+    let seen = vec![seen("a@pc", 1), seen("b@pc", 2)];
+    let roster = Record::Roster(RosterRecord { seen, ghosts: Vec::new() });
+    let mut records: Vec<_> =
+        (1..=3).map(|number| Record::Message(received("lin@DESK-7", number))).collect();
+    records.extend([
+        Record::Message(open("x@pc", 4)),
+        Record::Message(open("lin@DESK-7", 5)),
+        roster,
+    ]);
+    commit(&mut store, records);
+    store.close(numbers.last);
+    let db = rusqlite::Connection::open(&home.paths.db).unwrap();
+    db.execute_batch(
+        "UPDATE message SET charset = 'klingon' WHERE id = 2;
+         UPDATE seen SET view = '{}' WHERE peer = 'a@pc';
+         UPDATE appearance SET view = '{}' WHERE id = (SELECT appearance FROM message WHERE id = 4);",
+    )
+    .unwrap();
+    drop(db);
+
+    let events = home.events();
+    let seqs: Vec<_> = events.iter().map(|(seq, _)| *seq).collect();
+    assert_eq!(seqs, [1, 2, 3, 4, 5], "without a gap");
+    let Event::Notice { code: NoticeCode::Damaged, text } = &events[1].1 else { panic!() };
+    assert_eq!(text, "event 2 cannot be read: unknown charset 'klingon'");
+    assert!(matches!(&events[2].1, Event::Message(message) if message.number.0 == 3));
+
+    let reader = Reader::open(&home.paths).unwrap();
+    assert!(matches!(reader.entry(1), Ok(Some(_))));
+    let error = reader.entry(2).unwrap_err();
+    assert!(matches!(&error, StoreError::Damaged { id: 2, .. }), "{error:?}");
+    assert!(error.to_string().ends_with("cannot be read: unknown charset 'klingon'"), "{error}");
+    let names: Vec<_> = reader.seen().unwrap().into_iter().map(|seen| seen.peer.id.0).collect();
+    assert_eq!(names, ["b@pc".into()]);
+    let names: Vec<_> =
+        reader.correspondents().unwrap().into_iter().map(|peer| peer.id.0).collect();
+    assert_eq!(names, ["lin@DESK-7".into()]);
+    let numbers: Vec<_> = reader.outbox().unwrap().iter().map(|open| open.number.0).collect();
+    assert_eq!(numbers, [5]);
+    let open = home.open().store.memory().unwrap().open;
+    assert_eq!(open.len(), 1, "a node starts with the rest");
 }

@@ -192,22 +192,23 @@ impl Args {
             ids.remove(0);
         }
         let mut teller = Teller::new(style, reader)?;
-        let told = ids.iter().try_for_each(|id| match reader.entry(*id)? {
-            Some(entry) => teller.tell(&entry),
-            None => Ok(()),
+        let mut damaged = 0;
+        let told = ids.iter().try_for_each(|id| {
+            entry(reader, *id, style, &mut damaged)?.map_or(Ok(()), |entry| teller.tell(&entry))
         });
         // What was printed was seen, even if somebody closed the pipe after it.
         if let Err(error) = mark(paths, &teller.seen) {
             style.say(&format!("they stay unread: {error}"));
         }
         told?;
+        let exit = if damaged > 0 { Exit::Partly } else { Exit::Done };
         if ids.is_empty() {
             style.say(if self.unread { "nothing is unread" } else { "nothing found" });
         } else if older {
             style
                 .say(&format!("the newest {} are shown; --all or --limit N shows more", ids.len()));
         }
-        Ok(Exit::Done)
+        Ok(exit)
     }
 }
 
@@ -226,6 +227,23 @@ fn meant(who: &str, reader: &Reader) -> Result<With, CliError> {
             Err(CliError::new(Exit::Nobody, error))
         }
         Err(no) => Err(CliError::from(no)),
+    }
+}
+
+/// A message of the past. One that cannot be read is said to be so and counted, and the others follow.
+fn entry(
+    reader: &Reader,
+    id: i64,
+    style: Style,
+    damaged: &mut u64,
+) -> Result<Option<Entry>, CliError> {
+    match reader.entry(id) {
+        Err(error @ StoreError::Damaged { .. }) => {
+            style.say(&error.to_string());
+            *damaged += 1;
+            Ok(None)
+        }
+        read => Ok(read?),
     }
 }
 
@@ -275,6 +293,8 @@ impl Words {
     fn new(style: Style, reader: &Reader) -> Result<Self, CliError> {
         let mut human = Human::new(style);
         human.begin_with_the_day();
+        let (aliases, blocks) = reader.book()?;
+        human.use_book(Book { aliases, blocks });
         for peer in reader.correspondents()? {
             human.know(&peer);
         }
@@ -310,7 +330,11 @@ impl Words {
                 && message.delivery == Delivery::Direct
                 && entry.id > 0 =>
             {
-                notes.push("not confirmed so far".to_owned());
+                if entry.message.options.bits() & SEND_CHECK != 0 {
+                    notes.push("not confirmed so far".to_owned());
+                } else {
+                    notes.extend(self.verbose.then(|| "no receipt asked for".to_owned()));
+                }
             }
             None => {}
         }
@@ -322,6 +346,9 @@ impl Words {
         notes
     }
 }
+
+/// `IPMSG_SENDCHECKOPT`: the recipient is asked for a receipt.
+const SEND_CHECK: u32 = 0x100;
 
 /// Whether and when the recipient of a sealed message of ours opened it.
 fn reading(entry: &Entry, message: &MessageEvent) -> Option<String> {

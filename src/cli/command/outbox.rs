@@ -9,6 +9,7 @@ use crate::cli::client::Client;
 use crate::cli::command::send::report::Report;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{Feed, Human, Printer, VERSION, date_and_time};
+use crate::cli::pick::Book;
 use crate::cli::wish::Wish;
 use crate::node::{PacketNo, Policy, Reply, Request, Waiting, WaitingState};
 use crate::store::{Paths, Reader, StoreError, process_env};
@@ -72,8 +73,8 @@ struct Line<'w> {
 impl Args {
     /// Lists what waits: the running node knows it, else the store.
     pub(in crate::cli) async fn list(globals: &Globals) -> Result<Exit, CliError> {
-        let waiting = match Client::join(globals).await? {
-            Some(mut client) => ask(&mut client).await?,
+        let (waiting, book) = match Client::join(globals).await? {
+            Some(mut client) => (ask(&mut client).await?, client.book().await?),
             None => stored(globals)?,
         };
         let mut printer = Printer::new(globals);
@@ -84,7 +85,8 @@ impl Args {
         } else if waiting.is_empty() {
             printer.style().say("nothing waits");
         } else {
-            let human = Human::new(printer.style());
+            let mut human = Human::new(printer.style());
+            human.use_book(book);
             printer.line(&table(&waiting, &human))?;
         }
         Ok(Exit::Done)
@@ -140,17 +142,21 @@ async fn ask(client: &mut Client) -> Result<Vec<Waiting>, CliError> {
     }
 }
 
-/// What the store says while no node runs.
-fn stored(globals: &Globals) -> Result<Vec<Waiting>, CliError> {
+/// What the store says while no node runs, and the address book.
+fn stored(globals: &Globals) -> Result<(Vec<Waiting>, Book), CliError> {
     let paths = Paths::of(globals.profile.as_deref(), &process_env)?;
     match Reader::open(&paths) {
-        // What was being sent when its node ended is not sent any more: the next node says so.
+        // What was being sent when its node ended is not sent any more, and what has expired neither:
+        // the next node says so.
         Ok(reader) => {
-            let mut waiting = reader.outbox()?;
-            waiting.retain(|one| one.state == WaitingState::Queued);
-            Ok(waiting)
+            let (mut waiting, now) = (reader.outbox()?, crate::io::wall_clock());
+            waiting.retain(|one| {
+                one.state == WaitingState::Queued && one.expires_at.is_none_or(|end| end > now)
+            });
+            let (aliases, blocks) = reader.book()?;
+            Ok((waiting, Book { aliases, blocks }))
         }
-        Err(StoreError::Missing { .. }) => Ok(Vec::new()),
+        Err(StoreError::Missing { .. }) => Ok((Vec::new(), Book::default())),
         Err(error) => Err(error.into()),
     }
 }

@@ -12,7 +12,7 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{Feed, Human, VERSION, date_and_time, rfc3339};
 use crate::cli::pick::Book;
 use crate::cli::wish::{Role, Wish};
-use crate::cli::{duration, pick, who};
+use crate::cli::{duration, pick};
 use crate::node::{Event, GroupView, PeerView, Reply, Request, SeenPeer, Sure, UnixMillis};
 use crate::term;
 
@@ -128,7 +128,7 @@ impl Args {
         here: Vec<PeerView>,
     ) -> Result<Exit, CliError> {
         let book = client.book().await?;
-        let mut known = merged(here, who::seen(client.paths())?, &book);
+        let mut known = merged(here, client.seen().await?, &book);
         let all = known.len();
         known.retain(|known| self.wants(&known.peer));
         if known.is_empty() {

@@ -75,7 +75,10 @@ impl Outbox {
     ) {
         self.sends.insert(no, sending);
         self.keep(turn, no, charset);
-        self.shelve(turn, roster, no);
+        // Its time may be over as it is written.
+        if !self.shelve(turn, roster, no) {
+            self.finish(turn, roster, no, Outcome::Expired);
+        }
     }
 
     /// The time of this one is over, and it is to be kept: from now on it waits for its recipient.

@@ -36,12 +36,14 @@ impl Outbox {
         let rtt = sending.first.filter(|_| confirmed);
         let queued = sending.later.filter(|later| later.told);
         let waited = turn.now.wall.0.saturating_sub(sending.written.0);
+        // Its time may be over before its record comes back, with which the first datagram leaves.
+        let left = outcome != Outcome::NotSent && !sending.went_to.is_empty();
         let record = OutcomeRecord {
             at: turn.now.wall,
             number: no.number,
             peer: roster.view(&sending.view.id).unwrap_or_else(|| (*sending.view).clone()),
             outcome,
-            tries: sending.tries,
+            tries: sending.tries.max(u32::from(left)),
             rtt_ms: rtt.map(|first| milliseconds(turn.now.tick - first)),
             hint,
             waited_ms: queued.filter(|_| confirmed).map(|_| u64::try_from(waited).unwrap_or(0)),

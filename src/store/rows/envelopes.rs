@@ -4,8 +4,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{EVENTS, PeerRows, Rows, read_message};
 use crate::node::{
-    OpenedRecord, Options, PacketNo, PeerView, ReadRecord, Recalled, SaveResult, SealedMemory,
-    UnixMillis, UntoldMemory,
+    OpenedRecord, Options, PacketNo, PeerId, PeerView, ReadRecord, Recalled, SaveResult,
+    SealedMemory, UnixMillis, UntoldMemory,
 };
 
 /// Most sealed messages of ours that a starting node is told of, the newest.
@@ -105,7 +105,9 @@ pub(in crate::store) fn sealed(db: &Connection) -> rusqlite::Result<Vec<SealedMe
             let (mut peer, later) = (read_view(row, 1)?, read_view(row, 2)?);
             // Written to one address, confirmed from another: it went to both.
             if let (Some(peer), Some(later)) = (&mut peer, later) {
-                peer.addrs.extend(later.addrs);
+                let further = later.addrs.into_iter().filter(|addr| !peer.addrs.contains(addr));
+                let further: Vec<_> = further.collect();
+                peer.addrs.extend(further);
             }
             Ok(peer.map(|peer| SealedMemory { number, peer }))
         })?
@@ -150,6 +152,18 @@ pub(in crate::store) fn away(db: &Connection) -> rusqlite::Result<Option<String>
     db.prepare_cached("SELECT value FROM meta WHERE key = 'away'")?
         .query_row((), |row| row.get(0))
         .optional()
+}
+
+/// Who got an automatic reply (8192, `AUTORETOPT`) in the minute before the newest message, and when.
+pub(in crate::store) fn replied(db: &Connection) -> rusqlite::Result<Vec<(PeerId, UnixMillis)>> {
+    db.prepare_cached(
+        "SELECT p.name, max(m.at) FROM message AS m JOIN peer AS p ON p.id = m.peer
+         WHERE m.at > (SELECT max(at) FROM message) - 60000
+             AND m.direction = 'out' AND m.options & 8192 <> 0
+         GROUP BY p.id",
+    )?
+    .query_map((), |row| Ok((PeerId(row.get::<_, String>(0)?.into()), UnixMillis(row.get(1)?))))?
+    .collect()
 }
 
 /// Keeps what is replied while the user is away; none: the user is here.

@@ -21,6 +21,9 @@ fn absence_is_seen_replied_and_ended() {
     alice.run(&["send", "bob", "hungry?"]).code(0);
     let reply = sees.out.event("message", |event| event["direction"] == "in");
     assert_eq!((&reply["text"], &reply["automatic"]), (&"at lunch".into(), &true.into()));
+    let printed = bob.run(&["history"]).code(0).out;
+    assert!(printed.contains("automatic reply"), "{printed}");
+    assert!(!printed.contains("not confirmed"), "it asks for no receipt: {printed}");
     let status = bob.run(&["node", "status", "--json"]).code(0).lines().remove(0);
     assert_eq!((&status["away"], &status["nick"]), (&"at lunch".into(), &"bob".into()));
     let done = bob.run(&["back"]).code(0);

@@ -212,7 +212,7 @@ fn a_message_during_a_short_command_is_kept_confirmed_and_told() {
     stranger.send(b"1:100:old:pc:288:are you there?\0", alice.addr);
     assert_eq!(stranger.expect(0x21), "100");
     assert_eq!(peers.exit(), Some(0));
-    assert!(peers.err.all().concat().contains("1 message arrived and was kept"));
+    assert!(peers.err.all().concat().contains("1 message arrived: feige history"));
     let stored = alice.run(&["listen", "--json", "--since", "0", "--count", "1"]).code(0).lines();
     assert_eq!(stored[0]["text"], "are you there?");
     assert_eq!(stored[0]["seq"], 1);

@@ -57,6 +57,43 @@ fn what_is_kept_outlives_a_killed_node_and_arrives_with_its_time() {
 }
 
 #[test]
+fn somebody_who_left_a_moment_ago_is_known_before_the_store_knows_him() {
+    let lan = Lan::new();
+    let (alice, bob) = (lan.home("alice"), lan.home("bob"));
+    let node = alice.start(&["listen", "--json"]);
+    up_by_status(&alice);
+    let there = bob.start(&["listen", "--json"]);
+    node.out.event("peer_up", |event| event["peer"]["nick"] == "bob");
+    there.signal(Signal::INT);
+    node.out.event("peer_down", |_| true);
+    let known = alice.run(&["peers", "--all", "--json"]).code(0).lines();
+    assert_eq!((&known[0]["peer"]["nick"], &known[0]["here"]), (&"bob".into(), &false.into()));
+    alice.run(&["alias", "boss", "bob"]).code(0);
+    let done = alice.run(&["send", "--later", "bob", "call me"]).code(1);
+    assert!(done.out.contains("queued"), "{done:?}");
+    let table = alice.run(&["outbox"]).code(0).out;
+    assert!(table.contains("boss [bob]"), "{table}");
+    let printed = alice.run(&["history"]).code(0).out;
+    assert!(printed.contains("boss [bob]"), "{printed}");
+}
+
+#[test]
+fn what_expired_while_no_node_ran_waits_no_more() {
+    let lan = Lan::new();
+    let alice = lan.home("alice");
+    let to = format!("127.8.0.99:{}", lan.port);
+    let send = |expire: &str| {
+        let args = ["send", "--later", "--timeout", "100ms", "--expire", expire, &to, "hello"];
+        alice.run(&args).code(1);
+    };
+    send("8h");
+    send("1s");
+    until("its end", || alice.run(&["outbox", "--json"]).code(0).lines().len() == 1);
+    let node = alice.start(&["listen", "--json"]);
+    node.out.event("failed", |event| event["outcome"] == "expired");
+}
+
+#[test]
 fn a_group_has_its_absent_members_later() {
     let lan = Lan::new();
     let (alice, bob, carol) = (lan.home("alice"), lan.home("bob"), lan.home("carol"));

@@ -167,3 +167,35 @@ fn a_place_the_stream_has_not_come_to_is_said_and_hides_nothing() {
     let messages = listener.out.all().concat().matches("\"event\":\"message\"").count();
     assert_eq!(messages, 3);
 }
+
+#[test]
+fn a_stored_event_that_cannot_be_read_is_named_and_the_others_are_told() {
+    let lan = Lan::new();
+    let home = lan.home("bob");
+    let mut sender = lan.sender(&home);
+    let node = home.start(&["node"]);
+    super::lan::up(&home, &node);
+    let numbers = 1_900_000_001..=1_900_000_003;
+    until("receipts", || {
+        for number in numbers.clone().filter(|n| !sender.receipts.contains_key(n)) {
+            sender.send(number, "hello");
+        }
+        sender.hear(Duration::from_millis(50));
+        sender.receipts.len() == 3
+    });
+    let db = rusqlite::Connection::open(home.path("data/feige/feige.db")).expect("a store");
+    db.execute("UPDATE message SET charset = 'klingon' WHERE id = 2", ()).expect("it is damaged");
+    let listener = home.start(&["listen", "--json", "--since", "0"]);
+    listener.out.event("message", |event| event["seq"] == 3);
+    let notice = listener.out.event("notice", |event| event["code"] == "damaged");
+    assert_eq!(notice["seq"], 2);
+    sender.send(1_900_000_004, "and it goes on");
+    listener.out.event("message", |event| event["seq"] == 4);
+
+    let printed = home.run(&["history", "--json"]).code(1);
+    let seqs: Vec<_> = printed.lines().iter().filter_map(|line| line["seq"].as_u64()).collect();
+    assert_eq!(seqs, [1, 3, 4]);
+    assert!(printed.err.contains("message 2 in "), "{}", printed.err);
+    let exported = home.run(&["history", "--export", "all.jsonl"]).code(1);
+    assert!(exported.err.contains("3 messages written"), "{}", exported.err);
+}

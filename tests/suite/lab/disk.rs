@@ -115,9 +115,11 @@ fn a_full_disk_withholds_receipts_says_so_and_recovers_by_itself() {
     for number in &lost {
         sender.send(*number, &"y".repeat(2_000));
     }
+    let done = home.run(&["broadcast", "no room for this"]).code(5);
+    assert!(done.err.contains("not sent: the store takes no messages"), "{}", done.err);
     let done = home.run(&["send", "--timeout", "1s", "sender", "no room for this"]);
-    assert_eq!(done.code, Some(1), "{done:?}");
-    assert!(done.out.contains("not sent"), "{done:?}");
+    assert_eq!(done.code, Some(5), "{done:?}");
+    assert!(done.out.contains("not sent") && done.err.contains("disk is full"), "{done:?}");
 
     fs::remove_file(home.path("data/filler")).expect("it is there");
     sender.send(20_000, "there is room again");
@@ -160,8 +162,10 @@ fn a_read_only_home_ends_with_a_reason_unless_nothing_is_to_be_kept() {
         return;
     }
     let lan = Lan::new();
-    let home = lan.home("bob");
-    fs::create_dir(home.path("data")).expect("a folder can be made");
+    let (home, alice) = (lan.home("bob"), lan.home("alice"));
+    let there = alice.start(&["listen"]);
+    listens_is_up(&alice);
+    home.run(&["send", "alice", "while it can be written"]).code(0);
     let data = home.path("data");
     let data = data.to_str().expect("text");
     mount(&["--bind", data, data]);
@@ -170,5 +174,12 @@ fn a_read_only_home_ends_with_a_reason_unless_nothing_is_to_be_kept() {
         let done = home.run(command).code(5);
         assert!(done.err.contains("read-only") && done.err.contains("--no-store"), "{}", done.err);
     }
+    // What was said before can be read, and who is here be written to.
+    let history = home.run(&["history"]).code(0).out;
+    assert!(history.contains("while it can be written"), "{history}");
+    home.run(&["outbox"]).code(0);
+    home.run(&["send", "--no-store", "alice", "hello"]).code(0);
+    home.run(&["peers", "--all", "--no-store"]).code(0);
+    drop(there);
     home.run(&["peers", "--no-store"]).code(3);
 }

@@ -1,12 +1,14 @@
 //! Being away: announced, answered to those who ask, and replied once a minute to those who write.
 
 use feige::node::{
-    Delivery, Effect, Event, Input, Memory, Record, Refusal, Reply, Request, RequestId, SaveResult,
+    Delivery, Effect, Event, Input, Memory, Node, Record, Refusal, Reply, Request, RequestId,
+    SaveResult, UnixMillis,
 };
 use feige::wire::{Body, Charset, Command};
 
 use super::desk::{
-    Desk, Outcome, addr, feiq, link, message, ms, official, plain, presence, receipt, with_known,
+    Desk, Outcome, addr, config, feiq, link, message, ms, official, peer_id, plain, presence,
+    receipt, with_known,
 };
 
 const ABSENCE: u32 = 0x100;
@@ -248,4 +250,34 @@ fn somebody_away_is_shown_as_such_and_stays_the_same_person() {
     desk.hear("10.0.0.7", official(1, 3, "ann@pc", "Ann"));
     let peers = desk.peers();
     assert_eq!((peers.len(), peers[0].absent), (1, false));
+}
+
+#[test]
+fn a_change_of_the_ports_owner_is_no_reason_for_a_second_reply() {
+    let mut desk = away_from_ann("at lunch");
+    let out = written(&mut desk, "10.0.0.2", &message(50, "ann@pc", "hi"));
+    assert_eq!(auto_replies(&out, "10.0.0.2"), ["at lunch"]);
+    desk.pass(ms(5_000));
+    let json = serde_json::to_string(&desk.node.hand_over()).unwrap();
+    let mut next =
+        Desk::of(Node::resume(config(), [9; 32], serde_json::from_str(&json).unwrap(), desk.now));
+    next.now = desk.now;
+    next.input(Input::Links(vec![link(1, [10, 0, 0, 1])]));
+    let out = written(&mut next, "10.0.0.2", &message(51, "ann@pc", "hungry?"));
+    assert!(auto_replies(&out, "10.0.0.2").is_empty());
+    next.pass(ms(60_000));
+    let out = written(&mut next, "10.0.0.2", &message(52, "ann@pc", "back?"));
+    assert_eq!(auto_replies(&out, "10.0.0.2"), ["at lunch"]);
+}
+
+#[test]
+fn a_restart_is_no_reason_for_a_second_reply_either() {
+    for (ago, replies) in [(59_000, 0), (60_000, 1), (-5_000, 1)] {
+        let mut desk = with_known("10.0.0.2", "ann@pc", "Ann");
+        let at = UnixMillis(desk.now.wall.0 - ago);
+        let (away, replied) = (Some("at lunch".into()), vec![(peer_id("ann@pc"), at)]);
+        desk.node.remember(desk.now, Memory { away, replied, ..Memory::default() });
+        let out = written(&mut desk, "10.0.0.2", &message(50, "ann@pc", "hi"));
+        assert_eq!(auto_replies(&out, "10.0.0.2").len(), replies, "{ago}");
+    }
 }

@@ -1,7 +1,10 @@
 //! Messages received: kept, shown once, confirmed as often as they come.
 
 use feige::crypto::OpenError;
-use feige::node::{Delivery, Done, Effect, Event, Input, Job, NoticeCode, Record, SaveResult};
+use feige::node::{
+    Delivery, Done, Effect, Event, Input, Job, NoticeCode, Record, Reply, Request, SaveResult,
+    Target,
+};
 use feige::wire::{Command, PacketNo, RawPacket};
 
 use super::desk::{
@@ -91,6 +94,22 @@ fn a_failed_save_confirms_nothing_and_lets_the_retry_in() {
     assert!(notices(&desk.answer(&again, &failed())).is_empty(), "said once");
     let third = desk.hear("10.0.0.2", message(50, "ann@pc", "hi"));
     assert_eq!(notices(&desk.keep(&third)), [NoticeCode::StoreRecovered]);
+}
+
+#[test]
+fn each_message_of_ours_that_the_store_does_not_take_is_told_of_also_later() {
+    let mut desk = with_ann();
+    let strange = desk.hear("10.0.0.2", message(50, "ann@pc", "hi"));
+    assert_eq!(notices(&desk.answer(&strange, &failed())), [NoticeCode::StoreFailed]);
+    for _ in 0..2 {
+        let (reply, out) = desk.ask(Request::Broadcast { text: "to all".into() });
+        assert!(matches!(reply, Reply::Sent { .. }));
+        assert_eq!(notices(&desk.answer(&out, &failed())), [NoticeCode::StoreFailed]);
+    }
+    let to = ["10.0.0.2", "10.0.0.3"].map(|to| Target::Addr(addr(to)));
+    desk.hear("10.0.0.3", official(3, 1, "bob@pc", "Bob"));
+    let (_, out) = desk.send_to(to.into(), "hello");
+    assert_eq!(notices(&desk.answer(&out, &failed())), [NoticeCode::StoreFailed], "once for both");
 }
 
 #[test]

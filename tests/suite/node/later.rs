@@ -94,6 +94,38 @@ fn without_ann() -> (Desk, PeerView) {
     (desk, gone)
 }
 
+#[test]
+fn what_may_not_wait_at_all_expires_at_once() {
+    let (mut desk, gone) = without_ann();
+    let wishes =
+        Wishes { later: true, expire_ms: Some(0), absent: vec![gone.clone()], ..Wishes::default() };
+    let (to, text) = (vec![Target::Peer(gone.id)], "now or never".to_owned());
+    let request = Request::Send { to, text, check: true, timeout_ms: 5_000, wishes };
+    let (_, out) = desk.ask(request);
+    let kept = desk.keep(&out);
+    assert_eq!(told(&joined(out, kept)), ["Expired"]);
+    assert!(waiting(&mut desk).is_empty());
+}
+
+#[test]
+fn who_enters_hears_who_we_are_before_what_waited_for_it() {
+    let (mut desk, gone) = without_ann();
+    desk.pass(ms(10_000));
+    let (_, _) = keep_for(&mut desk, &gone, "call me");
+    let entry = desk.hear("10.0.0.2", official(1, 20, "ann@pc", "Ann"));
+    assert!(texts(&entry, "10.0.0.2").is_empty());
+    let out = pass(&mut desk, 3_000);
+    let commands = out.commands_to("10.0.0.2");
+    let at = |command| commands.iter().position(|sent| *sent == command);
+    assert_eq!(texts(&out, "10.0.0.2")[0].1, "call me");
+    assert!(at(Command::ANSENTRY).is_some() && at(Command::ANSENTRY) < at(Command::SENDMSG));
+    // Who answers us knows us.
+    desk.hear("10.0.0.2", official(2, 30, "ann@pc", "Ann"));
+    keep_for(&mut desk, &gone, "and again");
+    let answer = desk.hear("10.0.0.2", ann(40));
+    assert_eq!(texts(&answer, "10.0.0.2").last().unwrap().1, "and again");
+}
+
 /// What a store would tell of the records in these outcomes.
 fn memory(outs: &[&Outcome]) -> Memory {
     let mut open: Vec<OpenMemory> = Vec::new();

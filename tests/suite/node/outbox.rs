@@ -38,6 +38,18 @@ fn texts(outcome: &Outcome) -> Vec<String> {
 }
 
 #[test]
+fn a_time_shorter_than_the_disk_takes_is_one_try() {
+    let mut desk = with_ann();
+    let (to, text) = (vec![Target::Peer(peer_id("ann@pc"))], "quick".to_owned());
+    let wishes = Wishes::default();
+    let (_, out) = desk.ask(Request::Send { to, text, check: true, timeout_ms: 1, wishes });
+    assert_eq!(texts(&out), ["quick"], "it leaves with its record");
+    assert_eq!(ends(&desk.pass(ms(2))), [("Ann".into(), End::NotConfirmed, 1)]);
+    desk.keep(&out);
+    assert!(ends(&desk.pass(ms(60_000))).is_empty());
+}
+
+#[test]
 fn a_message_is_kept_sent_and_confirmed() {
     let mut desk = with_ann();
     let (number, out) = desk.send("Ann", "你好");

@@ -279,6 +279,35 @@ fn what_was_sent_before_a_goodbye_and_comes_after_it_brings_nobody_back() {
 }
 
 #[test]
+fn a_copy_of_a_message_that_comes_after_the_goodbye_is_confirmed_and_brings_nobody_back() {
+    let mut desk = Desk::new();
+    desk.hear("10.0.0.2", official(3, 10, "ann@pc", "Ann"));
+    let first = desk.hear("10.0.0.2", message(12, "ann@pc", "hi"));
+    desk.keep(&first);
+    desk.hear("10.0.0.2", official(2, 14, "ann@pc", "Ann"));
+    // Its second copy, by another way.
+    desk.hear("10.0.0.2", official(2, 14, "ann@pc", "Ann"));
+    let copy = desk.hear("10.0.0.2", message(12, "ann@pc", "hi"));
+    assert_eq!(copy.commands_to("10.0.0.2"), [Command::RECVMSG]);
+    assert!(copy.events().is_empty() && desk.nicks().is_empty());
+    // What comes for the first time is shown, and so is its sender.
+    let overtaken = desk.hear("10.0.0.2", message(13, "ann@pc", "bye"));
+    assert_eq!((overtaken.messages().len(), desk.nicks().len()), (1, 1));
+}
+
+#[test]
+fn a_copy_after_the_goodbye_is_known_also_of_those_who_number_from_one() {
+    let mut desk = Desk::new();
+    desk.hear("10.0.0.2", iptux(0x103, 1, "cat@pc", "Cat"));
+    let first = desk.hear("10.0.0.2", iptux(0x120, 2, "cat@pc", "hi"));
+    desk.keep(&first);
+    desk.hear("10.0.0.2", b"1_iptux 0.8.3:9:cat:pc:65538:");
+    let copy = desk.hear("10.0.0.2", iptux(0x120, 2, "cat@pc", "hi"));
+    assert_eq!(copy.commands_to("10.0.0.2"), [Command::RECVMSG]);
+    assert!(copy.messages().is_empty() && desk.nicks().is_empty());
+}
+
+#[test]
 fn iptux_leaves_with_an_empty_body() {
     let mut desk = Desk::new();
     desk.hear("10.0.0.2", iptux(0x103, 1, "cat@pc", "Cat"));

@@ -32,8 +32,10 @@ pub(super) fn run(
     let ids = reader.find(query)?;
     let mut printer = Printer::with(style);
     let (mut changes, mut unreadable) = (Vec::new(), 0_u64);
+    let mut damaged = 0;
     for id in &ids {
-        let Some(entry) = reader.entry(*id)?.filter(|entry| !entry.closed) else { continue };
+        let entry = super::entry(reader, *id, style, &mut damaged)?;
+        let Some(entry) = entry.filter(|entry| !entry.closed) else { continue };
         let datagram = reader.datagram(*id)?;
         let Some((text, cut)) = datagram.and_then(|bytes| reread(&bytes, charset)) else {
             unreadable += 1;
@@ -58,7 +60,7 @@ pub(super) fn run(
     } else {
         style.say(&format!("{other} of {all} messages would read so; --fix writes it down"));
     }
-    Ok(Exit::Done)
+    Ok(if damaged > 0 { Exit::Partly } else { Exit::Done })
 }
 
 fn show(printer: &mut Printer, entry: &Entry, after: &str) -> Result<(), CliError> {

@@ -21,7 +21,7 @@ pub(super) fn run(
 ) -> Result<Exit, CliError> {
     let text = text || file.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("txt"));
     let ids = reader.find(query)?;
-    let mut export = Export { reader, words: None, written: 0, closed: 0 };
+    let mut export = Export { reader, style, words: None, written: 0, closed: 0, damaged: 0 };
     if text {
         // As in a pipe: no colours, and lines as long as they are.
         let plain = Style { colour: false, terminal: false, json: false, ..style };
@@ -30,27 +30,35 @@ pub(super) fn run(
     if is_standard(file) {
         let mut out = BufWriter::new(io::stdout().lock());
         export.write(&ids, &mut out)?.map_err(|error| closed_or(&error, file))?;
-        return Ok(Exit::Done);
+        return Ok(export.exit());
     }
     export.replace(&ids, file)?;
     let Export { written, closed, .. } = export;
+    let exit = export.exit();
     let messages = if written == 1 { "message" } else { "messages" };
     style.say(&format!("{written} {messages} written to {}", file.display()));
     if closed > 0 {
         style.say(&format!("{closed} of them are sealed and not opened: without their texts"));
     }
-    Ok(Exit::Done)
+    Ok(exit)
 }
 
 struct Export<'r> {
     reader: &'r Reader,
+    style: Style,
     /// For plain text; otherwise JSON lines.
     words: Option<Words>,
     written: u64,
     closed: u64,
+    /// Messages that cannot be read, and are left out.
+    damaged: u64,
 }
 
 impl Export<'_> {
+    const fn exit(&self) -> Exit {
+        if self.damaged > 0 { Exit::Partly } else { Exit::Done }
+    }
+
     /// Beside its place, then moved there: an export that fails leaves the one before alone. What is
     /// no plain file (a pipe, a terminal) is written directly.
     fn replace(&mut self, ids: &[i64], file: &Path) -> Result<(), CliError> {
@@ -72,7 +80,8 @@ impl Export<'_> {
 
     fn write(&mut self, ids: &[i64], out: &mut impl Write) -> Result<io::Result<()>, CliError> {
         for id in ids {
-            let Some(entry) = self.reader.entry(*id)? else { continue };
+            let read = super::entry(self.reader, *id, self.style, &mut self.damaged)?;
+            let Some(entry) = read else { continue };
             let line = if let Some(words) = &mut self.words {
                 words.entry(&entry, None)
             } else {

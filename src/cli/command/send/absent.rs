@@ -5,9 +5,8 @@ use std::collections::BTreeSet;
 use crate::cli::client::Client;
 use crate::cli::error::CliError;
 use crate::cli::pick::{self, Book, NoPick, Rules};
-use crate::cli::who;
 use crate::node::{PeerId, PeerView, Target};
-use crate::store::{Paths, Reader, StoreError};
+use crate::store::{Reader, StoreError};
 
 /// Everybody that `whos` mean, and how those of them looked who are not here; or an error and nobody.
 pub(super) async fn resolve(
@@ -24,7 +23,7 @@ pub(super) async fn resolve(
     } else {
         client.peers().await?
     };
-    let mut known = known(client.paths())?;
+    let mut known = known(client).await?;
     known.retain(|peer| !book.blocks(&peer.id));
     let targets = pick(whos, &here, &known, &book, rules)?;
     let is_meant = |peer: &PeerView| targets.contains(&Target::Peer(peer.id.clone()));
@@ -32,12 +31,15 @@ pub(super) async fn resolve(
     Ok((targets, known))
 }
 
-/// Everybody the store remembers or has messages of, the one heard last first; nobody where nothing
-/// was stored yet.
-fn known(paths: &Paths) -> Result<Vec<PeerView>, CliError> {
-    let mut peers: Vec<PeerView> = who::seen(paths)?.into_iter().map(|seen| seen.peer).collect();
+/// Everybody who is remembered or of whom the store has messages, the one heard last first; nobody
+/// where nothing was stored yet.
+async fn known(client: &mut Client) -> Result<Vec<PeerView>, CliError> {
+    let mut peers: Vec<PeerView> = client.seen().await?.into_iter().map(|seen| seen.peer).collect();
     let seen: BTreeSet<PeerId> = peers.iter().map(|peer| peer.id.clone()).collect();
-    let others = match Reader::open(paths) {
+    if !client.reads_store() {
+        return Ok(peers);
+    }
+    let others = match Reader::open(client.paths()) {
         Err(StoreError::Missing { .. } | StoreError::Older { .. }) => Vec::new(),
         reader => reader?.correspondents()?,
     };

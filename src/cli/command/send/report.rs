@@ -21,6 +21,7 @@ use fate::{Fate, Reading};
 use summary::Summary;
 
 /// Collects what becomes of one message, and tells it as it comes.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(in crate::cli::command) struct Report {
     feed: Feed,
     number: PacketNo,
@@ -35,6 +36,8 @@ pub(in crate::cli::command) struct Report {
     open: usize,
     /// The node ended before it told everything, so what it did is not known.
     cut_off: bool,
+    /// The store took something not.
+    store_failed: bool,
 }
 
 struct Recipient {
@@ -72,7 +75,8 @@ impl Report {
         let columns = recipients.iter().map(|r| term::width(&r.label)).max().unwrap_or(0);
         let open = recipients.len();
         let by_id = recipients.iter().enumerate().map(|(at, r)| (r.peer.id.clone(), at)).collect();
-        Self { feed, number, check, later, recipients, by_id, columns, open, cut_off: false }
+        let (cut_off, store_failed) = (false, false);
+        Self { feed, number, check, later, recipients, by_id, columns, open, cut_off, store_failed }
     }
 
     /// To write with.
@@ -160,9 +164,7 @@ impl Report {
                 return self.hear_of_reading(peer, *discarded, stamped).await;
             }
             Event::Notice { code: NoticeCode::StoreFailed, text } => {
-                if self.recipients.iter().all(|recipient| recipient.fate == Fate::Waiting) {
-                    return Err(CliError::new(Exit::Store, format_args!("not sent: {text}")));
-                }
+                self.store_failed = true;
                 self.feed.style().say(text);
                 return Ok(());
             }
@@ -267,7 +269,11 @@ impl Report {
             );
         }
         self.feed.finish().await?;
-        Ok(if well == all { Exit::Done } else { Exit::Partly })
+        Ok(match well {
+            _ if well == all => Exit::Done,
+            _ if self.store_failed && count("not_sent") == all => Exit::Store,
+            _ => Exit::Partly,
+        })
     }
 }
 
