@@ -29,6 +29,11 @@ measure:
     sudo env "PATH=$PATH" tests/lab/measure.sh
     sudo env "PATH=$PATH" tests/lab/measure-files.sh
 
+# What a running node calls, for the linker to lay it together; as root, with valgrind.
+layout:
+    CARGO_PROFILE_RELEASE_STRIP=none cargo build --locked --release --bin feige --target-dir target/layout
+    sudo env "PATH=$PATH" FEIGE=target/layout/release/feige tests/lab/layout.sh
+
 # Benches.
 bench *ARGS:
     cargo bench {{ARGS}}

@@ -345,6 +345,7 @@ fn config(home: &TempDir, port: u16) -> Start {
         store: true,
         downloads: home.path().join("downloads"),
         allow_takeover: false,
+        brief: false,
     }
 }
 

@@ -70,6 +70,7 @@ impl<'a> Bench<'a> {
             downloads: home.path().join("downloads"),
             store: true,
             allow_takeover: false,
+            brief: false,
         };
         let node = feige::io::start(start).await.unwrap();
         let (handle, peer) = (node.handle(), Peer::new(RECEIVER, port).unwrap());

@@ -59,6 +59,7 @@ pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What a node needs from outside to run.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub struct Start {
     /// What the node itself needs. `numbers` and `identity.mac` are filled in from the store,
     /// `keeps` from [`Start::store`].

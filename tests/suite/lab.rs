@@ -12,6 +12,7 @@ mod heard;
 mod iptux;
 mod lan;
 mod load;
+mod memory;
 mod moving;
 mod office;
 mod pictures;

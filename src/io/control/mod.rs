@@ -31,6 +31,7 @@ pub(crate) use server::{LastWords, Server, adopt, bind, remove};
 /// What the owner of a node says of it to those who join: who it is, and what a process must know
 /// that takes its place.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own in the JSON")]
 pub struct Hello {
     /// Version of the program that runs it.
     pub version: String,
