@@ -19,13 +19,15 @@ test:
 
 # The lab tests, as root: hosts of network namespaces and a real iptux. `just lab port` runs some.
 lab FILTER="lab::":
-    cargo build --release --bin feige --example lanload
+    cargo build --release --bin feige
+    cargo build --release --example lanload
     cargo test --test suite --no-run
     sudo env "PATH=$PATH" "HOME=$HOME" LAB_FEIGE="$PWD/target/release/feige" cargo test --test suite -- --ignored --test-threads=1 --show-output {{FILTER}}
 
 # Times and sizes from outside, in the lab, as root.
 measure:
-    cargo build --release --bin feige --examples
+    cargo build --release --bin feige
+    cargo build --release --examples
     sudo env "PATH=$PATH" tests/lab/measure.sh
     sudo env "PATH=$PATH" tests/lab/measure-files.sh
 

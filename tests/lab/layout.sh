@@ -54,7 +54,8 @@ kill -TERM $listener; wait $listener || true
 kill -TERM "$traced"; wait $node || true
 
 # Of what ran, the functions of the program itself. A name loses its hashes, crate numbers and clone
-# marks, unless it then stood for more than twice the code: a generic function made for many types.
+# marks, which are others in each build; unless it then stood for much more code than ran, as that of a
+# generic function made for many types may.
 sed -n "s/^c\?fn=([0-9]*) //p" "$tmp/idle" "$tmp/day" | sed "s/'[0-9]*\$//" >"$tmp/ran"
 nm --print-size --radix=d "$FEIGE" | awk '$3 ~ /[tTwW]/ {print $4, $2 + 0}' | sort -u >"$tmp/own"
 awk '
@@ -69,7 +70,7 @@ awk '
   END {
     for (i = 1; i <= n; i++) {
       short = plain(name[i])
-      if (all[short] > 2 * ran[short]) short = name[i]
+      if (all[short] > 2 * ran[short] && all[short] > 24576) short = name[i]
       if (!told[short]++) print short
     }
   }' "$tmp/own" "$tmp/ran" >"$tmp/names"
