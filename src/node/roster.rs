@@ -350,6 +350,7 @@ impl Roster {
         if let Some(known_by) = peer.untold {
             // It said goodbye on one link after the other, and goes by the address it came with.
             (view.addr, view.port) = (known_by.ip(), known_by.port());
+            view.addrs.retain(|addr| *addr != known_by);
             view.addrs.insert(0, known_by);
         }
         turn.emit(Event::PeerDown { peer: view, reason }, None);

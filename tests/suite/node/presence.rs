@@ -1,5 +1,6 @@
 //! Being seen: entries, answers, absence, exit, roll calls, networks beyond our links.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use feige::node::{DownReason, Event, Input, Network, NoticeCode, Refusal, Reply, Request, Wishes};
@@ -341,15 +342,29 @@ fn who_leaves_from_one_address_after_the_other_goes_by_the_one_it_came_with() {
     desk.hear("[fe80::2]:2425", official(1, 1, "ann@pc", "Ann"));
     desk.hear("10.0.0.2", official(2, 2, "ann@pc", "Ann"));
     let out = desk.hear("[fe80::2]:2425", official(2, 2, "ann@pc", "Ann"));
-    let downs: Vec<_> = out
-        .events()
-        .into_iter()
-        .filter_map(|event| match event {
-            Event::PeerDown { peer, reason } => Some((peer.addr.to_string(), *reason)),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(downs, [("10.0.0.2".to_owned(), DownReason::Exit)]);
+    assert_eq!(last_places(&out), [vec![addr("10.0.0.2"), addr("[fe80::2]:2425")]]);
+}
+
+#[test]
+fn who_leaves_from_its_first_address_last_has_it_once() {
+    let mut desk = Desk::new();
+    desk.hear("10.0.0.2", official(1, 1, "ann@pc", "Ann"));
+    desk.hear("[fe80::2]:2425", official(1, 1, "ann@pc", "Ann"));
+    desk.hear("[fe80::2]:2425", official(2, 2, "ann@pc", "Ann"));
+    let out = desk.hear("10.0.0.2", official(2, 2, "ann@pc", "Ann"));
+    assert_eq!(last_places(&out), [vec![addr("10.0.0.2")]]);
+}
+
+/// The addresses of those who said goodbye, the one they go by first.
+fn last_places(outcome: &Outcome) -> Vec<Vec<SocketAddr>> {
+    let down = |event: &Event| match event {
+        Event::PeerDown { peer, reason: DownReason::Exit } => {
+            assert_eq!(peer.addrs.first(), Some(&SocketAddr::new(peer.addr, peer.port)));
+            Some(peer.addrs.clone())
+        }
+        _ => None,
+    };
+    outcome.events().into_iter().filter_map(down).collect()
 }
 
 #[test]
