@@ -358,7 +358,8 @@ impl Parts {
             turn.base.counters.blocked += 1;
             return;
         }
-        if self.farewells.is_late(turn.now.tick, &seen) {
+        // Whoever is back was not brought back by this.
+        if self.roster.at(from).is_none() && self.farewells.is_late(turn.now.tick, &seen) {
             turn.base.counters.dropped += 1;
             return;
         }

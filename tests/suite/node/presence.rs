@@ -280,6 +280,16 @@ fn what_was_sent_before_a_goodbye_and_comes_after_it_brings_nobody_back() {
 }
 
 #[test]
+fn who_starts_anew_with_low_numbers_right_after_its_goodbye_is_heard() {
+    let mut desk = Desk::new();
+    desk.hear("10.0.0.2", official(1, 20, "ann@pc", "Ann"));
+    desk.hear("10.0.0.2", official(2, 21, "ann@pc", "Ann"));
+    desk.hear("10.0.0.2", official(1, 1, "ann@pc", "Ann"));
+    desk.hear("10.0.0.2", official(4, 2, "ann@pc", "Anna"));
+    assert_eq!(desk.nicks(), ["Anna"]);
+}
+
+#[test]
 fn a_copy_of_a_message_that_comes_after_the_goodbye_is_confirmed_and_brings_nobody_back() {
     let mut desk = Desk::new();
     desk.hear("10.0.0.2", official(3, 10, "ann@pc", "Ann"));
