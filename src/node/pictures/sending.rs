@@ -129,7 +129,7 @@ impl Parts {
     /// Sends a packed picture, once everybody has shown what program it is, or had the time to.
     fn picture_ready(&mut self, turn: &mut Turn<'_>, stage: StageId, packed: Packed, wish: Wish) {
         let unmet = |to: &Target| match to {
-            Target::Addr(addr) => self.roster.at(canonical(*addr)).is_none(),
+            Target::Addr(addr) => self.roster.at(self.links.with_scope(canonical(*addr))).is_none(),
             Target::Peer(_) => false,
         };
         if turn.now.tick < wish.until && wish.to.iter().any(unmet) {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use feige::node::{
-    AcceptRule, AcceptWho, Effect, Event, FileChoice, Input, ItemKind, Node, NoticeCode,
+    AcceptRule, AcceptWho, Effect, Event, FileChoice, Input, ItemKind, Link, Node, NoticeCode,
     Outcome as End, PacketNo, PictureFacts, PictureFormat, PictureJob, PictureNews, PictureRecord,
     Record, Refusal, Reply, Request, RequestId, SaveResult, StageId, Target, Tick, Wishes,
 };
@@ -748,6 +748,23 @@ fn a_stranger_gets_what_his_program_reads_once_he_has_shown_it() {
         let dropped = jobs(&out).contains(&&PictureJob::Drop { stage });
         assert_eq!(dropped, !is_feiq, "nobody needs the container");
     }
+}
+
+#[test]
+fn a_known_recipient_is_not_waited_for_though_his_address_names_no_link() {
+    let mut desk = Desk::bare(|_| {});
+    desk.input(Input::Links(vec![Link { multicast: true, ..link(1, [10, 0, 0, 1]) }]));
+    desk.hear("[fe80::9%1]:2425", feiq(6_291_459, 1, "wang@pc", MAC, "Wang\0\0"));
+    let request = Request::SendPicture {
+        to: vec![Target::Addr(addr("[fe80::9]:2425"))],
+        path: "/p.png".into(),
+        timeout_ms: 30_000,
+        wishes: Wishes::default(),
+    };
+    let out = desk.input(Input::Request(RequestId(9_000), request));
+    let out = desk.input(Input::Picture(stage_of(&out), PictureNews::Packed { size: 512 }));
+    let reads = |job: &PictureJob| matches!(job, PictureJob::Read { .. });
+    assert!(jobs(&out).into_iter().any(reads), "{out:?}");
 }
 
 #[test]
