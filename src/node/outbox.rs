@@ -493,6 +493,9 @@ impl Outbox {
         }
         if let Some(addr) = sending.addr {
             leave_meeting(&mut self.meetings, addr, no);
+            if !self.awaits(addr) && !self.meetings.contains_key(&addr) {
+                self.bounces.remove(&addr);
+            }
         }
         if sending.options.contains(message::SECRET) {
             let (peer, sent_to) = (sending.view.clone(), sending.went_to.clone());

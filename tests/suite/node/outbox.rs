@@ -478,6 +478,23 @@ fn a_bounce_says_nothing_once_that_address_was_heard() {
 }
 
 #[test]
+fn a_bounce_of_a_cancelled_message_says_nothing_of_the_next_one() {
+    let mut desk = Desk::new();
+    let to = addr("10.0.0.9");
+    let (number, _) = desk.send_to(vec![Target::Addr(to)], "hi");
+    let _ = desk.input(Input::Bounced { to, reason: Bounce::HostUnreachable });
+    let (_, out) = desk.ask(Request::Cancel { number });
+    desk.keep(&out);
+    let (_, out) = desk.send_to(vec![Target::Addr(to)], "hi again");
+    desk.keep(&out);
+    let out = desk.pass(ms(3_000));
+    desk.keep(&out);
+    let out = desk.pass(ms(30_000));
+    let failed = |event: &&Event| matches!(event, Event::Failed { hint: None, .. });
+    assert!(out.events().iter().any(failed), "{:?}", out.events());
+}
+
+#[test]
 fn a_large_send_does_not_burst_and_a_small_one_does_not_wait() {
     let mut desk = Desk::new();
     for n in 0..500u32 {
