@@ -23,8 +23,8 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Uses the links that own one of `bind` (all, if it is empty), without those whose names
-    /// match one of `skip` (names or globs: `docker*`).
+    /// Uses the links that own one of `bind` (all but ports of bridges, if it is empty), without
+    /// those whose names match one of `skip` (names or globs: `docker*`).
     pub fn new(bind: &[IpAddr], skip: &[String]) -> Result<Self, globset::Error> {
         let mut globs = GlobSetBuilder::new();
         for pattern in skip {
@@ -76,8 +76,9 @@ impl Selection {
                 IfAddr::V6(addr) => link.v6.push(addr.ip),
             }
         }
-        links.retain(|link| !is_port_of_a_bridge(link));
-        if !self.bind.is_empty() {
+        if self.bind.is_empty() {
+            links.retain(|link| !is_port_of_a_bridge(link));
+        } else {
             links.retain_mut(|link| self.wants(link));
         }
         links.sort_by_key(|link| link.id);
@@ -357,6 +358,8 @@ mod tests {
             v6("veth3c4d", 4, "fd00::4"),
             v4("eth1", 5, [169, 254, 7, 7], 16, None),
         ];
+        let named = Selection::new(&["fe80::2".parse().unwrap()], &[]).unwrap();
+        assert_eq!(names(&named.choose(interfaces.clone())), ["veth1a2b"], "the user knows better");
         let links = Selection::new(&[], &[]).unwrap().choose(interfaces);
         assert_eq!(names(&links), ["eth0", "veth3c4d", "eth1"], "but no port of a bridge");
         assert_eq!(links[2].v4[0].broadcast, Some([169, 254, 255, 255].into()));
