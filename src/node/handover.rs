@@ -24,7 +24,7 @@ use super::sealed::Unopened;
 use super::serving::grant::GrantRecord;
 use super::timers::Timer;
 use super::turn::{Base, Turn};
-use crate::wire::{Dialect, Options, PacketNo, dialect};
+use crate::wire::{Dialect, Office, Options, PacketNo, dialect};
 
 /// What a node passes on to the process that takes its port over: who is there, what still waits
 /// for receipts, what was received lately, and where the packet numbers stand.
@@ -62,6 +62,8 @@ pub struct Handover {
     read_notices: Vec<ReadNoticeNote>,
     /// What is replied while we are away.
     away: Option<String>,
+    /// The charset of the office, which may have been set while the node ran.
+    office: Option<Office>,
     /// Who got an automatic reply lately, and how long ago.
     #[serde(default)]
     replied: Vec<(PeerId, Duration)>,
@@ -129,6 +131,7 @@ impl Handover {
             sealed: parts.outbox.sealed.iter().cloned().map(SealedNote::from).collect(),
             read_notices: parts.envelopes.notices().map(ReadNoticeNote::of).collect(),
             away: base.own.away.clone(),
+            office: Some(base.own.office),
             replied: parts.absence.replied(now, &base.policy).collect(),
             pictures: PicturesNote::of(&parts.pictures, now),
         }
@@ -177,6 +180,9 @@ impl Handover {
             parts.envelopes.restore(turn, number, notice);
         }
         turn.base.own.away = self.away;
+        if let Some(office) = self.office {
+            turn.base.own.office = office;
+        }
         for (peer, ago) in self.replied {
             parts.absence.restore(peer, before(now, ago));
         }

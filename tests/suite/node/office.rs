@@ -65,6 +65,19 @@ fn office(charset: Office) -> Desk {
 }
 
 #[test]
+fn the_next_owner_of_the_port_has_the_office_that_was_set() {
+    let client = &CLIENTS[0];
+    let mut desk = office(Office::Auto);
+    desk.ask(Request::SetOffice { charset: Office::Fixed(client.charset) });
+    let note = serde_json::to_string(&desk.node.hand_over()).unwrap();
+    let note = serde_json::from_str(&note).unwrap();
+    let mut next = Desk::of(Node::resume(desk::config(), [9; 32], note, desk.now));
+    next.input(Input::Links(vec![link(1, [10, 0, 0, 1])]));
+    next.hear("10.0.0.5", client.entry(1));
+    assert_eq!(next.nicks(), [client.nick]);
+}
+
+#[test]
 fn the_first_packet_reads_right_in_the_offices_charset() {
     for client in CLIENTS {
         let mut desk = office(Office::Fixed(client.charset));
