@@ -58,6 +58,8 @@ impl Parts {
         letter: PictureLetter,
     ) -> Result<(), Refusal> {
         let PictureLetter { to, path, timeout, wishes } = letter;
+        // The message waits for nobody, and so its file does not either.
+        let wishes = Wishes { later: false, ..wishes };
         let wait = turn.base.policy.meeting_wait.min(timeout / 2);
         let wish = Wish { request, to, timeout, wishes, until: turn.now.tick + wait };
         let audience = self.audience(turn, &wish)?;

@@ -751,6 +751,24 @@ fn a_stranger_gets_what_his_program_reads_once_he_has_shown_it() {
 }
 
 #[test]
+fn the_file_of_a_picture_is_on_offer_for_a_day_at_most() {
+    let mut desk = Desk::new();
+    desk.hear("10.0.0.4", iptux(3, 1, "li@pc4", "小李"));
+    let request = Request::SendPicture {
+        to: vec![Target::Peer(desk.peer("小李").id)],
+        path: "/p.png".into(),
+        timeout_ms: 30_000,
+        wishes: Wishes { later: true, ..png() },
+    };
+    let (_, out) = desk.ask(request);
+    let day = |event: &&Event| {
+        matches!(event, Event::Offer(offer)
+            if offer.ends_at.is_some_and(|end| end.0 - offer.made_at.0 == 24 * 3_600_000))
+    };
+    assert!(out.events().iter().any(day), "{out:?}");
+}
+
+#[test]
 fn a_known_recipient_is_not_waited_for_though_his_address_names_no_link() {
     let mut desk = Desk::bare(|_| {});
     desk.input(Input::Links(vec![Link { multicast: true, ..link(1, [10, 0, 0, 1]) }]));
