@@ -9,7 +9,8 @@ fn main() {
     let known_target = is("CARGO_CFG_TARGET_OS", "linux") && is("CARGO_CFG_TARGET_ENV", "gnu");
     if released && known_target && !linker_was_chosen() {
         let folder = env::var("CARGO_MANIFEST_DIR").expect("cargo sets it");
-        println!("cargo::rustc-link-arg-bins=-Wl,-T,{folder}/src/link/node.ld");
+        // Not by -Wl, which ends a path at its first comma.
+        println!("cargo::rustc-link-arg-bins=-T{folder}/src/link/node.ld");
     }
 }
 
