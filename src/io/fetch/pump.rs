@@ -16,8 +16,11 @@ use crate::io::clock::Clock;
 use crate::node::{FetchNews, Tick};
 use crate::store::download::{DownloadError, Folder, write_all};
 
-/// Bytes received at a time, and the size of the pipe they pass through.
+/// Bytes received at a time.
 pub(super) const BUFFER_BYTES: usize = 512 << 10;
+
+/// Size of the pipe through which they go past the program: what the system grants everybody.
+const PIPE_BYTES: usize = 1 << 20;
 
 /// Between two looks at the clock's other hands: progress told, room on the disk, the drip rule.
 const TELL_EVERY: Duration = Duration::from_millis(250);
@@ -145,10 +148,10 @@ impl<'a> Meter<'a> {
         }
     }
 
-    /// Most bytes to take at a time: with a limit, few enough for an even flow.
-    fn gulp(&self) -> usize {
+    /// Most bytes to take at a time into this much room: with a limit, few enough for an even flow.
+    fn gulp(&self, room: usize) -> usize {
         let even = self.limit.and_then(|limit| usize::try_from(limit / 8).ok());
-        even.map_or(BUFFER_BYTES, |even| even.clamp(1, BUFFER_BYTES))
+        even.map_or(room, |even| even.clamp(1, room))
     }
 }
 
@@ -165,7 +168,7 @@ impl Pump {
 
     /// The part of the buffer that one receive may fill.
     pub(super) fn gulp(&mut self, meter: &Meter<'_>) -> &mut [u8] {
-        self.buffer.get_mut(..meter.gulp()).unwrap_or_default()
+        self.buffer.get_mut(..meter.gulp(BUFFER_BYTES)).unwrap_or_default()
     }
 
     /// Receives a piece into the buffer; 0 at the end of the stream.
@@ -189,7 +192,7 @@ impl Pump {
         folder: &Folder,
     ) -> Result<usize, Trouble> {
         while len < wanted {
-            let end = (len + meter.gulp()).min(BUFFER_BYTES);
+            let end = (len + meter.gulp(BUFFER_BYTES)).min(BUFFER_BYTES);
             let into = self.buffer.get_mut(len..end).unwrap_or_default();
             let more = ended(receive(socket, into), meter)?;
             if more == 0 {
@@ -214,10 +217,12 @@ impl Pump {
     ) -> Result<u64, Trouble> {
         let mut left = count;
         while left > 0 {
-            let most = usize::try_from(left).unwrap_or(usize::MAX).min(meter.gulp());
+            let most = usize::try_from(left).unwrap_or(usize::MAX);
             let moved = if self.pipe.is_some() && hash.is_none() {
+                let most = most.min(meter.gulp(PIPE_BYTES));
                 self.splice(socket, file, most, meter, folder)?
             } else {
+                let most = most.min(meter.gulp(BUFFER_BYTES));
                 let into = self.buffer.get_mut(..most).unwrap_or_default();
                 let len = ended(receive(socket, into), meter)?;
                 let bytes = self.buffer.get(..len).unwrap_or_default();
@@ -300,7 +305,7 @@ fn unwritten(source: io::Error, folder: &Folder) -> Trouble {
 fn pipe() -> Option<(OwnedFd, OwnedFd)> {
     let pipe = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).ok()?;
     // A smaller one works too.
-    let _ = rustix::pipe::fcntl_setpipe_size(&pipe.1, BUFFER_BYTES);
+    let _ = rustix::pipe::fcntl_setpipe_size(&pipe.1, PIPE_BYTES);
     Some(pipe)
 }
 
