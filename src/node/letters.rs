@@ -206,7 +206,7 @@ impl Parts {
             may_have_left: false,
         };
         match (recipient.peer, recipient.addr) {
-            (Some(no), _) => self.roster.note_written(no),
+            (Some(no), _) => self.before_writing(turn, no),
             (None, Some(addr)) => self.enter(turn, addr),
             (None, None) => {
                 let charset = charset_of(recipient.form);
@@ -214,6 +214,15 @@ impl Parts {
             }
         }
         self.outbox.post(turn, &self.roster, &self.links, no, sending, met);
+    }
+
+    /// A message for this peer is about to leave; an answer that it still waits for goes first, and
+    /// what was kept for it.
+    pub(super) fn before_writing(&mut self, turn: &mut Turn<'_>, no: PeerNo) {
+        self.roster.note_written(no);
+        if self.presence.answer_first(turn, &mut self.roster, &self.links, no) {
+            self.write_late(turn, no);
+        }
     }
 
     /// Asks whoever is at an address that was named who it is.
@@ -266,7 +275,7 @@ impl Parts {
             return;
         }
         if let Some(peer) = self.roster.at(addr) {
-            self.roster.note_written(peer);
+            self.before_writing(turn, peer);
         }
         let charset = charset_of(form);
         self.outbox.write(turn, &self.roster, &self.links, no, bytes, charset);

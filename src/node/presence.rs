@@ -219,20 +219,47 @@ impl Presence {
 
     /// The shared timer fired: all queued answers leave. Peers of one kind get the same bytes.
     pub(crate) fn answer(&mut self, turn: &mut Turn<'_>, roster: &mut Roster, links: &Links) {
-        let mut sheets: BTreeMap<Sheet, Arc<[u8]>> = BTreeMap::new();
-        for (no, (link, to)) in std::mem::take(&mut self.answers) {
-            let utf8 = roster.get(no).is_some_and(Peer::reads_utf8_answer);
-            let sheet = if utf8 { Sheet::Utf8 } else { Sheet::Plain };
-            let bytes = sheets.entry(sheet).or_insert_with(|| {
-                let number = turn.number();
-                turn.base.own.presence(number, Command::ANSENTRY, sheet)
-            });
-            turn.transmit(links.route(link), to, Arc::clone(bytes), None);
-            if let Some(peer) = roster.get_mut(no) {
-                peer.answered = Some(turn.now.tick);
-                if utf8 {
-                    peer.told = self.generation;
-                }
+        let mut sheets = BTreeMap::new();
+        for (no, at) in std::mem::take(&mut self.answers) {
+            self.tell(turn, (roster, links), &mut sheets, no, at);
+        }
+    }
+
+    /// This peer is about to be written to: an answer that waits for it leaves now. Whether there
+    /// was one. To somebody who does not know us yet the message would come from nobody; and iptux
+    /// may crash on an answer while the chat that the message opened is being drawn.
+    pub(crate) fn answer_first(
+        &mut self,
+        turn: &mut Turn<'_>,
+        roster: &mut Roster,
+        links: &Links,
+        to: PeerNo,
+    ) -> bool {
+        let Some(at) = self.answers.remove(&to) else { return false };
+        self.tell(turn, (roster, links), &mut BTreeMap::new(), to, at);
+        true
+    }
+
+    /// Answers one peer.
+    fn tell(
+        &self,
+        turn: &mut Turn<'_>,
+        (roster, links): (&mut Roster, &Links),
+        sheets: &mut BTreeMap<Sheet, Arc<[u8]>>,
+        no: PeerNo,
+        (link, to): (LinkId, SocketAddr),
+    ) {
+        let utf8 = roster.get(no).is_some_and(Peer::reads_utf8_answer);
+        let sheet = if utf8 { Sheet::Utf8 } else { Sheet::Plain };
+        let bytes = sheets.entry(sheet).or_insert_with(|| {
+            let number = turn.number();
+            turn.base.own.presence(number, Command::ANSENTRY, sheet)
+        });
+        turn.transmit(links.route(link), to, Arc::clone(bytes), None);
+        if let Some(peer) = roster.get_mut(no) {
+            peer.answered = Some(turn.now.tick);
+            if utf8 {
+                peer.told = self.generation;
             }
         }
     }

@@ -206,7 +206,7 @@ impl Parts {
         let Some(place) = named.or(places.first()) else { return };
         let (to, link) = (place.addr, self.links.route(place.link));
         let transfer = Transfer::new(container, recipient.view, to, link, timeout);
-        self.roster.note_written(peer);
+        self.before_writing(turn, peer);
         self.pictures.outgoing.begin(turn, no, transfer);
     }
 

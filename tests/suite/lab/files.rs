@@ -393,6 +393,7 @@ fn files_go_both_ways_with_an_iptux() {
     fs::create_dir(shared.join("空")).unwrap();
     write(&lab.home(TO).join("a.txt"), b"hello");
     write(&gift, &noise(3_000_000));
+    let wire = lab.wire();
     let feige = lab.feige(FROM, &["listen"]);
     let paths = [text(&lab.home(TO).join("a.txt")).to_owned(), text(&shared).to_owned()];
     let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
@@ -408,6 +409,7 @@ fn files_go_both_ways_with_an_iptux() {
     assert!(tree(&shared) == tree(&into.join("共享")), "{:?}", tree(&into).keys());
 
     // What its user accepts.
+    iptux.settles(&wire, OURS);
     let report = lab.home(FROM).join("报告.bin");
     write(&report, &noise(5_000_001));
     let send = lab.feige(FROM, &["send", "小明", "--file", text(&report), "--", "收一下"]);

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::lan::Lab;
+use super::wire::{ANSENTRY, BR_ENTRY, Seen, Wire};
 
 pub(super) struct Iptux<'a> {
     lab: &'a Lab,
@@ -28,6 +29,24 @@ impl<'a> Iptux<'a> {
         Self { lab, host }
     }
 
+    /// Waits until it has answered the second entry of a feige that started at `addr`, in both
+    /// copies: to everybody, and to the subnet. Before that its windows are better left alone,
+    /// for an entry whose sender's chat is open may crash it: the thread that receives rewrites the
+    /// panel there that another one draws.
+    #[track_caller]
+    pub(super) fn settles(&self, wire: &Wire, addr: &str) {
+        let here = format!("10.99.0.{}", self.host.trim_start_matches('h'));
+        wire.seen.wait(&format!("the second entry of {addr} answered by iptux"), |seen| {
+            let of_ours = |seen: &&Seen| seen.is(BR_ENTRY, addr);
+            let first = seen.iter().find(of_ours)?.number();
+            let again = seen.iter().position(|seen| of_ours(&seen) && seen.number() != first)?;
+            let answers = seen[again..]
+                .iter()
+                .filter(|seen| seen.is(ANSENTRY, &here) && seen.to.ip().to_string() == addr);
+            (answers.count() == 2).then_some(())
+        });
+    }
+
     /// Lets its user accept all that `addr` offers.
     pub(super) fn accept(&self, addr: &str) {
         self.lab.script("iptux.sh", &["accept", self.host, addr]);
@@ -48,11 +67,9 @@ impl<'a> Iptux<'a> {
         self.lab.script("iptux.sh", &["say", self.host, addr, text]);
     }
 
-    /// Types a text into its window of a group in its list: `Broadcast` is everybody. False: it has
-    /// ended by itself, as it does now and then while it is driven so.
-    #[must_use]
-    pub(super) fn say_to_group(&self, group: &str, text: &str) -> bool {
-        self.lab.script_unless(3, "iptux.sh", &["group", self.host, group, text])
+    /// Types a text into its window of a group in its list: `Broadcast` is everybody.
+    pub(super) fn say_to_group(&self, group: &str, text: &str) {
+        self.lab.script("iptux.sh", &["group", self.host, group, text]);
     }
 
     /// Lets it send `addr` the panel that shows its user who `addr` is.

@@ -38,17 +38,9 @@ impl Lab {
     /// Runs a script of `tests/lab` to its end.
     #[track_caller]
     pub(super) fn script(&self, script: &str, args: &[&str]) {
-        assert!(self.script_unless(3, script, args), "{script} {args:?}: exit code 3");
-    }
-
-    /// As [`Self::script`], but may end with this exit code; whether it did not.
-    #[track_caller]
-    pub(super) fn script_unless(&self, code: i32, script: &str, args: &[&str]) -> bool {
         let done = self.command(script, args).output().expect("bash runs");
         let talk = String::from_utf8_lossy(&done.stderr);
-        let ended = done.status.code() == Some(code);
-        assert!(ended || done.status.success(), "{script} {args:?}: {talk}");
-        !ended
+        assert!(done.status.success(), "{script} {args:?}: {talk}");
     }
 
     /// Runs ip(8) on a host.

@@ -43,9 +43,7 @@ impl Wire {
     /// Waits for a datagram of this mode from this address.
     #[track_caller]
     pub(super) fn first(&self, mode: u32, from: &str) -> Seen {
-        let from: IpAddr = from.parse().expect("an address");
-        let what = format!("a packet {mode:#x} from {from}");
-        self.seen.first(&what, |seen| seen.from.ip() == from && seen.mode() == mode)
+        self.seen.first(&format!("a packet {mode:#x} from {from}"), |seen| seen.is(mode, from))
     }
 
     /// All datagrams of this mode so far.
@@ -79,6 +77,12 @@ impl Seen {
 
     pub(super) fn mode(&self) -> u32 {
         self.decimal(4) & 0xff
+    }
+
+    /// Whether it is of this mode and from this address.
+    pub(super) fn is(&self, mode: u32, from: &str) -> bool {
+        let from: IpAddr = from.parse().expect("an address");
+        self.from.ip() == from && self.mode() == mode
     }
 
     /// The body up to its first NUL, as bytes.

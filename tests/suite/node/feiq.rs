@@ -589,7 +589,7 @@ fn a_pinned_charset_holds_from_the_first_packet_after_a_restart() {
     assert_eq!((view.charset, view.charset_sure), (charset, Some(Sure::Pinned)));
     assert_eq!(desk.hear("10.0.0.5", message(3)).messages()[0].text, "会議");
     let (_, sent) = desk.send("tanaka", "会議");
-    let raw = RawPacket::parse(&sent.transmits()[0].bytes).unwrap();
+    let raw = RawPacket::parse(&sent.transmits().last().unwrap().bytes).unwrap();
     assert_eq!(raw.main(), KAIGI, "it is written to so, too");
 
     let mut next = restarted(memory(&[entry, wrong, pinned]));

@@ -378,6 +378,18 @@ fn an_address_is_waited_for_until_somebody_is_there() {
 }
 
 #[test]
+fn what_is_kept_for_somebody_leaves_before_what_is_written_to_him_now() {
+    let (mut desk, gone) = without_ann();
+    keep_for(&mut desk, &gone, "old");
+    let out = desk.hear("10.0.0.2", official(1, 2, "ann@pc", "Ann"));
+    assert!(texts(&out, "10.0.0.2").is_empty(), "the answer to the entry goes first");
+    let (_, out) = desk.send("Ann", "new");
+    let sent: Vec<_> = texts(&out, "10.0.0.2").into_iter().map(|(_, text)| text).collect();
+    assert_eq!(sent, ["old", "new"]);
+    assert_eq!(out.commands_to("10.0.0.2")[0], Command::ANSENTRY);
+}
+
+#[test]
 fn many_kept_messages_are_paced_when_their_recipient_appears() {
     let (mut desk, gone) = without_ann();
     for n in 0..200 {

@@ -114,6 +114,21 @@ fn one_timer_serves_all_queued_answers() {
 }
 
 #[test]
+fn a_message_does_not_overtake_the_answer_to_an_entry() {
+    let mut desk = Desk::new();
+    desk.hear("10.0.0.7", iptux(0x101, 1, "cat@pc", "Cat"));
+    desk.hear("10.0.0.8", official(1, 1, "ann@pc2", "Ann"));
+    let (_, out) = desk.send("Cat", "hi");
+    assert_eq!(out.commands_to("10.0.0.7"), [Command::ANSENTRY, Command::SENDMSG]);
+    assert!(out.commands_to("10.0.0.8").is_empty(), "the others wait for the timer");
+    let (_, out) = desk.send("Cat", "again");
+    assert_eq!(out.commands_to("10.0.0.7"), [Command::SENDMSG]);
+    let out = desk.pass(ms(2_000));
+    assert_eq!(tries_to(&out, "10.0.0.7", Command::ANSENTRY), 0, "one answer");
+    assert_eq!(tries_to(&out, "10.0.0.8", Command::ANSENTRY), 1);
+}
+
+#[test]
 fn the_delay_grows_with_the_roster() {
     let longest = |peers: u32| {
         let mut longest = Duration::ZERO;
