@@ -20,7 +20,7 @@ test:
 # The lab tests, as root: hosts of network namespaces and a real iptux. `just lab port` runs some.
 lab FILTER="lab::":
     cargo build --release --bin feige
-    cargo build --release --example lanload
+    cargo build --release --example lanload --example hostile
     cargo test --test suite --no-run
     sudo env "PATH=$PATH" "HOME=$HOME" LAB_FEIGE="$PWD/target/release/feige" cargo test --test suite -- --ignored --test-threads=1 --show-output {{FILTER}}
 

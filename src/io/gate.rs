@@ -32,12 +32,19 @@ pub(crate) enum Released {
 /// no receipt and is repeated by its sender.
 const RECORDS_MAX: usize = 16_384;
 const BYTES_MAX: usize = 16 << 20;
+/// What a peer of long names takes.
+const PEER_BYTES: usize = 2_048;
 
 impl Gate {
     /// A record is handed to the writer.
     pub(crate) fn wait_for(&mut self, id: SaveId, record: &Record) {
         let bytes = match record {
-            Record::Message(message) => message.raw.len() + message.text.len(),
+            // Its event and, where it offers files, their list wait with it.
+            Record::Message(message) => {
+                let lists = if message.files > 0 { 3 } else { 1 };
+                message.raw.len() * lists + message.text.len() * 2
+            }
+            Record::Roster(roster) => roster.seen.len() * PEER_BYTES,
             _ => 0,
         };
         self.bytes += bytes;

@@ -9,6 +9,7 @@ use super::input::{RequestId, SaveId, SaveResult};
 use super::peer::{Charsets, Peer, key_of, mac_of};
 use super::turn::Turn;
 use crate::node::Parts;
+use crate::wire::packet::name;
 use crate::wire::{Charset, Command, Learned, Office, RawPacket, Sure, Verdict};
 
 /// What the store knows of peers' charsets.
@@ -47,7 +48,7 @@ impl CharsetBook {
         }
         let mac = mac_of(raw.version);
         let found = |charset: Charset| {
-            let key = key_of(&charset.decode(raw.user), &charset.decode(raw.host), mac);
+            let key = key_of(&name(raw.user, charset), &name(raw.host, charset), mac);
             self.known.get(&PeerId(key.into())).copied()
         };
         if raw.user.is_ascii() && raw.host.is_ascii() {

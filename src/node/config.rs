@@ -117,6 +117,8 @@ pub struct Policy {
     pub peers_max: usize,
     pub addresses_per_peer_max: usize,
     pub duplicates_max: usize,
+    /// Bytes of the identities of those who sent them: invented names are long.
+    pub duplicates_bytes_max: usize,
     pub duplicates_span: Duration,
     pub waiting_max: usize,
     /// Waits before the second, third and fourth datagram of a message; the last one repeats.
@@ -177,6 +179,8 @@ pub struct Policy {
     /// Offers to us that lie on the table.
     pub offers_per_peer_max: usize,
     pub offers_max: usize,
+    /// Files in all of them.
+    pub offers_files_max: usize,
     /// Transfers to us that run at once; the others wait.
     pub fetches_at_once: usize,
     /// How long a peer has for its list of shared files, before it is asked again; and how often it
@@ -241,6 +245,7 @@ impl Default for Policy {
             peers_max: 4096,
             addresses_per_peer_max: 8,
             duplicates_max: 65_536,
+            duplicates_bytes_max: 4 << 20,
             duplicates_span: ms(600_000),
             waiting_max: 65_536,
             retry_waits: [ms(500), ms(1_000), ms(2_000), ms(2_000)],
@@ -279,6 +284,7 @@ impl Default for Policy {
             picture_rounds_max: 4,
             offers_per_peer_max: 64,
             offers_max: 512,
+            offers_files_max: 8_192,
             fetches_at_once: 8,
             list_wait: ms(1_000),
             list_tries: 3,

@@ -2,6 +2,7 @@
 //! taken for repeats of the first (threats, rule 10; `iptux-dialect.md`, trap 9).
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::time::Duration;
 
 use super::api::PeerId;
@@ -16,7 +17,12 @@ use crate::wire::{Command, PacketNo};
 #[derive(Debug, Default)]
 pub(crate) struct Epochs {
     peers: BTreeMap<PeerId, Epoch>,
+    /// How far [`Self::trim`] has come.
+    trimmed: Option<PeerId>,
 }
+
+/// Peers that are looked at for one that is too many: at least half of all can go.
+const LOOKED_AT: usize = 8;
 
 /// One run of a peer, by its numbers.
 #[derive(Clone, Copy, Debug)]
@@ -100,10 +106,17 @@ impl Epochs {
         known.map_or(0, |epoch| epoch.run)
     }
 
-    /// Forgets those who are not in the roster any more, when there are too many.
+    /// Forgets those who are not in the roster any more, a few at a time, when there are too many.
     pub(crate) fn trim(&mut self, policy: &Policy, roster: &Roster) {
-        if self.peers.len() > policy.peers_max.saturating_mul(2) {
-            self.peers.retain(|id, _| roster.find(id).is_some());
+        if self.peers.len() <= policy.peers_max.saturating_mul(2) {
+            return;
+        }
+        let from = self.trimmed.take().map_or(Bound::Unbounded, Bound::Excluded);
+        let next = self.peers.range((from, Bound::Unbounded)).take(LOOKED_AT);
+        let next: Vec<PeerId> = next.map(|(id, _)| id.clone()).collect();
+        self.trimmed = next.last().cloned();
+        for id in next.iter().filter(|id| roster.find(id).is_none()) {
+            self.peers.remove(id);
         }
     }
 

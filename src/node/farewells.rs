@@ -53,14 +53,16 @@ impl Farewells {
             return false;
         }
         let before = |it: &&Farewell| it.from == seen.from && seen.packet.number < it.number;
-        self.0.iter().rev().filter(before).any(|it| it.key == seen.key())
+        let key = seen.key();
+        self.0.iter().rev().filter(before).any(|it| it.key == key)
     }
 
     /// Who sent this packet, if it said goodbye after that.
     pub(crate) fn late_sender(&mut self, now: Tick, seen: &Sighting<'_>) -> Option<&PeerId> {
         self.forget(now);
         let before = |it: &&Farewell| it.from == seen.from && seen.packet.number < it.number;
-        let mut late = self.0.iter().rev().filter(before).filter(|it| it.key == seen.key());
+        let key = seen.key();
+        let mut late = self.0.iter().rev().filter(before).filter(|it| it.key == key);
         late.find_map(|it| it.peer.as_ref())
     }
 

@@ -25,8 +25,13 @@ pub(crate) struct Inbox {
     seen: BTreeMap<Key, Seen>,
     /// In the order they came; may name some that were forgotten already.
     order: VecDeque<(Tick, Key)>,
+    /// Bytes of the identities in it.
+    bytes: usize,
     saving: BTreeMap<SaveId, Key>,
 }
+
+/// Messages forgotten for one that comes, so that the first one after a busy hour costs what all do.
+const FORGOTTEN_AT_ONCE: usize = 16;
 
 /// What makes a message a repeat: the same number from the same identity in the same epoch.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -181,6 +186,7 @@ impl Inbox {
 
     /// Puts back what the process before this one had received, oldest first.
     pub(crate) fn restore(&mut self, key: Key, at: Tick) {
+        self.bytes += key.peer.0.len();
         self.order.push_back((at, key.clone()));
         self.seen.insert(key, Seen { at, state: State::Kept });
     }
@@ -188,15 +194,20 @@ impl Inbox {
     fn remember(&mut self, turn: &Turn<'_>, key: Key, state: State) {
         let now = turn.now.tick;
         let policy = &turn.base.policy;
-        while let Some((at, _)) = self.order.front() {
-            if now - *at <= policy.duplicates_span && self.order.len() < policy.duplicates_max {
+        for _ in 0..FORGOTTEN_AT_ONCE {
+            let full = self.order.len() >= policy.duplicates_max
+                || self.bytes >= policy.duplicates_bytes_max;
+            let goes = |(at, _): &&(Tick, Key)| full || now - *at > policy.duplicates_span;
+            if self.order.front().filter(goes).is_none() {
                 break;
             }
             let Some((at, old)) = self.order.pop_front() else { break };
+            self.bytes -= old.peer.0.len();
             if self.seen.get(&old).is_some_and(|seen| seen.at == at) {
                 self.seen.remove(&old);
             }
         }
+        self.bytes += key.peer.0.len();
         self.order.push_back((now, key.clone()));
         self.seen.insert(key, Seen { at: now, state });
     }

@@ -229,14 +229,16 @@ impl Offers {
         }
     }
 
-    /// Makes room for one more offer of this peer (threats, caps).
-    fn make_room(&mut self, turn: &mut Turn<'_>, peer: &PeerId) {
-        let (per_peer, in_all) =
-            (turn.base.policy.offers_per_peer_max, turn.base.policy.offers_max);
+    /// Makes room for one more offer of this peer, of so many files (threats, caps).
+    fn make_room(&mut self, turn: &mut Turn<'_>, peer: &PeerId, files: usize) {
+        let policy = &turn.base.policy;
+        let (per_peer, in_all) = (policy.offers_per_peer_max, policy.offers_max);
+        let files_max = policy.offers_files_max.saturating_sub(files);
         loop {
             let of_peer = self.open.values().filter(|offer| offer.view.peer.id == *peer).count();
             let crowded = of_peer >= per_peer;
-            if !crowded && self.open.len() < in_all {
+            let files: usize = self.open.values().map(|offer| offer.view.items.len()).sum();
+            if !crowded && self.open.len() < in_all && files <= files_max {
                 return;
             }
             let oldest = self
@@ -257,7 +259,7 @@ impl Offers {
 
     /// An offer is there: told, kept, and fetched if a rule says so.
     fn add(&mut self, turn: &mut Turn<'_>, mut offer: OfferRecord) -> OfferId {
-        self.make_room(turn, &offer.view.peer.id.clone());
+        self.make_room(turn, &offer.view.peer.id, offer.view.items.len());
         let id = turn.offer_id();
         offer.view.offer = id;
         if !offer.view.shared {

@@ -23,6 +23,8 @@ pub(crate) struct Remembered {
 
 /// A peer whose time in the store is older than this is written again with the others.
 const STALE: Duration = Duration::from_secs(600);
+/// News that are written down at once: a flood of names must not gather.
+const NEWS_MAX: usize = 1_024;
 
 impl Remembered {
     /// A peer came, changed or went. Whether this is the first news since the last writing.
@@ -42,6 +44,15 @@ impl Remembered {
     pub(crate) fn drop_ghost(&mut self, id: &PeerId) {
         self.seen.remove(id);
         self.ghosts.push(id.clone());
+    }
+
+    /// What there is, if it is too much to wait any longer.
+    pub(crate) fn take_if_full(&mut self) -> Option<RosterRecord> {
+        if self.seen.len() + self.ghosts.len() < NEWS_MAX {
+            return None;
+        }
+        let Self { seen, ghosts } = std::mem::take(self);
+        Some(RosterRecord { seen: seen.into_values().collect(), ghosts })
     }
 
     fn is_empty(&self) -> bool {

@@ -32,6 +32,9 @@ pub(crate) struct Roster {
     pub(crate) charsets: CharsetBook,
 }
 
+/// Peers with the same user and host that are told apart by their nicknames.
+const NAMESAKES_MAX: usize = 128;
+
 /// Whose packet it was.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Met {
@@ -262,7 +265,7 @@ impl Roster {
             let ghost = self.get(no).filter(|peer| peer.is(seen) && peer.places.len() == 1);
             let ghost = ghost.map(|peer| peer.id.clone());
             self.vacate(turn, seen.from, DownReason::Replaced);
-            if let Some(ghost) = ghost {
+            if let Some(ghost) = ghost.filter(|_| turn.base.keeps) {
                 turn.base.remembered.drop_ghost(&ghost);
             }
         }
@@ -297,7 +300,9 @@ impl Roster {
     /// The one peer that bears these names, and this nickname if one is told.
     fn namesake(&self, key: &str, nick: Option<&str>) -> Option<PeerNo> {
         let bearers = self.by_key.get(key)?;
-        let mut called = bearers.iter().copied().filter(|&no| {
+        // Of a crowd of forged namesakes the newest are told apart.
+        let newest = bearers.len().saturating_sub(NAMESAKES_MAX);
+        let mut called = bearers.iter().copied().skip(newest).filter(|&no| {
             self.get(no).is_some_and(|peer| nick.is_none_or(|nick| peer.is_called(nick)))
         });
         let first = called.next();

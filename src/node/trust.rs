@@ -27,6 +27,8 @@ struct Flood {
 
 #[derive(Debug)]
 struct Sender {
+    /// The window its count is of.
+    since: Tick,
     count: u64,
     /// Messages it may still send above its share, in millionths.
     tokens: u64,
@@ -77,15 +79,13 @@ impl Trust {
             flood.since = now;
             flood.total = 0;
             flood.active = 0;
-            for sender in flood.senders.values_mut() {
-                sender.count = 0;
-            }
         }
         if flood.senders.len() >= SENDERS_MAX && !flood.senders.contains_key(&from) {
             return Admission::Taken;
         }
         let burst = u64::from(policy.flood_burst) * TOKEN;
         let sender = flood.senders.entry(from).or_insert(Sender {
+            since: flood.since,
             count: 0,
             tokens: burst,
             refilled: now,
@@ -95,6 +95,9 @@ impl Trust {
         let earned = elapsed.saturating_mul(u64::from(policy.flood_rate_per_second));
         sender.tokens = sender.tokens.saturating_add(earned).min(burst);
         sender.refilled = now;
+        if sender.since != flood.since {
+            (sender.since, sender.count) = (flood.since, 0);
+        }
         flood.active += u64::from(sender.count == 0);
         sender.count += 1;
         flood.total += 1;

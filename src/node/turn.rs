@@ -105,9 +105,14 @@ impl<'a> Turn<'a> {
         if let Event::PeerUp { peer } | Event::PeerChanged { peer } | Event::PeerDown { peer, .. } =
             &event
             && self.base.keeps
-            && self.base.remembered.note(peer, self.now.wall)
         {
-            self.arm(Timer::Remember, self.base.policy.roster_lag);
+            if self.base.remembered.note(peer, self.now.wall) {
+                self.arm(Timer::Remember, self.base.policy.roster_lag);
+            }
+            if let Some(news) = self.base.remembered.take_if_full() {
+                self.base.timers.disarm(Timer::Remember);
+                self.save(Record::Roster(news));
+            }
         }
         self.effects.push(Effect::Emit { event, after });
     }

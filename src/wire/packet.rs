@@ -272,7 +272,7 @@ pub fn split_fingerprint(user: &str) -> (Cow<'_, str>, Option<&str>) {
 }
 
 /// Decodes a name and cuts it to [`NAME_MAX`] at a character boundary.
-pub(super) fn name(bytes: &[u8], charset: Charset) -> String {
+pub(crate) fn name(bytes: &[u8], charset: Charset) -> String {
     let mut name = charset.decode_owned(name_bytes(bytes));
     text::cut(&mut name, NAME_MAX);
     name

@@ -3,14 +3,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::packet::split_fingerprint;
+use super::packet::{name, split_fingerprint};
 use super::scan;
 use super::text::Charset;
 
 /// Who else a message went to, as far as its sender's client wrote it down.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 pub struct Recipients {
-    /// The names, the reader's own first. At most [`RECIPIENTS_MAX`].
+    /// The names, the reader's own first. At most [`RECIPIENTS_MAX`], as long as other names.
     pub names: Vec<Recipient>,
     /// The list is as long as such a list gets: there may be more recipients than it names.
     pub cut: bool,
@@ -51,8 +51,7 @@ impl Recipients {
             if names.len() == RECIPIENTS_MAX {
                 break;
             }
-            let user = charset.decode_owned(user);
-            let host = charset.decode_owned(host);
+            let (user, host) = (name(user, charset), name(host, charset));
             names.push(Recipient { user: split_fingerprint(&user).0.into_owned(), host });
         }
         cut |= names.len() == RECIPIENTS_MAX;

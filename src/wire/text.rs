@@ -54,7 +54,8 @@ impl Charset {
             return encoding_rs::mem::decode_latin1(bytes).into_owned();
         }
         if self == Self::UTF_8 {
-            return self.decode(bytes).into_owned();
+            // As the encoding standard has it, and quick where all of it is bad.
+            return String::from_utf8_lossy(bytes).into_owned();
         }
         // Two bytes of a legacy charset are three of UTF-8 nearly always, so this fits at once.
         let mut text = String::with_capacity(bytes.len() + bytes.len() / 2 + 4);

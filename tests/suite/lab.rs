@@ -9,6 +9,7 @@ mod disk;
 mod feiq;
 mod files;
 mod heard;
+mod hostile;
 mod iptux;
 mod lan;
 mod load;

@@ -5,6 +5,8 @@ mod support;
 mod crypto;
 mod dialect;
 mod feiq;
+#[cfg(target_os = "linux")]
+mod hostile;
 mod house;
 mod lan;
 mod laws;

@@ -4,6 +4,8 @@
 //! Pure tables and two functions: [`show`] for what comes in, [`Emoticon::of`] for what goes out.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
+use std::sync::LazyLock;
 
 use super::super::body::bracketed;
 use super::super::text::Charset;
@@ -33,19 +35,38 @@ impl Emoticon {
     /// The emoticon whose code stands at the head of `text`, the longest if several do, and the
     /// length of the code.
     fn at(text: &str) -> Option<(&'static Self, usize)> {
-        let known = EMOTICONS.iter().map(|emoticon| (emoticon.code, emoticon));
-        let aliases = ALIASES.iter().filter_map(|&(alias, code)| {
-            Some((alias, EMOTICONS.iter().find(|emoticon| emoticon.code == code)?))
-        });
-        // The second character sorts out nearly every slash of a text.
-        text.as_bytes().get(1).filter(|second| b":;<|8!".contains(second))?;
-        known
-            .chain(aliases)
-            .filter(|(code, _)| text.starts_with(code))
-            .max_by_key(|(code, _)| code.len())
-            .map(|(code, emoticon)| (emoticon, code.len()))
+        // The second character sorts out nearly every slash of a text, the third what is left in
+        // one that is full of them.
+        let [_, second, third, ..] = *text.as_bytes() else { return None };
+        if !b":;<|8!".contains(&second) {
+            return None;
+        }
+        let codes = BY_THIRD.get(usize::from(third))?;
+        // The longest stands first.
+        let (code, emoticon) = codes.iter().find(|(code, _)| text.starts_with(code))?;
+        Some((emoticon, code.len()))
     }
 }
+
+/// Codes and what they stand for, the longest first.
+type Codes = Vec<(&'static str, &'static Emoticon)>;
+
+/// All codes by their third character, which is ASCII.
+static BY_THIRD: LazyLock<Vec<Codes>> = LazyLock::new(|| {
+    let known = EMOTICONS.iter().map(|emoticon| (emoticon.code, emoticon));
+    let aliases = ALIASES.iter().filter_map(|&(alias, code)| {
+        Some((alias, EMOTICONS.iter().find(|emoticon| emoticon.code == code)?))
+    });
+    let mut by_third = vec![Codes::new(); 128];
+    for (code, emoticon) in known.chain(aliases) {
+        let third = code.as_bytes().get(2).map(|&third| usize::from(third));
+        if let Some(codes) = third.and_then(|third| by_third.get_mut(third)) {
+            codes.push((code, emoticon));
+            codes.sort_by_key(|(code, _)| Reverse(code.len()));
+        }
+    }
+    by_third
+});
 
 /// A text of FeiQ as a reader should see it: codes become Unicode characters, except inside web
 /// addresses (`http://8-)x` holds a code).

@@ -157,8 +157,13 @@ pub(super) static FEIGE: LazyLock<String> =
 
 /// The load generator, built beside the program.
 pub(super) fn lanload() -> String {
-    let path = Path::new(&*FEIGE).with_file_name("examples").join("lanload");
-    assert!(path.exists(), "no {}: cargo build --example lanload", path.display());
+    example("lanload")
+}
+
+/// An example, built beside the program.
+pub(super) fn example(name: &str) -> String {
+    let path = Path::new(&*FEIGE).with_file_name("examples").join(name);
+    assert!(path.exists(), "no {}: cargo build --example {name}", path.display());
     path.to_string_lossy().into_owned()
 }
 
