@@ -5,7 +5,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use feige::crypto::group::{GroupText, scramble};
+use feige::crypto::group::{GroupText, SCRAMBLED_MAX, scramble};
 use feige::node::{Config, Input, Request, RequestId};
 use feige::wire::Charset;
 use rand::rngs::StdRng;
@@ -121,14 +121,16 @@ const CASES: &[Case] = &[
     },
     of_text("group: scrambled", |n| {
         let text = noise();
-        let plain = GroupText { group: "b4cc80e4", number: Some(1), text: &text[..LARGEST - 200] };
+        let plain =
+            GroupText { group: "b4cc80e4", number: Some(1), text: &text[..SCRAMBLED_MAX - 64] };
         let body = scramble(b"02AABBCCDDEF", &plain.emit()).expect("a good mac");
         let version = format!("1_lbt6_0#128#02AABBCCDDEF#0#0#{}#4001#9", body.len());
         datagram(n, with_head(&version, n, 0x23, &body))
     }),
     of_text("group: scrambled emoticons", |n| {
         let text = endless(b"/:", b"");
-        let plain = GroupText { group: "b4cc80e4", number: Some(1), text: &text[..LARGEST - 200] };
+        let plain =
+            GroupText { group: "b4cc80e4", number: Some(1), text: &text[..SCRAMBLED_MAX - 64] };
         let body = scramble(b"02AABBCCDDEF", &plain.emit()).expect("a good mac");
         let version = format!("1_lbt6_0#128#02AABBCCDDEF#0#0#{}#4001#9", body.len());
         datagram(n, with_head(&version, n, 0x23, &body))

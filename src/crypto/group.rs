@@ -10,6 +10,10 @@ use super::cipher::Cipher;
 /// Blowfish's blocks are 8 bytes; so is the vector.
 const IV: [u8; 8] = [0; 8];
 
+/// Longest scrambled text that is read, bytes. FeiQ writes a few thousand; the cipher is slow, and
+/// anybody can send one.
+pub const SCRAMBLED_MAX: usize = 32 << 10;
+
 /// Scrambles a plain text under `mac`, the third part of our version field as it stands there. None
 /// if that is shorter than 4 or longer than 56 bytes.
 pub fn scramble(mac: &[u8], plain: &[u8]) -> Option<Vec<u8>> {
@@ -21,7 +25,7 @@ pub fn scramble(mac: &[u8], plain: &[u8]) -> Option<Vec<u8>> {
 ///
 /// `rest` may hold NULs anywhere. `declared` is the cipher's length from the version field; one that
 /// cannot be is ignored, and all whole blocks are taken: real clients put one NUL behind them,
-/// others none.
+/// others none. None beyond [`SCRAMBLED_MAX`].
 pub fn unscramble(mac: &[u8], rest: &[u8], declared: Option<u32>) -> Option<Vec<u8>> {
     let declared = declared.and_then(|length| usize::try_from(length).ok());
     let declared = declared.filter(|&length| length > 0 && length.is_multiple_of(IV.len()));
@@ -30,6 +34,9 @@ pub fn unscramble(mac: &[u8], rest: &[u8], declared: Option<u32>) -> Option<Vec<
         Some(scrambled) => scrambled,
         None => blocks.as_flattened(),
     };
+    if scrambled.len() > SCRAMBLED_MAX {
+        return None;
+    }
     Cipher::Blowfish.decrypt(mac, &IV, scrambled)
 }
 
@@ -147,5 +154,9 @@ mod tests {
         }
         assert_eq!(unscramble(mac, &longer, Some(16)).as_deref(), Some(&b"hello, group"[..]));
         assert_eq!(unscramble(b"02aabbccddee", &scrambled, None), None);
+        let long = |len| scramble(b"02AABBCCDDEE", &vec![b'x'; len - 1]).expect("a good key");
+        let read = |len| unscramble(b"02AABBCCDDEE", &long(len), None).map(|text| text.len());
+        assert_eq!(read(SCRAMBLED_MAX), Some(SCRAMBLED_MAX - 1));
+        assert_eq!(read(SCRAMBLED_MAX + 8), None);
     }
 }

@@ -13,8 +13,8 @@ use super::letters::{may_write, sent_record};
 use super::numbers::Issued;
 use super::peer::{Sighting, charset_of};
 use super::turn::Turn;
-use crate::crypto::group::{GROUP_DIGITS_MAX, GroupText, scramble, unscramble};
-use crate::wire::body::{self, DATAGRAM_MAX, Message};
+use crate::crypto::group::{GROUP_DIGITS_MAX, GroupText, SCRAMBLED_MAX, scramble, unscramble};
+use crate::wire::body::{self, Message};
 use crate::wire::dialect::{FEIQ, FeiqVersion, GROUP_ADDR};
 use crate::wire::{Charset, Command, Options, RawPacket};
 
@@ -194,10 +194,10 @@ impl Parts {
         let mac = turn.base.own.identity.mac.clone();
         let scrambled = scramble(mac.as_bytes(), &plain);
         let scrambled = scrambled.ok_or_else(|| Refusal::BadGroup { group: group.clone() })?;
-        let bytes = turn.base.own.group_message(number, &scrambled);
-        if bytes.len() > DATAGRAM_MAX {
-            return Err(Refusal::BroadcastTooLong { size: bytes.len(), limit: DATAGRAM_MAX });
+        if scrambled.len() > SCRAMBLED_MAX {
+            return Err(Refusal::BroadcastTooLong { size: scrambled.len(), limit: SCRAMBLED_MAX });
         }
+        let bytes = turn.base.own.group_message(number, &scrambled);
         let links = through.iter().map(|(_, name)| name.clone()).collect();
         turn.reply(id, Reply::Sent { number, to: Vec::new(), links, offered: 0 });
         let raw = bytes.clone();
