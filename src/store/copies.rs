@@ -52,9 +52,7 @@ impl Copies {
         let Ok(folder) = fs::canonicalize(&self.0) else { return };
         for entry in entries.filter_map(Result::ok) {
             let path = folder.join(entry.file_name());
-            let is_old = entry
-                .metadata()
-                .is_ok_and(|found| now.0.saturating_sub(found.mtime() * 1_000) >= UNUSED_MS);
+            let is_old = entry.metadata().is_ok_and(|found| is_old(now, found.mtime()));
             if is_old && !is_offered(&path) {
                 self.remove(&path);
             }
@@ -64,6 +62,11 @@ impl Copies {
     fn holds(&self, path: &Path) -> bool {
         fs::canonicalize(&self.0).is_ok_and(|folder| path.parent() == Some(&folder))
     }
+}
+
+/// Whether what was written to at `mtime`, in seconds, is old. A file system may name any time.
+const fn is_old(now: UnixMillis, mtime: i64) -> bool {
+    now.0.saturating_sub(mtime.saturating_mul(1_000)) >= UNUSED_MS
 }
 
 #[cfg(test)]
@@ -117,5 +120,12 @@ mod tests {
         assert!(forgotten.exists(), "it may be new");
         copies.sweep(UnixMillis(made + UNUSED_MS * 2), |path| path == offered);
         assert_eq!((offered.exists(), forgotten.exists()), (true, false));
+    }
+
+    #[test]
+    fn a_time_beyond_every_clock_is_not_old() {
+        let now = UnixMillis(1_795_000_000_000);
+        let ages = [i64::MIN, 0, 1_795_000_000, i64::MAX / 1_000 + 1, i64::MAX];
+        assert_eq!(ages.map(|mtime| is_old(now, mtime)), [true, true, false, false, false]);
     }
 }
