@@ -441,6 +441,9 @@ impl Parts {
             }
             Target::Addr(addr) => {
                 let addr = self.links.with_scope(canonical(*addr));
+                if addr.port() == turn.base.own.port && self.links.owns(addr.ip()) {
+                    return Err(Refusal::Ourselves { addr });
+                }
                 (self.roster.at(addr), Some(addr))
             }
         };

@@ -127,6 +127,23 @@ fn an_address_need_not_be_known_and_need_not_answer() {
 }
 
 #[test]
+fn nothing_is_sent_to_ourselves() {
+    let lan = Lan::new();
+    let alice = lan.home("alice");
+    let done = alice.run(&["send", &alice.addr.to_string(), "hello"]).code(2);
+    assert!(
+        done.err.contains("not sent: ") && done.err.contains("is this node itself"),
+        "{done:?}"
+    );
+    // At the same address there may be another one.
+    let other = Lan::new().home("other");
+    assert_eq!(other.addr, alice.addr);
+    let _listens = other.start(&["listen"]);
+    until("the other", || other.run(&["node", "status"]).code == Some(0));
+    alice.run(&["send", &format!("{}:{}", other.addr, other.port), "hello"]).code(0);
+}
+
+#[test]
 fn some_confirm_and_some_do_not() {
     let lan = Lan::new();
     let (alice, bob) = (lan.home("alice"), lan.home("bob"));
