@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 use super::Globals;
 use super::error::{CliError, Exit};
 use super::output::Style;
-use super::wish::{Role, Wish, refuse_to_change, start};
+use super::wish::{Origin, Role, Wish, refuse_to_change, start};
 use crate::io::control::{self, Hello, Joined, Succeeded};
 use crate::io::{
     self, Chosen, Gone, Handle, Place, Running, Stamped, Start, StartError, Subscription,
@@ -29,6 +29,7 @@ pub(super) struct Client {
     style: Style,
     start: Start,
     seat: Seat,
+    origin: Origin,
     role: Role,
     events: Option<Subscription>,
     /// Place of the last stored event heard.
@@ -83,7 +84,7 @@ impl Client {
             _ if globals.alone => Seat::Owner(io::start(start.clone()).await?),
             role => enter(&start, role).await?,
         };
-        let mut client = Self::new(start, style, seat);
+        let mut client = Self::new((start, Origin::new(globals, wish)), style, seat);
         client.role = wish.role;
         if wish.listens {
             client.subscribe().await?;
@@ -101,12 +102,21 @@ impl Client {
         else {
             return Ok(None);
         };
-        Ok(Some(Self::new(start, style, Seat::Guest(joined.into()))))
+        let origin = Origin::new(globals, Wish::default());
+        Ok(Some(Self::new((start, origin), style, Seat::Guest(joined.into()))))
     }
 
-    const fn new(start: Start, style: Style, seat: Seat) -> Self {
-        let role = Role::Brief;
-        Self { style, start, seat, role, events: None, last_seq: None, waits_for: None }
+    fn new((start, origin): (Start, Origin), style: Style, seat: Seat) -> Self {
+        Self {
+            style,
+            start,
+            origin,
+            seat,
+            role: Role::Brief,
+            events: None,
+            last_seq: None,
+            waits_for: None,
+        }
     }
 
     /// How to write.
@@ -397,6 +407,9 @@ impl Client {
             let status = timeout(PATIENCE, self.status()).await;
             arrived = status.map_or(0, |status| status.map_or(0, |s| s.counters.messages));
         }
+            if matches!(how, Succeeded::OwnerVanished | Succeeded::Moved) {
+                self.read_settings();
+            }
         let keeps = self.start.store;
         if let Seat::Owner(running) = mem::replace(&mut self.seat, Seat::Nowhere) {
             running.stop().await;
@@ -414,6 +427,17 @@ fn arrival(arrived: u64, keeps: bool) -> String {
         (_, true) => format!("{arrived} messages arrived: feige history"),
         (1, false) => "1 message arrived; it was neither kept nor confirmed".to_owned(),
         (_, false) => format!("{arrived} messages arrived; none was kept or confirmed"),
+    /// Whoever goes on without what its owner knew is to go on with what was set while that ran.
+    fn read_settings(&mut self) {
+        match self.origin.start() {
+            Ok(start) => self.start = start,
+            Err(error) => {
+                let words = format!("{}; what was set before stays in force", error.message());
+                self.style.say(&words);
+            }
+        }
+    }
+
     }
 }
 
