@@ -5,6 +5,7 @@
 //! joins the one that is, and its event stream goes on without a gap. What it never does is decide
 //! anything about messages: that is the node's.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::mem;
 use std::path::Path;
@@ -22,18 +23,20 @@ use crate::io::{
     self, Chosen, Gone, Handle, Place, Running, Stamped, Start, StartError, Subscription,
 };
 use crate::node::{PacketNo, PeerId, PeerView, Policy, Reply, Request, Status};
-use crate::store::Paths;
+use crate::store::{Paths, Reader};
 
 /// A node to ask and to listen to.
 pub(super) struct Client {
     style: Style,
     start: Start,
-    seat: Seat,
     origin: Origin,
+    seat: Seat,
     role: Role,
     events: Option<Subscription>,
     /// Place of the last stored event heard.
     last_seq: Option<u64>,
+    /// Events that were missed and are kept, while they are heard.
+    missed: Option<VecDeque<Stamped>>,
     /// A message whose receipts are awaited.
     waits_for: Option<PacketNo>,
 }
@@ -115,6 +118,7 @@ impl Client {
             role: Role::Brief,
             events: None,
             last_seq: None,
+            missed: None,
             waits_for: None,
         }
     }
@@ -314,6 +318,9 @@ impl Client {
     /// The next event; none if the node was stopped on purpose. Dropping the future while the port
     /// changes hands ends the client.
     pub(super) async fn next_event(&mut self) -> Result<Option<Stamped>, CliError> {
+        if let Some(event) = self.next_missed()? {
+            return Ok(Some(event));
+        }
         loop {
             let Some(events) = &mut self.events else { return Ok(None) };
             let event = match &mut self.seat {
@@ -341,6 +348,32 @@ impl Client {
                 None => return Ok(Some(event)),
             }
         }
+    }
+
+    /// Events were missed ([`Event::Lagged`](crate::node::Event::Lagged)): those that are kept come
+    /// next. False where nothing is kept.
+    pub(super) fn catch_up(&mut self) -> bool {
+        let kept = self.start.store && self.last_seq.is_some();
+        self.missed = kept.then(VecDeque::new);
+        kept
+    }
+
+    /// The next of the events that were missed. What waits behind them is told once all the same.
+    fn next_missed(&mut self) -> Result<Option<Stamped>, CliError> {
+        const PAGE: usize = 256;
+        let Some(missed) = &mut self.missed else { return Ok(None) };
+        if missed.is_empty() {
+            let last = self.last_seq.unwrap_or_default();
+            let stored = Reader::open(&self.start.paths)?.since(last, PAGE)?;
+            let stored = stored.into_iter();
+            missed.extend(stored.map(|e| Stamped { seq: Some(e.seq), at: e.at, event: e.event }));
+        }
+        let next = missed.pop_front();
+        match &next {
+            Some(event) => self.last_seq = event.seq.max(self.last_seq),
+            None => self.missed = None,
+        }
+        Ok(next)
     }
 
     /// Events up to this place were heard otherwise.
@@ -375,6 +408,9 @@ impl Client {
         drop(handle);
         let how = succession.await;
         if self.role == Role::Lasting {
+            if matches!(how, Succeeded::OwnerVanished | Succeeded::Moved) {
+                self.read_settings();
+            }
             if let Some(place) = io::succeed(self.start.clone(), &hello, how).await? {
                 self.seat = place.into();
                 return Ok(true);
@@ -389,6 +425,17 @@ impl Client {
                 Ok(true)
             }
             Succeeded::OwnerVanished | Succeeded::Handed(_) => Err(gone(Gone::Vanished)),
+        }
+    }
+
+    /// Whoever goes on without what its owner knew is to go on with what was set while that ran.
+    fn read_settings(&mut self) {
+        match self.origin.start() {
+            Ok(start) => self.start = start,
+            Err(error) => {
+                let words = format!("{}; what was set before stays in force", error.message());
+                self.style.say(&words);
+            }
         }
     }
 
@@ -407,9 +454,6 @@ impl Client {
             let status = timeout(PATIENCE, self.status()).await;
             arrived = status.map_or(0, |status| status.map_or(0, |s| s.counters.messages));
         }
-            if matches!(how, Succeeded::OwnerVanished | Succeeded::Moved) {
-                self.read_settings();
-            }
         let keeps = self.start.store;
         if let Seat::Owner(running) = mem::replace(&mut self.seat, Seat::Nowhere) {
             running.stop().await;
@@ -427,17 +471,6 @@ fn arrival(arrived: u64, keeps: bool) -> String {
         (_, true) => format!("{arrived} messages arrived: feige history"),
         (1, false) => "1 message arrived; it was neither kept nor confirmed".to_owned(),
         (_, false) => format!("{arrived} messages arrived; none was kept or confirmed"),
-    /// Whoever goes on without what its owner knew is to go on with what was set while that ran.
-    fn read_settings(&mut self) {
-        match self.origin.start() {
-            Ok(start) => self.start = start,
-            Err(error) => {
-                let words = format!("{}; what was set before stays in force", error.message());
-                self.style.say(&words);
-            }
-        }
-    }
-
     }
 }
 
