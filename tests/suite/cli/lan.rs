@@ -144,6 +144,16 @@ fn nothing_is_sent_to_ourselves() {
 }
 
 #[test]
+fn who_is_in_another_group_is_counted() {
+    let lan = Lan::new();
+    let (alice, bob) = (lan.home("alice"), lan.home("bob"));
+    let _listens = bob.start(&["listen"]);
+    until("bob", || alice.run(&["peers"]).code == Some(0));
+    let done = alice.run(&["peers", "--group", "财务"]).code(3);
+    assert!(done.err.contains("1 is in no group or another"), "{done:?}");
+}
+
+#[test]
 fn some_confirm_and_some_do_not() {
     let lan = Lan::new();
     let (alice, bob) = (lan.home("alice"), lan.home("bob"));
