@@ -5,6 +5,7 @@
 //! joins the one that is, and its event stream goes on without a gap. What it never does is decide
 //! anything about messages: that is the node's.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::mem;
 use std::path::Path;
@@ -16,23 +17,26 @@ use tokio::time::{sleep, timeout};
 use super::Globals;
 use super::error::{CliError, Exit};
 use super::output::Style;
-use super::wish::{Role, Wish, refuse_to_change, start};
+use super::wish::{Origin, Role, Wish, refuse_to_change, start};
 use crate::io::control::{self, Hello, Joined, Succeeded};
 use crate::io::{
     self, Chosen, Gone, Handle, Place, Running, Stamped, Start, StartError, Subscription,
 };
 use crate::node::{PacketNo, PeerId, PeerView, Policy, Reply, Request, Status};
-use crate::store::Paths;
+use crate::store::{Paths, Reader};
 
 /// A node to ask and to listen to.
 pub(super) struct Client {
     style: Style,
     start: Start,
+    origin: Origin,
     seat: Seat,
     role: Role,
     events: Option<Subscription>,
     /// Place of the last stored event heard.
     last_seq: Option<u64>,
+    /// Events that were missed and are kept, while they are heard.
+    missed: Option<VecDeque<Stamped>>,
     /// A message whose receipts are awaited.
     waits_for: Option<PacketNo>,
 }
@@ -83,7 +87,7 @@ impl Client {
             _ if globals.alone => Seat::Owner(io::start(start.clone()).await?),
             role => enter(&start, role).await?,
         };
-        let mut client = Self::new(start, style, seat);
+        let mut client = Self::new((start, Origin::new(globals, wish)), style, seat);
         client.role = wish.role;
         if wish.listens {
             client.subscribe().await?;
@@ -101,12 +105,22 @@ impl Client {
         else {
             return Ok(None);
         };
-        Ok(Some(Self::new(start, style, Seat::Guest(joined.into()))))
+        let origin = Origin::new(globals, Wish::default());
+        Ok(Some(Self::new((start, origin), style, Seat::Guest(joined.into()))))
     }
 
-    const fn new(start: Start, style: Style, seat: Seat) -> Self {
-        let role = Role::Brief;
-        Self { style, start, seat, role, events: None, last_seq: None, waits_for: None }
+    fn new((start, origin): (Start, Origin), style: Style, seat: Seat) -> Self {
+        Self {
+            style,
+            start,
+            origin,
+            seat,
+            role: Role::Brief,
+            events: None,
+            last_seq: None,
+            missed: None,
+            waits_for: None,
+        }
     }
 
     /// How to write.
@@ -304,6 +318,9 @@ impl Client {
     /// The next event; none if the node was stopped on purpose. Dropping the future while the port
     /// changes hands ends the client.
     pub(super) async fn next_event(&mut self) -> Result<Option<Stamped>, CliError> {
+        if let Some(event) = self.next_missed()? {
+            return Ok(Some(event));
+        }
         loop {
             let Some(events) = &mut self.events else { return Ok(None) };
             let event = match &mut self.seat {
@@ -331,6 +348,32 @@ impl Client {
                 None => return Ok(Some(event)),
             }
         }
+    }
+
+    /// Events were missed ([`Event::Lagged`](crate::node::Event::Lagged)): those that are kept come
+    /// next. False where nothing is kept.
+    pub(super) fn catch_up(&mut self) -> bool {
+        let kept = self.start.store && self.last_seq.is_some();
+        self.missed = kept.then(VecDeque::new);
+        kept
+    }
+
+    /// The next of the events that were missed. What waits behind them is told once all the same.
+    fn next_missed(&mut self) -> Result<Option<Stamped>, CliError> {
+        const PAGE: usize = 256;
+        let Some(missed) = &mut self.missed else { return Ok(None) };
+        if missed.is_empty() {
+            let last = self.last_seq.unwrap_or_default();
+            let stored = Reader::open(&self.start.paths)?.since(last, PAGE)?;
+            let stored = stored.into_iter();
+            missed.extend(stored.map(|e| Stamped { seq: Some(e.seq), at: e.at, event: e.event }));
+        }
+        let next = missed.pop_front();
+        match &next {
+            Some(event) => self.last_seq = event.seq.max(self.last_seq),
+            None => self.missed = None,
+        }
+        Ok(next)
     }
 
     /// Events up to this place were heard otherwise.
@@ -365,6 +408,9 @@ impl Client {
         drop(handle);
         let how = succession.await;
         if self.role == Role::Lasting {
+            if matches!(how, Succeeded::OwnerVanished | Succeeded::Moved) {
+                self.read_settings();
+            }
             if let Some(place) = io::succeed(self.start.clone(), &hello, how).await? {
                 self.seat = place.into();
                 return Ok(true);
@@ -379,6 +425,17 @@ impl Client {
                 Ok(true)
             }
             Succeeded::OwnerVanished | Succeeded::Handed(_) => Err(gone(Gone::Vanished)),
+        }
+    }
+
+    /// Whoever goes on without what its owner knew is to go on with what was set while that ran.
+    fn read_settings(&mut self) {
+        match self.origin.start() {
+            Ok(start) => self.start = start,
+            Err(error) => {
+                let words = format!("{}; what was set before stays in force", error.message());
+                self.style.say(&words);
+            }
         }
     }
 

@@ -75,6 +75,29 @@ pub(super) fn start(globals: &Globals, wish: Wish<'_>) -> Result<(Start, Style),
     Ok((start, style))
 }
 
+/// What a [`Start`] was made from, to make it again when the settings may be others.
+#[derive(Clone, Debug)]
+pub(super) struct Origin {
+    globals: Globals,
+    role: Role,
+    passive: bool,
+    group: Option<String>,
+}
+
+impl Origin {
+    pub(super) fn new(globals: &Globals, wish: Wish<'_>) -> Self {
+        let Wish { role, passive, group, .. } = wish;
+        Self { globals: globals.clone(), role, passive, group: group.map(str::to_owned) }
+    }
+
+    /// By the settings as they are now; options and variables of the command win as they did.
+    pub(super) fn start(&self) -> Result<Start, CliError> {
+        let (role, passive, group) = (self.role, self.passive, self.group.as_deref());
+        let (start, _) = start(&self.globals, Wish { role, passive, group, ..Wish::default() })?;
+        Ok(start)
+    }
+}
+
 /// A node that runs is not changed by a command that joins it.
 pub(super) fn refuse_to_change(
     hello: &Hello,

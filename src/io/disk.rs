@@ -84,6 +84,8 @@ impl Disk {
             start.config.numbers = opened.numbers;
             told = Told(Some(Arc::new(AtomicU64::new(opened.last_seq))));
             memory = opened.store.memory()?;
+            let span = start.config.policy.auto_reply_once_per;
+            memory.replied = opened.store.replied(now, span)?;
             for key in opened.store.keys()? {
                 if let Err(error) = keyring.restore(&key) {
                     tracing::warn!("a stored private key cannot be used: {error}");

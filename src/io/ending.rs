@@ -96,6 +96,9 @@ impl Task {
     }
 
     async fn close_disk(&mut self) {
+        if timeout(DISK_WAIT, self.servers.settle()).await.is_err() {
+            tracing::warn!("copies that are not needed any more are still being removed");
+        }
         let closed = spawn_blocking(self.disk.close(self.node.last_number()));
         if timeout(DISK_WAIT, closed).await.is_err() {
             tracing::error!("the store is not closed yet");

@@ -18,6 +18,7 @@ use std::time::Duration;
 use rustix::fs::Stat;
 use socket2::Socket;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 pub use choose::{ChooseError, Chosen};
 pub(crate) use shelf::{Shelf, Slot, check};
@@ -45,6 +46,8 @@ pub(crate) struct Servers {
     last: u64,
     shelf: Shelf,
     copies: Copies,
+    /// Copies that are being removed, off the node's task: a disk may take its time.
+    removing: JoinSet<()>,
     news: mpsc::UnboundedReceiver<(StreamId, ServeNews)>,
     tell: mpsc::UnboundedSender<(StreamId, ServeNews)>,
 }
@@ -86,8 +89,9 @@ impl Servers {
     /// offer no more.
     pub(crate) fn new(clock: Clock, shelf: Shelf, copies: Copies) -> Self {
         let (tell, news) = mpsc::unbounded_channel();
-        let (asking, running) = (HashMap::new(), HashMap::new());
-        Self { clock, asking, running, last: 0, shelf, copies, news, tell }
+        let (asking, running, removing) = (HashMap::new(), HashMap::new(), JoinSet::new());
+        let copies = copies.whole();
+        Self { clock, asking, running, last: 0, shelf, copies, removing, news, tell }
     }
 
     /// Takes a caller in until the node has decided: what the node is to be told of it.
@@ -137,9 +141,17 @@ impl Servers {
     /// They are on offer no more.
     pub(crate) fn release(&mut self, number: PacketNo, files: &[OfferedFile]) {
         self.shelf.release(number);
-        for file in files {
-            self.copies.remove(&file.choice.path);
+        while self.removing.try_join_next().is_some() {}
+        let paths = files.iter().map(|file| &file.choice.path);
+        for path in paths.filter(|path| self.copies.holds(path)) {
+            let (copies, path) = (self.copies.clone(), path.clone());
+            self.removing.spawn_blocking(move || copies.remove(&path));
         }
+    }
+
+    /// Waits for copies to be removed.
+    pub(crate) async fn settle(&mut self) {
+        while self.removing.join_next().await.is_some() {}
     }
 
     /// What is held open, for the process after this one.

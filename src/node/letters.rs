@@ -16,7 +16,7 @@ use super::outbox::later::{Later, footer};
 use super::outbox::{SendNo, Sending, is_stranger};
 use super::own::canonical;
 use super::peer::{Peer, PeerNo, charset_of, view_of_stranger};
-use super::serving::grant::OfferedFile;
+use super::serving::grant::{GrantRecord, OfferedFile};
 use super::serving::{Serving, grant};
 use super::timers::Timer;
 use super::turn::{Turn, Voice};
@@ -256,11 +256,9 @@ impl Parts {
             };
             *sending.view = view;
         }
-        let grant = self.serving.offered(no);
-        let files = grant.map_or_else(Default::default, |grant| {
-            (grant.peer, grant.charset) = ((*sending.view).clone(), form.charset());
-            Arc::clone(&grant.files)
-        });
+        let view = (*sending.view).clone();
+        let grant = self.serving.readdress(no, form.charset(), Some(view));
+        let files = grant.map_or_else(Default::default, |grant| Arc::clone(&grant.files));
         let mut sheets = Sheets {
             number: no.number,
             options: sending.options,
@@ -314,15 +312,8 @@ impl Parts {
             Some(peer) => (peer.text_form(turn.base.own.office), Reader::of(peer)),
             None => (turn.base.own.form_for_strangers(), Reader::STRANGER),
         };
-        let grant = self.serving.offered(no);
-        let files = grant.map_or_else(Default::default, |grant| {
-            grant.charset = form.charset();
-            if let Some(peer) = peer {
-                // Requests are read as this client writes them.
-                grant.peer = PeerView { id: grant.peer.id.clone(), ..peer.view() };
-            }
-            grant.left()
-        });
+        let grant = self.serving.readdress(no, form.charset(), peer.map(Peer::view));
+        let files = grant.map_or_else(Default::default, GrantRecord::left);
         if text.is_empty() && files.is_empty() && offered > 0 {
             // All that it was for was taken back.
             self.outbox.drop(turn, &self.roster, no);
@@ -459,6 +450,9 @@ impl Parts {
             }
             Target::Addr(addr) => {
                 let addr = self.links.with_scope(canonical(*addr));
+                if addr.port() == turn.base.own.port && self.links.owns(addr.ip()) {
+                    return Err(Refusal::Ourselves { addr });
+                }
                 (self.roster.at(addr), Some(addr))
             }
         };

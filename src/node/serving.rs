@@ -106,9 +106,23 @@ impl Serving {
         self.arm(turn);
     }
 
-    /// What the message `no` offers, and how its recipient is known now.
-    pub(crate) fn offered(&mut self, no: SendNo) -> Option<&mut GrantRecord> {
-        self.grants.get_mut(&no).map(|grant| &mut grant.record)
+    /// The message `no` is written in this charset, to its recipient as it is known now: what it
+    /// offers. Requests are read by both, also by the process after this one.
+    pub(crate) fn readdress(
+        &mut self,
+        no: SendNo,
+        charset: Charset,
+        peer: Option<PeerView>,
+    ) -> Option<&GrantRecord> {
+        let record = &mut self.grants.get_mut(&no)?.record;
+        // Faces go on knowing it by the identity they were told.
+        let id = record.peer.id.clone();
+        let peer = peer.map_or_else(|| record.peer.clone(), |peer| PeerView { id, ..peer });
+        if (record.charset, &record.peer) != (charset, &peer) {
+            (record.charset, record.peer) = (charset, peer);
+            self.changed.insert(no);
+        }
+        Some(record)
     }
 
     /// What became of messages that offer files.

@@ -1,12 +1,14 @@
 //! What a starting node is told of the runs before it.
 
+use std::time::Duration;
+
 use rusqlite::Connection;
 
 use super::{Store, StoreError, feiq, offered, outbox, people, rows, served};
-use crate::node::{EpochMemory, Memory, PacketNo, PeerId};
+use crate::node::{EpochMemory, Memory, PacketNo, PeerId, UnixMillis};
 
 impl Store {
-    /// Everything a node is to know before its first input.
+    /// Everything a node is to know before its first input, but for [`Store::replied`].
     pub fn memory(&self) -> Result<Memory, StoreError> {
         let db = self.db();
         let read = || -> rusqlite::Result<Memory> {
@@ -17,7 +19,7 @@ impl Store {
                 sealed: rows::envelopes::sealed(db)?,
                 untold: rows::envelopes::untold(db)?,
                 away: rows::envelopes::away(db)?,
-                replied: rows::envelopes::replied(db)?,
+                replied: Vec::new(),
                 charsets: feiq::charsets(db)?,
                 groups: feiq::groups(db)?,
                 offers: offered::all(db)?,
@@ -27,6 +29,16 @@ impl Store {
             })
         };
         read().map_err(StoreError::database("read", self.path()))
+    }
+
+    /// Who got an automatic reply in this span before `now`, and when.
+    pub fn replied(
+        &self,
+        now: UnixMillis,
+        span: Duration,
+    ) -> Result<Vec<(PeerId, UnixMillis)>, StoreError> {
+        rows::envelopes::replied(self.db(), now, span)
+            .map_err(StoreError::database("read", self.path()))
     }
 }
 

@@ -61,7 +61,8 @@ impl Staging {
     /// # Errors
     ///
     /// [`StoreError::StrangersADay`] where `counts` is set and the share of strangers has no room for
-    /// it beside the pictures that are on their way, [`StoreError::Full`] if it would leave too little on the disk, [`StoreError::File`].
+    /// it beside the pictures that are on their way, [`StoreError::Full`] if it would leave too
+    /// little on the disk, [`StoreError::File`].
     pub fn begin(
         &self,
         stage: StageId,

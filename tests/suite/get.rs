@@ -10,13 +10,16 @@ mod resume;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::support::filer::{Asked, Filer, flows, put};
 use super::support::home::{Done, Lan, TestHome};
 use super::support::process::{Process, until};
+use super::support::sender::Sender;
 use super::support::stranger::Stranger;
 
 /// A version field of each dialect.
@@ -323,6 +326,44 @@ fn an_interrupted_command_says_that_the_node_goes_on() {
     let again = office.offer(OFFER_UTF8, b"0:b:0:1:1:\x07");
     let done = office.get(again, &[]).code(0);
     assert!(!done.err.contains("goes on"), "{done:?}");
+}
+
+#[test]
+fn an_end_that_was_missed_is_an_end() {
+    use rustix::process::Signal;
+
+    let mut office = Office::new(OFFICIAL);
+    let (go, goes) = std::sync::mpsc::channel::<()>();
+    let sender = office.serve(move |_, stream| {
+        let _ = goes.recv();
+        put(stream, b"hello");
+    });
+    let offer = office.offer(OFFER_UTF8, b"0:a:5:1:1:\x07").to_string();
+    let folder = office.folder();
+    let args = ["get", &offer, "--json", "-o", folder.to_str().unwrap()];
+    let mut command = office.home.start(&args);
+    until("a request", || !sender.asked().is_empty());
+    // It reads nothing of more than all buffers on the way hold together.
+    command.signal(Signal::STOP);
+    let mut flood = Sender::new(Ipv4Addr::new(127, 8, 0, 50), office.home.addr, office.home.port);
+    let text = "x".repeat(20_000);
+    for first in (0..800).step_by(16) {
+        let numbers = 1_900_000_000 + first..1_900_000_016 + first;
+        until("receipts", || {
+            for number in numbers.clone().filter(|n| !flood.receipts.contains_key(n)) {
+                flood.send(number, &text);
+            }
+            flood.hear(Duration::from_millis(50));
+            numbers.clone().all(|number| flood.receipts.contains_key(&number))
+        });
+    }
+    drop(go);
+    office.node.out.event("transferred", |_| true);
+    command.signal(Signal::CONT);
+    assert_eq!(command.exit(), Some(0));
+    command.out.event("lagged", |_| true);
+    command.out.event("transferred", |end| end["outcome"] == "done");
+    office.holds(&[("a", b"hello")]);
 }
 
 #[test]

@@ -15,7 +15,9 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{Feed, Style};
 use crate::cli::size::size;
 use crate::cli::wish::Wish;
-use crate::node::{Direction, Event, Get, OfferId, Progress, Reply, Request, TransferOutcome};
+use crate::node::{
+    Direction, Event, Get, ItemState, OfferId, OfferView, Progress, Reply, Request, TransferOutcome,
+};
 
 /// Fetch files and folders that were offered to you
 ///
@@ -130,7 +132,12 @@ impl Args {
                         bars.end(end.offer);
                     }
                 }
-                Event::Lagged { .. } => {}
+                Event::Lagged { .. } => {
+                    if !client.catch_up() {
+                        let listed = offers(client, Request::Offers).await?;
+                        open.retain(|item| is_coming(&listed, *item));
+                    }
+                }
                 _ => continue,
             }
             if feed.style().json || !matches!(stamped.event, Event::Progress(_)) {
@@ -147,6 +154,14 @@ impl Args {
         feed.finish().await?;
         Ok(if well == all { Exit::Done } else { Exit::Partly })
     }
+}
+
+/// Whether the node fetches this item or is about to. How one ended whose end was missed where
+/// nothing is kept, nobody says any more: it does not count as fetched.
+fn is_coming(listed: &[OfferView], (offer, item): (OfferId, u32)) -> bool {
+    let offer = listed.iter().find(|listed| listed.offer == offer);
+    let item = offer.and_then(|offer| offer.items.iter().find(|listed| listed.item == item));
+    item.is_some_and(|item| matches!(item.state, ItemState::Queued | ItemState::Moving))
 }
 
 /// Offers that the node goes on to fetch if this command is interrupted: then it says so.

@@ -198,6 +198,7 @@ impl Args {
             0 => error.hint(format_args!(
                 "a firewall may drop UDP port {port}; --wait 5s asks again and waits longer"
             )),
+            1 => error.hint("1 is in no group or another (feige peers)"),
             found => error.hint(format_args!("{found} are in no group or another (feige peers)")),
         }
     }

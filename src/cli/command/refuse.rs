@@ -44,6 +44,10 @@ impl Args {
         }
         while !refused.is_empty() {
             let Some(stamped) = client.next_event().await? else { break };
+            // Where nothing is kept nobody says again what was missed; it is refused all the same.
+            if matches!(stamped.event, Event::Lagged { .. }) && !client.catch_up() {
+                break;
+            }
             if let Event::Transferred(end) = &stamped.event
                 && end.direction == Direction::In
                 && refused.remove(&(end.offer, end.item))

@@ -1,5 +1,7 @@
 //! Why a request was not done.
 
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
 
 use super::{PeerId, PeerView};
@@ -35,6 +37,12 @@ pub enum Refusal {
     UnknownPeer {
         /// The identity asked for.
         peer: PeerId,
+    },
+    /// The address is our own.
+    #[error("{addr} is this node itself")]
+    Ourselves {
+        /// The address, with its port.
+        addr: SocketAddr,
     },
     /// No recipients.
     #[error("nobody to send to")]

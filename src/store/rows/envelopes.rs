@@ -1,11 +1,13 @@
 //! Sealed messages in rows: the openings of those we received, the readings of those we sent.
 
+use std::time::Duration;
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{EVENTS, PeerRows, Rows, read_message};
 use crate::node::{
-    OpenedRecord, Options, PacketNo, PeerId, PeerView, ReadRecord, Recalled, SaveResult,
-    SealedMemory, UnixMillis, UntoldMemory,
+    AUTO_RETURN, OpenedRecord, Options, PacketNo, PeerId, PeerView, ReadRecord, Recalled,
+    SaveResult, SealedMemory, UnixMillis, UntoldMemory,
 };
 
 /// Most sealed messages of ours that a starting node is told of, the newest.
@@ -154,15 +156,21 @@ pub(in crate::store) fn away(db: &Connection) -> rusqlite::Result<Option<String>
         .optional()
 }
 
-/// Who got an automatic reply (8192, `AUTORETOPT`) in the minute before the newest message, and when.
-pub(in crate::store) fn replied(db: &Connection) -> rusqlite::Result<Vec<(PeerId, UnixMillis)>> {
+/// Who got an automatic reply (`AUTORETOPT`) in this span before `now`, and when.
+pub(in crate::store) fn replied(
+    db: &Connection,
+    now: UnixMillis,
+    span: Duration,
+) -> rusqlite::Result<Vec<(PeerId, UnixMillis)>> {
+    let span = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
     db.prepare_cached(
         "SELECT p.name, max(m.at) FROM message AS m JOIN peer AS p ON p.id = m.peer
-         WHERE m.at > (SELECT max(at) FROM message) - 60000
-             AND m.direction = 'out' AND m.options & 8192 <> 0
+         WHERE m.at > ?1 AND m.at <= ?2 AND m.direction = 'out' AND m.options & ?3 <> 0
          GROUP BY p.id",
     )?
-    .query_map((), |row| Ok((PeerId(row.get::<_, String>(0)?.into()), UnixMillis(row.get(1)?))))?
+    .query_map((now.0.saturating_sub(span), now.0, AUTO_RETURN.bits()), |row| {
+        Ok((PeerId(row.get::<_, String>(0)?.into()), UnixMillis(row.get(1)?)))
+    })?
     .collect()
 }
 

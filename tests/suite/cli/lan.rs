@@ -127,6 +127,33 @@ fn an_address_need_not_be_known_and_need_not_answer() {
 }
 
 #[test]
+fn nothing_is_sent_to_ourselves() {
+    let lan = Lan::new();
+    let alice = lan.home("alice");
+    let done = alice.run(&["send", &alice.addr.to_string(), "hello"]).code(2);
+    assert!(
+        done.err.contains("not sent: ") && done.err.contains("is this node itself"),
+        "{done:?}"
+    );
+    // At the same address there may be another one.
+    let other = Lan::new().home("other");
+    assert_eq!(other.addr, alice.addr);
+    let _listens = other.start(&["listen"]);
+    until("the other", || other.run(&["node", "status"]).code == Some(0));
+    alice.run(&["send", &format!("{}:{}", other.addr, other.port), "hello"]).code(0);
+}
+
+#[test]
+fn who_is_in_another_group_is_counted() {
+    let lan = Lan::new();
+    let (alice, bob) = (lan.home("alice"), lan.home("bob"));
+    let _listens = bob.start(&["listen"]);
+    until("bob", || alice.run(&["peers"]).code == Some(0));
+    let done = alice.run(&["peers", "--group", "财务"]).code(3);
+    assert!(done.err.contains("1 is in no group or another"), "{done:?}");
+}
+
+#[test]
 fn some_confirm_and_some_do_not() {
     let lan = Lan::new();
     let (alice, bob) = (lan.home("alice"), lan.home("bob"));

@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 use std::time::Duration;
 
+use feige::wire::Charset;
 use rustix::process::Signal;
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
@@ -13,7 +14,7 @@ use socket2::{Domain, Socket, Type};
 use super::lan::{joined_by, up};
 use crate::json::Page;
 use crate::support::home::Lan;
-use crate::support::process::now;
+use crate::support::process::{Process, now};
 
 #[test]
 fn a_port_that_another_program_holds_is_named_with_its_holder() {
@@ -128,6 +129,49 @@ fn an_interrupted_send_says_that_it_was_not_confirmed() {
     sends.signal(Signal::INT);
     assert_eq!(sends.exit(), Some(130));
     assert!(sends.err.all().concat().contains("not confirmed"), "{:?}", sends.err.all());
+}
+
+#[test]
+fn what_was_set_meanwhile_outlives_a_crash_of_the_owner() {
+    let lan = Lan::new();
+    let bob = lan.home("bob");
+    let feige = |args: &[&str]| {
+        let mut command = bob.feige(args);
+        command.env_remove("FEIGE_NICK");
+        command
+    };
+    let owner = Process::start(feige(&["node", "--nick", "bob"]));
+    up(&bob, &owner);
+    let heir = Process::start(feige(&["listen", "--json", "--nick", "bob"]));
+    joined_by(&bob, 1);
+    for (key, value) in [("nick", "other"), ("group", "财务"), ("charset", "big5")] {
+        let set = feige(&["config", "set", key, value]).output().expect("it runs");
+        assert!(set.status.success(), "{set:?}");
+    }
+    owner.signal(Signal::KILL);
+    heir.out.event("notice", |notice| notice["code"] == "took_over");
+    let status = bob.run(&["node", "status", "--json"]).code(0).lines().remove(0);
+    let words = ["group", "nick"].map(|key| status[key].as_str().unwrap_or_default());
+    assert_eq!(words, ["财务", "bob"], "what the command line says wins");
+    let (client, text) = (lan.stranger(), "會議改到下午三點");
+    let packet = format!("1:2:u:pc:288:{text}\0");
+    client.send(&Charset::BIG5.encode(&packet, |c| panic!("{c} is not in Big5")), bob.addr);
+    heir.out.event("message", |message| message["text"] == text);
+}
+
+#[test]
+fn what_cannot_be_read_after_a_crash_stays_as_it_was() {
+    let lan = Lan::new();
+    let bob = lan.home("bob");
+    let owner = bob.start(&["node"]);
+    up(&bob, &owner);
+    bob.run(&["config", "set", "group", "财务"]).code(0);
+    let heir = bob.start(&["listen"]);
+    joined_by(&bob, 1);
+    bob.write("config/feige/config.toml", b"group = [");
+    owner.signal(Signal::KILL);
+    heir.err.line("what was set before stays in force");
+    heir.err.line("took the port over");
 }
 
 #[test]

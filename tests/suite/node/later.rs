@@ -540,6 +540,26 @@ fn files_of_a_kept_message_survive_a_restart() {
 }
 
 #[test]
+fn in_what_their_requests_are_read_is_written_down_with_each_new_try() {
+    let (mut desk, gone) = without_ann();
+    let (number, _) = offer_later(&mut desk, &gone, "hi", &["a"]);
+    let charset = |out: &Outcome| {
+        let charset = |(_, record): &(_, &Record)| match record {
+            Record::Grant(grant) => Some(grant.charset),
+            _ => None,
+        };
+        out.saves().iter().rev().find_map(charset)
+    };
+    let out = desk.hear("10.0.0.2", ann(3));
+    assert_eq!(charset(&out), Some(Charset::UTF_8));
+    // Nobody confirms it, and she is gone: by now somebody else may be where she was.
+    pass(&mut desk, 60_000);
+    let (_, out) = desk.ask(Request::Retry { number });
+    assert_eq!(texts(&out, "10.0.0.2").len(), 1);
+    assert_eq!(charset(&out), Some(Charset::GB18030), "it goes where one went before");
+}
+
+#[test]
 fn files_of_a_kept_message_end_with_it() {
     let (mut desk, gone) = without_ann();
     offer_later(&mut desk, &gone, "hi", &["a"]);

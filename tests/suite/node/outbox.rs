@@ -296,6 +296,7 @@ fn refusals_send_nothing() {
     let unknown = Target::Peer(peer_id("nobody@nowhere"));
     let everybody = Target::Addr(addr("255.255.255.255"));
     let subnet = Target::Addr(addr("10.0.0.255"));
+    let ourselves = Target::Addr(addr("10.0.0.1"));
     for (request, refusal) in [
         (send(slice::from_ref(&ann), ""), Refusal::EmptyText),
         (send(slice::from_ref(&ann), "\r"), Refusal::EmptyText),
@@ -306,6 +307,7 @@ fn refusals_send_nothing() {
         ),
         (send(&[everybody], "x"), Refusal::UnknownPeer { peer: peer_id("255.255.255.255:2425") }),
         (send(&[subnet], "x"), Refusal::UnknownPeer { peer: peer_id("10.0.0.255:2425") }),
+        (send(&[ann.clone(), ourselves], "x"), Refusal::Ourselves { addr: addr("10.0.0.1") }),
         (Request::Broadcast { text: String::new() }, Refusal::EmptyText),
     ] {
         let (reply, out) = desk.ask(request);

@@ -1,5 +1,8 @@
 //! Envelopes, readings and the absence text over restarts.
 
+use std::slice;
+use std::time::Duration;
+
 use feige::node::{
     Direction, Event, MessageRecord, OpenedRecord, Options, PacketNo, ReadRecord, Recalled, Record,
     SaveResult, UnixMillis,
@@ -167,9 +170,19 @@ fn who_got_an_automatic_reply_lately_is_remembered() {
         Record::Message(MessageRecord { options, at: UnixMillis(at), ..sent(to, number) })
     };
     let plain = Record::Message(MessageRecord { at: UnixMillis(100_000), ..sent("d@e", 9) });
-    let records =
-        vec![reply("a@b", 1, 30_000), reply("b@c", 2, 50_000), reply("b@c", 3, 90_000), plain];
+    // Written by a clock that was ahead: it neither counts nor hides the others.
+    let ahead = reply("e@f", 4, 900_000);
+    let records = vec![
+        reply("a@b", 1, 30_000),
+        reply("b@c", 2, 50_000),
+        reply("b@c", 3, 90_000),
+        plain,
+        ahead,
+    ];
     commit(&mut store, records);
-    let replied = store.memory().unwrap().replied;
-    assert_eq!(replied, [(peer("b@c").id, UnixMillis(90_000))]);
+    let replied =
+        |seconds| store.replied(UnixMillis(100_000), Duration::from_secs(seconds)).unwrap();
+    let b = (peer("b@c").id, UnixMillis(90_000));
+    assert_eq!(replied(60), slice::from_ref(&b));
+    assert_eq!(replied(80), [(peer("a@b").id, UnixMillis(30_000)), b]);
 }

@@ -123,6 +123,11 @@ impl Report {
                     break;
                 }
             };
+            if matches!(stamped.event, Event::Lagged { .. }) && !client.catch_up() {
+                // What was missed nobody says again.
+                self.cut_off = true;
+                break;
+            }
             self.hear(&stamped).await?;
         }
         if self.cut_off { Ok(()) } else { self.hear_what_came(client).await }

@@ -8,9 +8,11 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::output::files;
 use crate::io::Stamped;
 use crate::node::{
-    Event, ItemState, OfferId, OfferView, PacketNo, PeerId, PeerView, TransferOutcome, Transferred,
+    Direction, Event, ItemState, OfferId, OfferView, PacketNo, PeerId, PeerView, Request,
+    TransferOutcome, Transferred,
 };
 
+use super::super::get;
 use super::report::Report;
 
 /// Follows the transfers of one message's files until each recipient has fetched or refused all of
@@ -19,6 +21,8 @@ pub(super) struct Transfers {
     number: PacketNo,
     /// Offers still to be told of: one for each recipient.
     missing: usize,
+    /// Offers that ended before anybody told of them.
+    untold: usize,
     offers: BTreeMap<OfferId, Offer>,
     /// The message is kept for those who are away.
     later: bool,
@@ -42,7 +46,7 @@ impl Transfers {
         later: bool,
     ) -> Self {
         let bars = Bars::new(report.feed().style());
-        Self { number, missing: recipients, offers: BTreeMap::new(), later, bars }
+        Self { number, missing: recipients, untold: 0, offers: BTreeMap::new(), later, bars }
     }
 
     /// Until nothing more can come: of the message, nor, unless `detach`ed, of its files.
@@ -79,6 +83,9 @@ impl Transfers {
             {
                 self.bars.show(moving);
                 continue;
+            }
+            if matches!(stamped.event, Event::Lagged { .. }) && !client.catch_up() {
+                self.look(&get::offers(client, Request::Offers).await?, report);
             }
             self.bars.hide();
             report.hear(&stamped).await?;
@@ -128,6 +135,30 @@ impl Transfers {
         Ok(())
     }
 
+    /// Events were missed and nothing is kept: what is on offer no more ended, nobody says how.
+    fn look(&mut self, listed: &[OfferView], report: &mut Report) {
+        let ours =
+            |offer: &&OfferView| offer.direction == Direction::Out && offer.number == self.number;
+        let listed: Vec<&OfferView> = listed.iter().filter(ours).collect();
+        for offer in &listed {
+            if !self.offers.contains_key(&offer.offer) {
+                self.offered(offer, report);
+            }
+        }
+        self.untold += std::mem::take(&mut self.missing);
+        for (id, offer) in &mut self.offers {
+            let listed = listed.iter().find(|listed| listed.offer == *id);
+            let state = |at: usize| listed.and_then(|listed| listed.items.get(at)).map(|i| i.state);
+            for (at, item) in offer.items.iter_mut().enumerate().filter(|(_, i)| i.is_none()) {
+                *item = match state(at) {
+                    Some(ItemState::Waiting | ItemState::Queued | ItemState::Moving) => None,
+                    Some(ItemState::Done) => Some(TransferOutcome::Done),
+                    Some(ItemState::Over) | None => Some(TransferOutcome::Withdrawn),
+                };
+            }
+        }
+    }
+
     fn offered(&mut self, offer: &OfferView, report: &mut Report) {
         let bytes = offer.items.iter().fold(0, |sum: u64, item| sum.saturating_add(item.size));
         let label = report.feed().human().label(&offer.peer);
@@ -167,6 +198,10 @@ impl Transfers {
     pub(super) fn exit(&self) -> Exit {
         let done =
             |offer: &Offer| offer.items.iter().all(|item| *item == Some(TransferOutcome::Done));
-        if self.missing == 0 && self.offers.values().all(done) { Exit::Done } else { Exit::Partly }
+        if self.missing + self.untold == 0 && self.offers.values().all(done) {
+            Exit::Done
+        } else {
+            Exit::Partly
+        }
     }
 }
