@@ -14,7 +14,7 @@ use super::handle::Listeners;
 use super::handover::{Bundle, Part};
 use super::task::Task;
 use super::tcp::Acceptor;
-use crate::node::{Effect, Handover, Input, Reply, Request, RequestId};
+use crate::node::{Effect, Handover, Input, PictureNews, Reply, Request, RequestId};
 
 /// How long the disk may take for what was taken in. A disk that hangs costs receipts, not the end.
 const DISK_WAIT: Duration = Duration::from_secs(2);
@@ -92,6 +92,11 @@ impl Task {
         };
         if timeout(DISK_WAIT, settled).await.is_err() {
             tracing::warn!("pictures are still being written or decoded");
+            // What was acknowledged of these is nowhere: neither we nor the next owner have them.
+            for stage in self.pictures.unwritten() {
+                let reason = "the disk does not answer".to_owned();
+                self.picture(stage, PictureNews::Failed(reason));
+            }
         }
     }
 
