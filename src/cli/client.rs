@@ -79,7 +79,8 @@ const ENTRY_WAIT: Duration = Duration::from_secs(2);
 const ENTRY_STEP: Duration = Duration::from_millis(5);
 
 impl Client {
-    /// Joins the node of this profile if one runs, else becomes one.
+    /// Joins the node of this profile if one runs, else becomes one; [`Client::begin`] is next.
+    /// Nothing is awaited once there is a node, so that whoever drops the future drops none.
     pub(super) async fn open(globals: &Globals, wish: Wish<'_>) -> Result<Self, CliError> {
         let (start, style) = start(globals, wish)?;
         let seat = match wish.role {
@@ -89,13 +90,22 @@ impl Client {
         };
         let mut client = Self::new((start, Origin::new(globals, wish)), style, seat);
         client.role = wish.role;
+        Ok(client)
+    }
+
+    /// Hears events if the command wants to; an error if the node that runs is not what it wants.
+    pub(super) async fn begin(
+        &mut self,
+        globals: &Globals,
+        wish: Wish<'_>,
+    ) -> Result<(), CliError> {
         if wish.listens {
-            client.subscribe().await?;
+            self.subscribe().await?;
         }
-        if let Seat::Guest(guest) = &client.seat {
+        if let Seat::Guest(guest) = &self.seat {
             refuse_to_change(&guest.hello, globals, wish)?;
         }
-        Ok(client)
+        Ok(())
     }
 
     /// Joins the node of this profile; none if none runs.

@@ -313,8 +313,12 @@ fn attend(
             client = Client::open(globals, wish) => client?,
             exit = signals.next() => return Err(CliError::silent(exit)),
         };
+        let work = async {
+            client.begin(globals, wish).await?;
+            command(&mut client).await
+        };
         let outcome = tokio::select! {
-            outcome = command(&mut client) => outcome,
+            outcome = work => outcome,
             exit = signals.next() => Err(CliError::silent(exit)),
         };
         tokio::select! {

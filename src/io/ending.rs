@@ -14,7 +14,7 @@ use super::handle::Listeners;
 use super::handover::{Bundle, Part};
 use super::task::Task;
 use super::tcp::Acceptor;
-use crate::node::{Effect, Handover, Input, Reply, Request, RequestId};
+use crate::node::{Effect, Handover, Input, PictureNews, Reply, Request, RequestId};
 
 /// How long the disk may take for what was taken in. A disk that hangs costs receipts, not the end.
 const DISK_WAIT: Duration = Duration::from_secs(2);
@@ -36,13 +36,19 @@ impl Task {
         self.settle_pictures().await;
         // Whoever was just let in gets on the list of heirs first.
         yield_now().await;
-        if self.allow_takeover && !*self.asked.borrow() && self.server.has_heir() {
-            Box::pin(self.hand_over()).await
-        } else {
-            self.leave().await;
-            self.close_disk().await;
-            self.dismiss().await
+        if self.allow_takeover
+            && !*self.asked.borrow()
+            && self.server.has_heir()
+            && let Some(to) = Box::pin(self.hand_over()).await
+        {
+            tracing::info!(to, "handed the port over");
+            self.lock.leave();
+            self.server.dismiss(|| LastWords::Moved).await;
+            return Stopped::HandedOver { to };
         }
+        self.leave().await;
+        self.close_disk().await;
+        self.dismiss().await
     }
 
     /// Waits for everything that was taken in to be on the disk and acknowledged.
@@ -86,6 +92,11 @@ impl Task {
         };
         if timeout(DISK_WAIT, settled).await.is_err() {
             tracing::warn!("pictures are still being written or decoded");
+            // What was acknowledged of these is nowhere: neither we nor the next owner have them.
+            for stage in self.pictures.unwritten() {
+                let reason = "the disk does not answer".to_owned();
+                self.picture(stage, PictureNews::Failed(reason));
+            }
         }
     }
 
@@ -114,29 +125,19 @@ impl Task {
         Stopped::Goodbye
     }
 
-    async fn hand_over(mut self) -> Stopped {
+    /// Gives the port to a lasting client: its process id. None if nobody took it: then the node is
+    /// still ours to end, with its store if nobody said yes.
+    async fn hand_over(&mut self) -> Option<u32> {
         let hello = self.last_hello();
         let mut node = self.node.hand_over();
         self.fetches.close().await;
-        self.listeners = Listeners::default();
+        let stages = self.stages(&mut node);
+        let failed = |error: &io::Error| tracing::error!("cannot hand the port over: {error}");
+        let (parts, fds) = self.share(stages).inspect_err(failed).ok()?;
+        let heir = self.server.hand_over(Bundle { hello, node, parts }, fds).await?;
         // The next owner opens it.
         self.close_disk().await;
-        let stages = self.stages(&mut node);
-        let taken = match self.share(stages) {
-            Ok((parts, fds)) => self.server.hand_over(Bundle { hello, node, parts }, fds).await,
-            Err(error) => {
-                tracing::error!("cannot hand the port over: {error}");
-                None
-            }
-        };
-        let Some(to) = taken else {
-            self.leave().await;
-            return self.dismiss().await;
-        };
-        tracing::info!(to, "handed the port over");
-        self.lock.leave();
-        self.server.dismiss(|| LastWords::Moved).await;
-        Stopped::HandedOver { to }
+        heir.let_go().await
     }
 
     /// What a process must know that takes our place, with the names the node has by now.
@@ -154,7 +155,7 @@ impl Task {
         hello
     }
 
-    /// The files of pictures that are on their way. One that is missing is not told of either.
+    /// The files of pictures that are on their way. One that is missing does not go along.
     fn stages(&self, node: &mut Handover) -> Vec<(Part, OwnedFd)> {
         let staging = self.disk.staging();
         let mut shared = Vec::new();

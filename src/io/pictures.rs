@@ -1,11 +1,12 @@
 //! What the node wants done with the bytes of pictures, done on two threads that begin with the
 //! first picture: one writes and reads stages, the other decodes, one picture at a time.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use tokio::sync::{mpsc, oneshot};
@@ -25,11 +26,36 @@ pub(crate) struct Pictures {
     /// To the first thread, once it runs.
     jobs: Option<Sender<Order>>,
     /// Bytes on their way to it.
-    waiting: Arc<AtomicUsize>,
+    waiting: Arc<Waiting>,
     /// Pictures being checked.
     checking: Arc<AtomicUsize>,
     tell: mpsc::UnboundedSender<(StageId, PictureNews)>,
     news: mpsc::UnboundedReceiver<(StageId, PictureNews)>,
+}
+
+/// Bytes that wait for the disk, of each stage that has some.
+#[derive(Debug, Default)]
+struct Waiting(Mutex<BTreeMap<StageId, usize>>);
+
+impl Waiting {
+    fn add(&self, stage: StageId, bytes: usize) {
+        *self.stages().entry(stage).or_default() += bytes;
+    }
+
+    fn done(&self, stage: StageId, bytes: usize) {
+        let mut stages = self.stages();
+        if let Some(left) = stages.get_mut(&stage) {
+            *left = left.saturating_sub(bytes);
+            if *left == 0 {
+                stages.remove(&stage);
+            }
+        }
+    }
+
+    fn stages(&self) -> MutexGuard<'_, BTreeMap<StageId, usize>> {
+        // Every change of it is whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What the first thread is told.
@@ -76,9 +102,7 @@ impl Pictures {
             }
         }
         match &job {
-            PictureJob::Write { data, .. } => {
-                self.waiting.fetch_add(data.len(), Ordering::Relaxed);
-            }
+            PictureJob::Write { stage, data, .. } => self.waiting.add(*stage, data.len()),
             PictureJob::Check { .. } => {
                 self.checking.fetch_add(1, Ordering::Relaxed);
             }
@@ -102,7 +126,12 @@ impl Pictures {
 
     /// Whether so much waits for the disk that no more should be read from the network.
     pub(crate) fn is_full(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) >= WAITING_MAX
+        self.waiting.stages().values().sum::<usize>() >= WAITING_MAX
+    }
+
+    /// The stages of which bytes are still waiting for the disk.
+    pub(crate) fn unwritten(&self) -> Vec<StageId> {
+        self.waiting.stages().keys().copied().collect()
     }
 
     /// Whether pictures are being checked.
@@ -149,7 +178,7 @@ impl Pictures {
 struct Keeper {
     staging: Staging,
     downloads: PathBuf,
-    waiting: Arc<AtomicUsize>,
+    waiting: Arc<Waiting>,
     tell: mpsc::UnboundedSender<(StageId, PictureNews)>,
 }
 
@@ -169,7 +198,7 @@ impl Keeper {
                 }
                 PictureJob::Write { stage, offset, data } => {
                     let written = self.staging.write(stage, offset.into(), &data);
-                    self.waiting.fetch_sub(data.len(), Ordering::Relaxed);
+                    self.waiting.done(stage, data.len());
                     (stage, written.map(|()| None))
                 }
                 PictureJob::Read { stage, offset, length } => {
@@ -260,5 +289,43 @@ impl Decoder {
         std::os::unix::fs::FileExt::write_all_at(&file, &container, 0)?;
         self.staging.put(stage, file);
         Ok(PictureNews::Packed { size })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stage_is_unwritten_until_the_last_of_its_bytes_is_on_the_disk() {
+        let staging = Staging::passing();
+        let stages = [StageId(1), StageId(2)];
+        for stage in stages {
+            staging.begin(stage, 8, UnixMillis(0), false).unwrap();
+        }
+        let mut pictures = Pictures::new(staging.clone(), PathBuf::new());
+        // The disk hangs: nobody takes the orders.
+        let (jobs, queue) = channel();
+        pictures.jobs = Some(jobs);
+        let write = |stage, offset| PictureJob::Write { stage, offset, data: [7; 4].into() };
+        for (stage, offset) in [(stages[0], 0), (stages[1], 0), (stages[0], 4)] {
+            pictures.run(write(stage, offset));
+        }
+        assert_eq!(pictures.unwritten(), stages);
+        let keeper = |orders: usize| {
+            let (some, taken) = channel();
+            for order in queue.try_iter().take(orders) {
+                some.send(order).unwrap();
+            }
+            drop(some);
+            let (staging, tell) = (staging.clone(), pictures.tell.clone());
+            let waiting = Arc::clone(&pictures.waiting);
+            Keeper { staging, downloads: PathBuf::new(), waiting, tell }.run(&taken, &channel().0);
+        };
+        keeper(2);
+        assert_eq!(pictures.unwritten(), [stages[0]], "half of it is missing");
+        keeper(1);
+        assert!(pictures.unwritten().is_empty());
+        assert_eq!(staging.read(stages[0], 0, 8).unwrap(), [7; 8]);
     }
 }

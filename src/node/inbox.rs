@@ -197,9 +197,9 @@ impl Inbox {
         for _ in 0..FORGOTTEN_AT_ONCE {
             let full = self.order.len() >= policy.duplicates_max
                 || self.bytes >= policy.duplicates_bytes_max;
-            let goes = |(at, _): &&(Tick, Key)| full || now - *at > policy.duplicates_span;
-            if self.order.front().filter(goes).is_none() {
-                break;
+            match self.order.front() {
+                Some((at, _)) if full || now - *at > policy.duplicates_span => {}
+                _ => break,
             }
             let Some((at, old)) = self.order.pop_front() else { break };
             self.bytes -= old.peer.0.len();

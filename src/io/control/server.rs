@@ -45,12 +45,30 @@ struct Client {
 #[derive(Debug)]
 pub(crate) enum LastWords {
     /// Here are sockets and state. Who answers first, this client or the time it has, decides
-    /// whether they are its own.
-    HandOver(Arc<Bundle>, Arc<[OwnedFd]>, oneshot::Sender<()>),
+    /// whether they are its own; it is told so once it is let go.
+    HandOver(Arc<Bundle>, Arc<[OwnedFd]>, oneshot::Sender<oneshot::Sender<()>>),
     /// Another client is the owner now.
     Moved,
     /// The node was stopped.
     Bye,
+}
+
+/// The client that has taken sockets and state, and waits for us to let go of the rest.
+#[derive(Debug)]
+pub(crate) struct Heir {
+    client: Client,
+    go: oneshot::Sender<()>,
+}
+
+impl Heir {
+    /// Lets it go on as the owner: its process id; none if it is gone.
+    pub(crate) async fn let_go(self) -> Option<u32> {
+        let Self { client, go } = self;
+        go.send(()).ok()?;
+        // Until it has read that it is the owner.
+        let _ = timeout(LEAVE_WAIT, client.last_words.closed()).await;
+        Some(client.pid)
+    }
 }
 
 /// Clients served at once; the next one has to wait.
@@ -120,27 +138,25 @@ impl Server {
         lock(&self.clients).iter().any(|client| client.heir)
     }
 
-    /// Offers sockets and state to one lasting client after the other, until one has taken them:
-    /// its process id. The node must be silent by now: no events, no sockets read.
-    pub(crate) async fn hand_over(&self, bundle: Bundle, fds: Vec<OwnedFd>) -> Option<u32> {
+    /// Offers sockets and state to one lasting client after the other, until one has taken them.
+    /// The node must be silent by now: no events, no sockets read.
+    pub(crate) async fn hand_over(&self, bundle: Bundle, fds: Vec<OwnedFd>) -> Option<Heir> {
         let (bundle, fds): (_, Arc<[OwnedFd]>) = (Arc::new(bundle), fds.into());
         loop {
-            let heir = {
+            let client = {
                 let mut clients = lock(&self.clients);
                 let at = clients.iter().position(|client| client.heir)?;
                 clients.remove(at)
             };
             let (taken, answer) = oneshot::channel();
             let words = LastWords::HandOver(bundle.clone(), fds.clone(), taken);
-            if heir.last_words.try_send(words).is_err() {
+            if client.last_words.try_send(words).is_err() {
                 continue;
             }
-            if matches!(timeout(TAKE_WAIT, answer).await, Ok(Ok(()))) {
-                // Until it has read that it is the owner.
-                let _ = timeout(LEAVE_WAIT, heir.last_words.closed()).await;
-                return Some(heir.pid);
+            if let Ok(Ok(go)) = timeout(TAKE_WAIT, answer).await {
+                return Some(Heir { client, go });
             }
-            tracing::warn!(pid = heir.pid, "a client did not take the port over");
+            tracing::warn!(pid = client.pid, "a client did not take the port over");
         }
     }
 
@@ -343,7 +359,8 @@ async fn write_answers(
         LastWords::HandOver(bundle, fds, taken) => {
             send_fds(&write, &fds).await?;
             write.write_all(&encode(&ToClient::HandOver(bundle))?).await?;
-            if was_taken.recv().await.is_none() || taken.send(()).is_err() {
+            let (go, goes) = oneshot::channel();
+            if was_taken.recv().await.is_none() || taken.send(go).is_err() || goes.await.is_err() {
                 return Ok(());
             }
             ToClient::Yours

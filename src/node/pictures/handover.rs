@@ -85,10 +85,10 @@ impl PicturesNote {
         stages
     }
 
-    /// A stage does not go along, and so neither does what is known of it: its sender begins again.
+    /// A stage does not go along, and so neither does what is known of a picture that was coming:
+    /// its sender begins again. One of ours fails when its stage is read, and so has its end.
     pub(crate) fn leave_behind(&mut self, stage: StageId) {
         self.coming.retain(|note| note.ended || note.stage != stage);
-        self.going.retain(|note| note.stage != stage);
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use image::ImageFormat;
-use rustix::process::Signal;
+use rustix::process::{Signal, WaitOptions, waitpid};
 
 use super::picture_offers::picture;
 use crate::support::feiq::pictures::{Bitmap, Sent, pack};
@@ -100,4 +100,26 @@ fn a_picture_of_ours_arrives_though_the_port_changes_hands_meanwhile() {
     assert!(shown == bitmap);
     sends.out.line("confirmed after");
     assert_eq!(sends.exit(), Some(0));
+}
+
+#[test]
+fn a_picture_of_ours_has_its_end_though_nobody_takes_the_port() {
+    let lan = Lan::new();
+    let mut wang = Feiq::new("wang", "080027090401");
+    wang.album.loses = Some(|_| true);
+    let (home, mut owner, heir, feiq) = office(&lan, wang);
+    let (_, png) = picture(400, 300, ImageFormat::Png);
+    home.write("shot.png", &png);
+    let mut sends = home.start(&["send", "wang", "--picture", "shot.png"]);
+    feiq.until("some", |feiq| (feiq.album.lost.len() > 4).then_some(()));
+    // It hangs while it should take over.
+    heir.signal(Signal::STOP);
+    waitpid(Some(heir.pid()), WaitOptions::UNTRACED).expect("it stops");
+    owner.signal(Signal::TERM);
+    assert_eq!(owner.exit(), Some(143));
+    sends.out.line("not confirmed");
+    assert_eq!(sends.exit(), Some(1));
+    let kept = home.run(&["history", "--json"]).code(0).lines();
+    assert_eq!(kept.len(), 1, "{kept:#?}");
+    assert_eq!(kept[0]["receipt"]["outcome"], "not_confirmed", "{kept:#?}");
 }

@@ -14,7 +14,7 @@ use socket2::{Domain, Socket, Type};
 use super::lan::{joined_by, up};
 use crate::json::Page;
 use crate::support::home::Lan;
-use crate::support::process::{Process, now};
+use crate::support::process::{Process, now, until};
 
 #[test]
 fn a_port_that_another_program_holds_is_named_with_its_holder() {
@@ -117,6 +117,30 @@ fn signals_end_with_a_goodbye() {
     }
     let all = watches.out.all().concat();
     assert_eq!(all.matches(r#""reason":"exit""#).count(), ends.len());
+}
+
+#[test]
+fn a_signal_that_comes_while_it_starts_ends_with_a_goodbye_too() {
+    let lan = Lan::new();
+    let bob = lan.home("bob");
+    let mut first = bob.start(&["node"]);
+    up(&bob, &first);
+    first.signal(Signal::TERM);
+    first.exit();
+    let db = rusqlite::Connection::open(bob.path("data/feige/feige.db")).unwrap();
+    // More than once: which of signal and beginning is seen first is open.
+    for round in 0..8 {
+        let mut stranger = lan.stranger();
+        // It waits for the store then, when it has the control socket.
+        db.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let mut leaves = bob.start(&["listen"]);
+        until("control socket", || bob.exists("run/feige/control"));
+        leaves.signal(Signal::TERM);
+        db.execute_batch("COMMIT").unwrap();
+        assert_eq!(leaves.exit(), Some(143), "{round}");
+        stranger.expect(0x01);
+        stranger.expect(0x02);
+    }
 }
 
 #[test]

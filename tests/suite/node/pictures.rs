@@ -673,6 +673,21 @@ fn a_picture_of_ours_goes_on_when_the_port_changes_hands() {
     assert!(out.events().iter().any(|event| matches!(event, Event::Receipt { .. })), "{out:?}");
 }
 
+#[test]
+fn a_picture_of_ours_whose_bytes_do_not_come_along_has_its_end_with_the_next_process() {
+    let mut desk = with_wang();
+    let (number, out) = send(&mut desk, 40 * 512);
+    read_for(&mut desk, &out);
+    desk.pass(ms(80));
+    let stage = desk.node.hand_over().stages()[0];
+    let (mut next, begins) = heir(&desk, Some(stage));
+    assert!(matches!(jobs(&begins)[..], [PictureJob::Read { .. }]), "{begins:?}");
+    let gone = PictureNews::Failed("it is not there".to_owned());
+    let out = next.input(Input::Picture(stage, gone));
+    let ends = |event: &&Event| matches!(event, Event::Failed { number: of, outcome: End::NotConfirmed, .. } if *of == number);
+    assert_eq!(out.events().into_iter().filter(|event| ends(event)).count(), 1, "{out:?}");
+}
+
 /// A file to offer.
 fn png() -> Wishes {
     let choice = FileChoice {
