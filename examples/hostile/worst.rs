@@ -31,7 +31,18 @@ const TRIES: usize = 9;
 const DATAGRAMS: u32 = 12;
 
 const fn of_text(what: &'static str, costly: fn(u32) -> Datagram) -> Case {
-    Case { what, adjust: |_| {}, prepare: |_| {}, costly }
+    after(what, |_| {}, costly)
+}
+
+const fn after(what: &'static str, prepare: fn(&mut Target), costly: fn(u32) -> Datagram) -> Case {
+    Case { what, adjust: |_| {}, prepare, costly }
+}
+
+/// So many datagrams come, one after the other.
+fn crowd(target: &mut Target, count: u32, nth: fn(u32) -> Datagram) {
+    for n in 0..count {
+        target.hear(&nth(n));
+    }
 }
 
 const CASES: &[Case] = &[
@@ -184,66 +195,36 @@ const CASES: &[Case] = &[
             (addr(5, 5), format!("1:{n}:{name}:{name}:3:n\0").into_bytes())
         },
     },
-    Case {
-        what: "names: thousands of namesakes",
-        adjust: |_| {},
-        prepare: |target| {
-            for n in 0..4_096 {
-                target.hear(&namesake(n));
-            }
-        },
-        costly: |n| namesake(5_000 + n),
-    },
-    Case {
-        what: "names: thousands of damaged namesakes",
-        adjust: |_| {},
-        prepare: |target| {
-            for n in 0..4_096 {
-                target.hear(&damaged(n));
-            }
-        },
-        costly: |n| damaged(5_000 + n),
-    },
-    Case {
-        what: "names: a full list of peers",
-        adjust: |_| {},
-        prepare: |target| {
-            for n in 0..4_200 {
-                target.hear(&long_entry(n, "1"));
-            }
-        },
-        costly: |n| long_entry(10_000 + n, "1"),
-    },
-    Case {
-        what: "names: endless ones that are written down",
-        adjust: |_| {},
-        prepare: |target| {
-            for n in 0..100_000 {
-                target.hear(&long_entry(n, "1"));
-            }
-        },
-        costly: |n| long_entry(1_000_000 + n, "1"),
-    },
-    Case {
-        what: "names: one address under endless names",
-        adjust: |_| {},
-        prepare: |target| {
-            for n in 0..50_000 {
-                target.hear(&ghost(n));
-            }
-        },
-        costly: |n| ghost(1_000_000 + n),
-    },
-    Case {
-        what: "names: endless ones that number from 1",
-        adjust: |_| {},
-        prepare: |target| {
-            for n in 0..8_190 {
-                target.hear(&long_entry(n, "1_iptux 0.8.3"));
-            }
-        },
-        costly: |n| long_entry(10_000 + n, "1_iptux 0.8.3"),
-    },
+    after(
+        "names: thousands of namesakes",
+        |target| crowd(target, 4_096, namesake),
+        |n| namesake(5_000 + n),
+    ),
+    after(
+        "names: thousands of damaged namesakes",
+        |target| crowd(target, 4_096, damaged),
+        |n| damaged(5_000 + n),
+    ),
+    after(
+        "names: a full list of peers",
+        |target| crowd(target, 4_200, |n| long_entry(n, "1")),
+        |n| long_entry(10_000 + n, "1"),
+    ),
+    after(
+        "names: endless ones that are written down",
+        |target| crowd(target, 100_000, |n| long_entry(n, "1")),
+        |n| long_entry(1_000_000 + n, "1"),
+    ),
+    after(
+        "names: one address under endless names",
+        |target| crowd(target, 50_000, ghost),
+        |n| ghost(1_000_000 + n),
+    ),
+    after(
+        "names: endless ones that number from 1",
+        |target| crowd(target, 8_190, |n| long_entry(n, "1_iptux 0.8.3")),
+        |n| long_entry(10_000 + n, "1_iptux 0.8.3"),
+    ),
     Case {
         what: "repeats: the first message after a busy hour",
         adjust: |_| {},
@@ -255,16 +236,7 @@ const CASES: &[Case] = &[
         },
         costly: |n| (addr(0, 3), with_head("1", 70_000 + n, 0x120, b"x")),
     },
-    Case {
-        what: "knocks: endless names",
-        adjust: |_| {},
-        prepare: |target| {
-            for n in 0..4_200 {
-                target.hear(&knock(n));
-            }
-        },
-        costly: |n| knock(10_000 + n),
-    },
+    after("knocks: endless names", |target| crowd(target, 4_200, knock), |n| knock(10_000 + n)),
     Case {
         what: "offers: a table that is full",
         adjust: |_| {},

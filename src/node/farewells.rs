@@ -48,22 +48,21 @@ impl Farewells {
 
     /// Whether a packet shows somebody who said goodbye after sending it.
     pub(crate) fn is_late(&mut self, now: Tick, seen: &Sighting<'_>) -> bool {
-        self.forget(now);
-        if !matches!(seen.packet.command, Command::ANSENTRY | Command::BR_ABSENCE) {
-            return false;
-        }
-        let before = |it: &&Farewell| it.from == seen.from && seen.packet.number < it.number;
-        let key = seen.key();
-        self.0.iter().rev().filter(before).any(|it| it.key == key)
+        matches!(seen.packet.command, Command::ANSENTRY | Command::BR_ABSENCE)
+            && self.after(now, seen).next().is_some()
     }
 
     /// Who sent this packet, if it said goodbye after that.
     pub(crate) fn late_sender(&mut self, now: Tick, seen: &Sighting<'_>) -> Option<&PeerId> {
+        self.after(now, seen).find_map(|it| it.peer.as_ref())
+    }
+
+    /// Goodbyes of the sender of this packet that it said after sending it, the newest first.
+    fn after(&mut self, now: Tick, seen: &Sighting<'_>) -> impl Iterator<Item = &Farewell> {
         self.forget(now);
-        let before = |it: &&Farewell| it.from == seen.from && seen.packet.number < it.number;
-        let key = seen.key();
-        let mut late = self.0.iter().rev().filter(before).filter(|it| it.key == key);
-        late.find_map(|it| it.peer.as_ref())
+        let (from, key, number) = (seen.from, seen.key(), seen.packet.number);
+        let after = move |it: &&Farewell| it.from == from && number < it.number && it.key == key;
+        self.0.iter().rev().filter(after)
     }
 
     fn forget(&mut self, now: Tick) {

@@ -276,15 +276,18 @@ mod tests {
         assert_eq!(presence(&twice).nick, "张🙂三☕");
     }
 
+    fn ours<'a>(
+        (user, host): (&'a str, &'a str),
+        nick: &'a str,
+        group: &'a str,
+    ) -> Announcement<'a> {
+        let head = Head { version: "1", number: crate::wire::PacketNo(5), user, host };
+        Announcement { head, nick, group, office: Office::Auto, version: [0, 1, 0] }
+    }
+
     #[test]
     fn what_the_charset_lacks_of_our_names_is_a_word_that_is_no_question_mark() {
-        let announcement = Announcement {
-            head: Head { version: "1", number: crate::wire::PacketNo(5), user: "u", host: "h" },
-            nick: "小🙂王",
-            group: "研发🚀",
-            office: Office::Auto,
-            version: [0, 1, 0],
-        };
+        let announcement = ours(("u", "h"), "小🙂王", "研发🚀");
         let read = |form| {
             let bytes = announcement.emit(Command::BR_ENTRY, entry::CAP_UTF8, form);
             let packet = Packet::read(&RawPacket::parse(&bytes).unwrap(), &Hint::default());
@@ -327,13 +330,7 @@ mod tests {
 
     #[test]
     fn our_entries_are_read_by_ourselves() {
-        let announcement = Announcement {
-            head: Head { version: "1", number: crate::wire::PacketNo(5), user: "王", host: "h:1" },
-            nick: "小\n王",
-            group: "研发部",
-            office: Office::Auto,
-            version: [0, 1, 0],
-        };
+        let announcement = ours(("王", "h:1"), "小\n王", "研发部");
         for form in [Form::Plain, Form::Full] {
             let bytes = announcement.emit(Command::BR_ENTRY, entry::CAP_UTF8, form);
             let packet = Packet::read(&RawPacket::parse(&bytes).unwrap(), &Hint::default());

@@ -14,12 +14,7 @@ tmp=$(mktemp -d)
 trap '"$lab" down; rm -rf "$tmp"' EXIT
 FEIGE=$(realpath "${FEIGE:-target/layout/release/feige}")
 
-at() { # HOST CMD...: with a home of its own; becomes CMD
-  local home=$tmp/$1
-  mkdir -p "$home/run"
-  exec env HOME="$home" XDG_CONFIG_HOME="$home/config" XDG_DATA_HOME="$home/data" \
-    XDG_STATE_HOME="$home/state" XDG_RUNTIME_DIR="$home/run" "$lab" exec "$@"
-}
+. tests/lab/at.sh
 until_it_works() { # CMD...: within a minute
   local try
   for try in {1..60}; do ("$@") >"$tmp/out" 2>&1 && return; sleep 1; done

@@ -23,12 +23,7 @@ tmp=$(mktemp -d /dev/shm/feige-measure-XXXXXX)
 lab=$PWD/tests/lab/lab.sh
 trap '"$lab" down; rm -rf "$tmp"' EXIT
 
-at() { # HOST CMD...: with a home of its own; becomes CMD
-  local home=$tmp/$1
-  mkdir -p "$home/run"
-  exec env HOME="$home" XDG_CONFIG_HOME="$home/config" XDG_DATA_HOME="$home/data" \
-    XDG_STATE_HOME="$home/state" XDG_RUNTIME_DIR="$home/run" "$lab" exec "$@"
-}
+. tests/lab/at.sh
 number() { grep -o "\"$1\":[0-9.]*" | tail -n 1 | cut -d: -f2; } # FIELD: of JSON on standard input
 middle() { sort -n | awk '{v[NR] = $1} END {print NR ? v[int((NR + 1) / 2)] : "nothing"}'; }
 until_ready() { # FILE: until a bare side says that its sockets are open

@@ -23,12 +23,7 @@ tmp=$(mktemp -d)
 lab=$PWD/tests/lab/lab.sh
 trap '"$lab" down; rm -rf "$tmp"' EXIT
 
-at() { # HOST CMD...: with a home of its own; becomes CMD
-  local home=$tmp/$1
-  mkdir -p "$home/run"
-  exec env HOME="$home" XDG_CONFIG_HOME="$home/config" XDG_DATA_HOME="$home/data" \
-    XDG_STATE_HOME="$home/state" XDG_RUNTIME_DIR="$home/run" "$lab" exec "$@"
-}
+. tests/lab/at.sh
 middle_and_worst() { # UNIT: of the numbers on standard input
   sort -n | awk -v unit="$1" '{v[NR] = $1} END {
     if (!NR) {print "nothing measured"; exit 1}

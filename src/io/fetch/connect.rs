@@ -173,16 +173,10 @@ mod tests {
 
     use super::*;
 
-    const QUICK: Limits = Limits {
-        connect: Duration::from_secs(5),
-        no_way: Duration::from_millis(50),
-        no_way_again: Duration::from_millis(1),
-        silence: Duration::from_secs(1),
-        drip: Duration::from_secs(1),
-        drip_bytes: 1,
-        again_after: Duration::from_millis(1),
-        tries: 1,
-    };
+    fn quick() -> Limits {
+        let (no_way, no_way_again) = (Duration::from_millis(50), Duration::from_millis(1));
+        Limits { no_way, no_way_again, ..Limits::default() }
+    }
 
     fn failed(kind: io::ErrorKind) -> Trouble {
         Trouble::Connect { at: (Ipv4Addr::LOCALHOST, 1).into(), source: kind.into() }
@@ -195,7 +189,7 @@ mod tests {
             Err(failed(io::ErrorKind::NetworkUnreachable)),
             Err(failed(io::ErrorKind::HostUnreachable)),
         ];
-        let limits = Limits { no_way: Duration::from_secs(60), ..QUICK };
+        let limits = Limits { no_way: Duration::from_secs(60), ..quick() };
         let connected = persist(&limits, &Stop::default(), |wait| {
             assert!(wait <= limits.connect && wait > Duration::from_secs(1), "{wait:?}");
             answers.pop().expect("asked no more")
@@ -206,21 +200,21 @@ mod tests {
     #[test]
     fn a_sender_that_is_never_found_is_given_up_and_a_refusal_is_one_at_once() {
         let mut tries = 0;
-        let never = persist(&QUICK, &Stop::default(), |_| {
+        let never = persist(&quick(), &Stop::default(), |_| {
             tries += 1;
             Err::<(), _>(failed(io::ErrorKind::HostUnreachable))
         });
         assert!(matches!(never, Err(Trouble::Connect { .. })) && tries > 1, "{tries}");
         for kind in [io::ErrorKind::ConnectionRefused, io::ErrorKind::TimedOut] {
             let mut answer = Some(Err::<(), _>(failed(kind)));
-            persist(&QUICK, &Stop::default(), |_| answer.take().expect("once")).unwrap_err();
+            persist(&quick(), &Stop::default(), |_| answer.take().expect("once")).unwrap_err();
         }
     }
 
     #[test]
     fn who_does_not_want_it_any_more_does_not_wait_for_a_way() {
         let (stop, limits) =
-            (Stop::default(), Limits { no_way: Duration::from_secs(3600), ..QUICK });
+            (Stop::default(), Limits { no_way: Duration::from_secs(3600), ..quick() });
         let mut tries = 0;
         let stopped = persist(&limits, &stop, |_| {
             tries += 1;

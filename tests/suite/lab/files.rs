@@ -139,19 +139,11 @@ fn noise(length: usize) -> Vec<u8> {
     bytes
 }
 
-/// A line of what the system says of a process, KiB.
-fn kib(feige: &Feige, field: &str) -> u64 {
-    let pid = feige.program.pid().as_raw_nonzero();
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("Linux tells");
-    line.trim_start_matches(':').trim().trim_end_matches(" kB").parse().expect("a number")
-}
-
-/// Its memory now; from here on its peak is counted anew.
+/// Memory of a program now, KiB; from here on its peak is counted anew.
 fn idle(feige: &Feige) -> u64 {
     let pid = feige.program.pid().as_raw_nonzero();
     fs::write(format!("/proc/{pid}/clear_refs"), "5").expect("root may");
-    kib(feige, "VmRSS")
+    feige.program.kib("status", "VmRSS")
 }
 
 /// A disk in memory over a folder, where there is memory for it; the disk the folder is on where
@@ -219,7 +211,7 @@ fn a_file_of_4_gib_arrives_whole_and_memory_stays() {
         assert_eq!(bytes, mark(place), "at {place}");
     }
     for (feige, before) in [&pair.offers, &pair.fetches].into_iter().zip(before) {
-        let more = kib(feige, "VmHWM").saturating_sub(before);
+        let more = feige.program.kib("status", "VmHWM").saturating_sub(before);
         assert!(more < MEMORY_MAX, "{more} KiB above the {before} KiB of an idle node");
     }
     println!("4 GiB in {} s", end["seconds"]);
@@ -284,7 +276,7 @@ fn ten_thousand_files_and_names_of_every_kind_arrive_whole() {
     expected.insert("co_lon__.txt".to_owned(), colon);
     assert_eq!(tree(&pair.folder().join("名字")), expected);
     for (feige, before) in [&pair.offers, &pair.fetches].into_iter().zip(before) {
-        let more = kib(feige, "VmHWM").saturating_sub(before);
+        let more = feige.program.kib("status", "VmHWM").saturating_sub(before);
         assert!(more < MEMORY_MAX, "{more} KiB above the {before} KiB of an idle node");
     }
     pair.is_whole(&["many", "名字"]);

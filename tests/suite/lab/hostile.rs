@@ -1,7 +1,6 @@
 //! A million hostile datagrams, and the costliest ones (`examples/hostile`). The bounds hold for
 //! the release build, which `.ci/run` names in `LAB_FEIGE`.
 
-use std::fs;
 use std::process::Command;
 
 use serde_json::Value;
@@ -51,10 +50,10 @@ fn a_million_hostile_datagrams_leave_less_than_64_mib_in_a_running_node() {
     let node = lab.feige("h1", &["node"]);
     wire.first(BR_ENTRY, "10.99.0.1");
     drop(wire);
-    let pid = node.program.pid().as_raw_nonzero().get();
-    let idle = status_kib(pid, "VmRSS");
+    let kib = |field| node.program.kib("status", field);
+    let idle = kib("VmRSS");
     let flood = lab.start("h2", &[&example("hostile"), "flood", "10.99.0.1"], &[]).output();
-    let (peak, left) = (status_kib(pid, "VmHWM") - idle, status_kib(pid, "VmRSS") - idle);
+    let (peak, left) = (kib("VmHWM") - idle, kib("VmRSS") - idle);
     println!("{flood}, above idle {peak} KiB at most, {left} KiB at the end");
     let flood: Value = serde_json::from_str(&flood).expect("JSON");
     assert!(flood["sent"].as_u64() > Some(900_000), "{flood}");
@@ -70,11 +69,4 @@ fn hostile(args: &[&str]) -> Vec<Value> {
     assert!(done.status.success(), "{done:?}");
     let text = String::from_utf8_lossy(&done.stdout).into_owned();
     text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
-}
-
-fn status_kib(pid: i32, field: &str) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-    let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
-    kib.and_then(|kib| kib.parse().ok()).expect("a number of KiB")
 }

@@ -210,6 +210,16 @@ impl Program {
         Pid::from_child(&self.child)
     }
 
+    /// A line of what the system says of its memory, KiB: `VmRSS` of `status`, `Pss` of
+    /// `smaps_rollup`.
+    pub(super) fn kib(&self, file: &str, field: &str) -> u64 {
+        let path = format!("/proc/{}/{file}", self.pid().as_raw_nonzero());
+        let said = fs::read_to_string(path).expect("it runs");
+        let line = said.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        kib.and_then(|kib| kib.parse().ok()).expect("a number of KiB")
+    }
+
     /// Waits for its end; its exit code, none if a signal ended it.
     #[track_caller]
     pub(super) fn exit(&mut self) -> Option<i32> {

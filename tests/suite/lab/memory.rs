@@ -1,8 +1,6 @@
 //! What an idle node takes. The bound holds for the release build, which `.ci/run` names in
 //! `LAB_FEIGE`.
 
-use std::fs;
-
 use super::lan::Lab;
 use super::wire::BR_ENTRY;
 
@@ -17,10 +15,7 @@ fn an_idle_node_alone_on_its_machine_stays_small() {
     let wire = lab.wire();
     let node = lab.feige("h1", &["node"]);
     wire.first(BR_ENTRY, "10.99.0.1");
-    let pid = node.program.pid().as_raw_nonzero();
-    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("it runs");
-    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).expect("a line of it");
-    let kib: u64 = line.trim().trim_end_matches(" kB").trim().parse().expect("a number");
+    let kib = node.program.kib("smaps_rollup", "Pss");
     println!("idle: {kib} KiB");
     assert!(kib <= IDLE_MAX, "{kib} KiB; tests/lab/layout.sh writes src/link/node.ld anew");
 }
