@@ -5,23 +5,22 @@
 //! joins the one that is, and its event stream goes on without a gap. What it never does is decide
 //! anything about messages: that is the node's.
 
+mod seat;
+
 use std::collections::VecDeque;
-use std::future::Future;
 use std::mem;
 use std::path::Path;
-use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
+use self::seat::{Guest, Seat, be_the_node, enter};
 use super::Globals;
 use super::error::{CliError, Exit};
 use super::output::Style;
 use super::wish::{Origin, Role, Wish, refuse_to_change, start};
-use crate::io::control::{self, Hello, Joined, Succeeded};
-use crate::io::{
-    self, Chosen, Gone, Handle, Place, Running, Stamped, Start, StartError, Subscription,
-};
+use crate::io::control::{self, Hello, Succeeded};
+use crate::io::{self, Chosen, Gone, Handle, Stamped, Start, StartError, Subscription};
 use crate::node::{PacketNo, PeerId, PeerView, Policy, Reply, Request, Status};
 use crate::store::{Paths, Reader};
 
@@ -40,43 +39,6 @@ pub(super) struct Client {
     /// A message whose receipts are awaited.
     waits_for: Option<PacketNo>,
 }
-
-/// Where the node is.
-enum Seat {
-    /// In this process.
-    Owner(Running),
-    /// In another one.
-    Guest(Guest),
-    /// Nowhere any more.
-    Nowhere,
-}
-
-struct Guest {
-    handle: Handle,
-    hello: Hello,
-    succession: Pin<Box<dyn Future<Output = Succeeded>>>,
-}
-
-impl From<Joined> for Guest {
-    fn from(joined: Joined) -> Self {
-        let Joined { handle, hello, succession } = joined;
-        Self { handle, hello, succession: Box::pin(succession.wait()) }
-    }
-}
-
-impl From<Place> for Seat {
-    fn from(place: Place) -> Self {
-        match place {
-            Place::Owner(running) => Self::Owner(running),
-            Place::Guest(joined) => Self::Guest(joined.into()),
-        }
-    }
-}
-
-/// How long a process that holds the profile's lock may take until it can be joined, and how often
-/// it is tried.
-const ENTRY_WAIT: Duration = Duration::from_secs(2);
-const ENTRY_STEP: Duration = Duration::from_millis(5);
 
 impl Client {
     /// Joins the node of this profile if one runs, else becomes one; [`Client::begin`] is next.
@@ -489,64 +451,6 @@ fn window(peers: usize) -> Duration {
     let waits = Policy::default().roll_call_waits;
     let wait = waits.iter().find(|(below, _)| peers < *below).or(waits.last());
     wait.map_or(Duration::ZERO, |&(_, wait)| wait)
-}
-
-/// Starts the node of this profile. Who sends something just now, and so has the port, is waited
-/// for; beside another node or a listener there is no room.
-async fn be_the_node(start: &Start, style: Style) -> Result<Running, CliError> {
-    let mut patience = ENTRY_WAIT;
-    loop {
-        let joined = control::join(&start.paths, false).await.map_err(StartError::Join)?;
-        let Some(Joined { hello, succession, handle }) = joined else {
-            match start_or_wait(start, &mut patience).await? {
-                Some(running) => return Ok(running),
-                None => continue,
-            }
-        };
-        let Hello { pid, port, brief, .. } = hello;
-        if !brief {
-            let message =
-                format!("a node of this profile runs already: process {pid} has port {port}");
-            return Err(CliError::new(Exit::CannotListen, message).hint(
-                "`feige listen` shows what it hears, `feige node stop` ends it; another --profile \
-                 runs beside it",
-            ));
-        }
-        style.say(&format!("process {pid} has port {port} until its work is done; waiting for it"));
-        drop(handle);
-        succession.wait().await;
-    }
-}
-
-async fn enter(start: &Start, role: Role) -> Result<Seat, CliError> {
-    let lasting = role == Role::Lasting;
-    let mut patience = ENTRY_WAIT;
-    loop {
-        let joined = control::join(&start.paths, lasting).await.map_err(StartError::Join)?;
-        if let Some(joined) = joined {
-            return Ok(Seat::Guest(joined.into()));
-        }
-        if let Some(running) = start_or_wait(start, &mut patience).await? {
-            return Ok(Seat::Owner(running));
-        }
-    }
-}
-
-/// Starts a node; none, after a moment of this patience, if another process has the lock but no
-/// control socket: it is just starting or just ending.
-async fn start_or_wait(
-    start: &Start,
-    patience: &mut Duration,
-) -> Result<Option<Running>, CliError> {
-    match io::start(start.clone()).await {
-        Ok(running) => Ok(Some(running)),
-        Err(StartError::AlreadyRunning { .. }) if !patience.is_zero() => {
-            sleep(ENTRY_STEP).await;
-            *patience = patience.saturating_sub(ENTRY_STEP);
-            Ok(None)
-        }
-        Err(error) => Err(error.into()),
-    }
 }
 
 fn gone(why: Gone) -> CliError {
