@@ -1,9 +1,11 @@
 //! One peer: who it is, where it is, and what was learnt of it. Kept small: thousands are normal.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::api::{PeerId, PeerView, without_title};
 use super::input::{LinkId, Tick};
@@ -88,7 +90,14 @@ pub(crate) fn mac_of(version: &[u8]) -> Option<Mac> {
     dialect::version_mac(version).and_then(Mac::read)
 }
 
+/// Longest part of an identity, in bytes. Official names have at most 79 in their charset, 117 in
+/// UTF-8 (wire reference, 2.2); invented ones may not fill the memory.
+const PART_MAX: usize = 128;
+/// How much of a longer one is kept; a digest of all of it follows.
+const PART_KEPT: usize = 64;
+
 fn push_escaped(out: &mut String, name: &str) {
+    let start = out.len();
     for character in name.chars() {
         match character {
             '@' => out.push_str("%40"),
@@ -97,6 +106,15 @@ fn push_escaped(out: &mut String, name: &str) {
             '%' => out.push_str("%25"),
             _ => out.push(character.to_ascii_lowercase()),
         }
+    }
+    if let Some(part) = out.get(start..).filter(|part| part.len() > PART_MAX) {
+        let digest = Sha256::digest(part);
+        let digest = digest.first_chunk().copied().map(u64::from_be_bytes).unwrap_or_default();
+        let starts = part.char_indices().map(|(at, _)| at);
+        let kept = starts.take_while(|&at| at <= PART_KEPT).last().unwrap_or_default();
+        out.truncate(start + kept);
+        // No name is written so: a percent sign stands before two digits otherwise.
+        let _ = write!(out, "%x{digest:016x}");
     }
 }
 
@@ -518,6 +536,17 @@ mod tests {
         assert!(fits_with_gaps("笑?", "笑🙂"));
         assert!(!fits_with_gaps("?a", "王b"));
         assert!(!fits_with_gaps("李四", "王五"));
+    }
+
+    #[test]
+    fn a_long_name_is_a_short_identity_of_its_own() {
+        let official = "王".repeat(39);
+        assert_eq!(key_of(&official, "PC", None), format!("{official}@pc"));
+        let long = |last| key_of(&format!("{}{last}", "@飞".repeat(60)), &"#".repeat(300), None);
+        assert!(long('a').len() <= 2 * (PART_KEPT + 18) + 1, "{}", long('a'));
+        assert!(long('a').starts_with("%40飞%40飞"));
+        assert_ne!(long('a'), long('b'));
+        assert_eq!(long('a'), long('A'), "case does not count here either");
     }
 
     #[test]
