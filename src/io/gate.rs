@@ -27,26 +27,33 @@ pub(crate) enum Released {
     Event(UnixMillis, Event),
 }
 
-/// Records and bytes that may wait for the disk before the sockets are left unread, so that a slow
-/// disk costs no memory: the rest stays in the kernel's buffer, and what does not fit there gets
-/// no receipt and is repeated by its sender.
-const RECORDS_MAX: usize = 16_384;
-const BYTES_MAX: usize = 16 << 20;
+/// Bytes that may wait for the disk before the sockets are left unread, so that a slow disk costs no
+/// memory: the rest stays in the kernel's buffer, and what does not fit there gets no receipt and
+/// is repeated by its sender. Some 5,000 messages of usual length.
+const BYTES_MAX: usize = 8 << 20;
+/// What a record takes with its receipt and its event, beside what is in it.
+const RECORD_BYTES: usize = 1_024;
+/// How often what a datagram says is there: as it came, and read for the record and the event.
+const COPIES: usize = 4;
+/// What an offered file takes beside its name.
+const FILE_BYTES: usize = 512;
 /// What a peer of long names takes.
 const PEER_BYTES: usize = 2_048;
+
+/// About what a record takes until it is committed, in bytes.
+fn weight(record: &Record) -> usize {
+    let content = match record {
+        Record::Message(message) => message.raw.len() * COPIES + message.files * FILE_BYTES,
+        Record::Roster(roster) => roster.seen.len() * PEER_BYTES,
+        _ => 0,
+    };
+    RECORD_BYTES + content
+}
 
 impl Gate {
     /// A record is handed to the writer.
     pub(crate) fn wait_for(&mut self, id: SaveId, record: &Record) {
-        let bytes = match record {
-            // Its event and, where it offers files, their list wait with it.
-            Record::Message(message) => {
-                let lists = if message.files > 0 { 3 } else { 1 };
-                message.raw.len() * lists + message.text.len() * 2
-            }
-            Record::Roster(roster) => roster.seen.len() * PEER_BYTES,
-            _ => 0,
-        };
+        let bytes = weight(record);
         self.bytes += bytes;
         self.open.insert(id, Held { bytes, waiting: Vec::new() });
     }
@@ -87,7 +94,7 @@ impl Gate {
 
     /// Whether so much waits that no more should be read from the network.
     pub(crate) fn is_full(&self) -> bool {
-        self.open.len() >= RECORDS_MAX || self.bytes >= BYTES_MAX
+        self.bytes >= BYTES_MAX
     }
 }
 
@@ -144,7 +151,7 @@ mod tests {
     #[test]
     fn the_sockets_are_left_unread_while_too_much_waits() {
         let mut gate = Gate::default();
-        for id in 0..RECORDS_MAX as u64 {
+        for id in 0..(BYTES_MAX / RECORD_BYTES) as u64 {
             assert!(!gate.is_full());
             gate.wait_for(SaveId(id), &Record::Numbers(PacketNo(id)));
         }

@@ -24,7 +24,7 @@ pub(crate) struct Remembered {
 /// A peer whose time in the store is older than this is written again with the others.
 const STALE: Duration = Duration::from_secs(600);
 /// News that are written down at once: a flood of names must not gather.
-const NEWS_MAX: usize = 1_024;
+const NEWS_MAX: usize = 256;
 
 impl Remembered {
     /// A peer came, changed or went. Whether this is the first news since the last writing.
