@@ -7,6 +7,7 @@ mod folder;
 mod pump;
 mod transfer;
 mod trouble;
+mod writer;
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, Shutdown};
@@ -20,6 +21,7 @@ use tokio::sync::mpsc;
 
 use self::transfer::Transfer;
 use self::trouble::Trouble;
+use self::writer::Spare;
 use crate::node::{Fetch, FetchEnd, FetchId, FetchNews};
 
 /// The transfers that run.
@@ -39,6 +41,7 @@ struct Place {
     /// The loopback address connections are made from; none: the system's choice.
     source: Option<Ipv4Addr>,
     limits: Limits,
+    spare: Spare,
 }
 
 /// How long a sender may keep us waiting.
@@ -122,7 +125,8 @@ const STACK_BYTES: usize = 256 * 1024;
 impl Fetches {
     pub(crate) fn new(downloads: PathBuf, source: Option<Ipv4Addr>) -> Self {
         let (tell, news) = mpsc::unbounded_channel();
-        let place = Place { downloads, source, limits: Limits::default() };
+        let (limits, spare) = (Limits::default(), Spare::default());
+        let place = Place { downloads, source, limits, spare };
         Self { place: Arc::new(place), running: HashMap::new(), tell, news }
     }
 
@@ -298,7 +302,8 @@ mod tests {
     }
 
     fn place(home: &tempfile::TempDir, limits: Limits) -> Place {
-        Place { downloads: home.path().join("in"), source: None, limits }
+        let (downloads, spare) = (home.path().join("in"), Spare::default());
+        Place { downloads, source: None, limits, spare }
     }
 
     fn names(home: &tempfile::TempDir) -> Vec<String> {
@@ -338,6 +343,40 @@ mod tests {
             assert_eq!((problem.side, end.bytes), (Side::Network, contents));
         }
         assert_eq!(names(&home), [".feige-0a.part"], "of the file, for the next time");
+    }
+
+    #[test]
+    fn a_folder_comes_whole_however_few_files_may_wait_to_be_written() {
+        let size = |number: usize| if number == 150 { 700_000 } else { number * 37 };
+        let contents = |number: usize| vec![u8::try_from(number).unwrap(); size(number)];
+        let mut stream = b"000b:t:0:2:".to_vec();
+        for number in 0..200 {
+            let fields = format!(":{number}:{:x}:1:14=65a0c3f0:", size(number));
+            stream.extend(format!("{:04x}{fields}", fields.len() + 4).into_bytes());
+            stream.extend(contents(number));
+        }
+        stream.extend(b"000b:.:0:3:");
+        for spare in [0, 1, 7, 1_000] {
+            let home = tempfile::tempdir().unwrap();
+            let stream = stream.clone();
+            let sender = Sender::new(move |to| {
+                // In pieces that end anywhere.
+                stream.chunks(9_973).for_each(|piece| to.write_all(piece).unwrap());
+                false
+            });
+            let place = Place { spare: spare.into(), ..place(&home, QUICK) };
+            let fetch = fetch(sender.addr, 1 << 30, ItemKind::Folder);
+            let end = Transfer::new(&fetch, &place, &Stop::default(), &|_| ()).run();
+            let path = end.result.unwrap();
+            assert_eq!((end.done, names(&home)), (200, vec!["a".to_owned()]));
+            for number in 0..200 {
+                let file = path.join(number.to_string());
+                assert!(std::fs::read(&file).unwrap() == contents(number), "{spare} {number}");
+                let modified = std::fs::metadata(&file).unwrap().modified().unwrap();
+                let since = modified.duration_since(std::time::UNIX_EPOCH).unwrap();
+                assert_eq!(since.as_secs(), 0x65a0_c3f0, "{spare} {number}");
+            }
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ use rustix::io::Errno;
 pub use name::{NAME_MAX, clean, numbered};
 pub use part::Part;
 pub(crate) use part::write_all;
-pub use stage::Stage;
+pub use stage::{Stage, StagedFile};
 
 use crate::node::UnixMillis;
 

@@ -7,10 +7,11 @@
 # of the rounds:
 #   one file      1 GiB; sent beside a loop of sendfile, received beside a loop of splice
 #   many files    10,000 of 0.5 to 8 KiB in 100 folders; beside a stream that is in memory already,
-#                 and beside open, write, close
-#   memory        what the node holds more than before while 1 GiB and 4 GiB go through it, each way
+#                 and beside open, write, close, and tar | nc | tar
+#   memory        what the node holds more than before while 1 GiB and 4 GiB go through it, each way,
+#                 and while the many files come
 #   messages      confirmed after so long while a file is sent and one is received
-# Needs iproute2, and lanfile and lanload (cargo build --release --examples).
+# Needs iproute2, and lanfile and lanload (cargo build --release --examples); netcat-openbsd for tar | nc | tar.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -64,6 +65,18 @@ received() { # WHAT: from h2 to feige; the seconds it says, to the rename at the
   wait "$there"
   grep '"outcome":"done"' "$tmp/got" | number seconds
 }
+tarred() { # FOLDER: from h2 to h3 with tar and nc; the seconds, from the first tar to the end of the last
+  local there tries
+  fresh
+  (at h3 sh -c 'nc -l 2426 | tar -x -C "$1"; date +%s.%N' sh "$tmp/in" >"$tmp/end") & there=$!
+  for tries in {1..200}; do
+    [[ -n $(at h3 ss -Hltn "sport = 2426") ]] && break
+    sleep 0.02
+  done
+  (at h2 sh -c 'date +%s.%N; tar -c -C "$1" . | nc -N 10.99.0.3 2426 >&2' sh "$1" >"$tmp/begun")
+  wait "$there"
+  awk '{print $1 - begun}' begun="$(<"$tmp/begun")" "$tmp/end"
+}
 compare() { # NAME UNIT AMOUNT WHAT FIELD: prints one line for each way
   local name=$1 unit=$2 amount=$3 what=$4 field=$5 round
   : >"$tmp/a"; : >"$tmp/b"; : >"$tmp/c"; : >"$tmp/d"
@@ -94,6 +107,12 @@ sleep 1
 
 compare "one file" MiB/s 1024 "$tmp/source/one" mib_s
 compare "many files" files/s 10000 "$tmp/source/many" files_s
+if nc -h 2>&1 | grep -q OpenBSD; then
+  for ((round = 0; round < rounds; round++)); do tarred "$tmp/source/many"; done | middle |
+    awk '{printf "many files   tar | nc | tar %5.0f files/s\n", 10000 / $1}'
+else
+  echo "many files   tar | nc | tar: left out, there is no netcat-openbsd"
+fi
 
 held() { awk '/^'"$1"':/ {print $2}' "/proc/$node/status"; }
 more() { # CMD...: KiB the node held at most while CMD ran, above what it held before
@@ -107,7 +126,8 @@ sleep 1
 printf 'memory       sent 1 GiB: %s KiB more than before' "$(more sent "$tmp/source/one" bytes)"
 printf ', 4 GiB: %s' "$(more sent "$tmp/source/four" bytes)"
 printf '; received 1 GiB: %s' "$(more received "$tmp/source/one")"
-printf ', 4 GiB: %s\n' "$(more received "$tmp/source/four")"
+printf ', 4 GiB: %s' "$(more received "$tmp/source/four")"
+printf ', many files: %s\n' "$(more received "$tmp/source/many")"
 
 meanwhile() { # TRANSFER...: a message alone is confirmed after so many ms, half of them, while it runs
   local moves

@@ -178,14 +178,14 @@ fn a_folder_appears_at_once_or_not_at_all() {
     let yard = Yard::new();
     fs::create_dir(yard.path("top")).unwrap();
     let mut stage = Stage::begin(yard.folder(), "0a").unwrap();
-    stage.create("a.txt", false).unwrap();
-    stage.write(b"hello").unwrap();
-    stage.close(Some(1_700_000_000));
+    let late = stage.create("a.txt", false).unwrap();
     stage.enter("sub").unwrap();
     for _ in 0..2 {
-        stage.create("same", true).unwrap();
-        stage.close(None);
+        stage.create("same", true).unwrap().complete(None);
     }
+    // Contents may come when the stream stands elsewhere.
+    late.write(b"hello").unwrap();
+    late.complete(Some(1_700_000_000));
     stage.enter("..").unwrap();
     stage.leave(None);
     stage.leave(Some(1_700_000_000));
@@ -232,9 +232,8 @@ fn a_folder_that_broke_leaves_nothing_and_its_removal_follows_no_link() {
     symlink(yard.outside(""), yard.path(".feige-0a.d/link")).unwrap();
     symlink(yard.outside(""), yard.path(".feige-0b.d")).unwrap();
     for key in ["0a", "0b"] {
-        let mut stage = Stage::begin(yard.folder(), key).unwrap();
-        stage.create("passwd", false).unwrap();
-        stage.write(b"evil").unwrap();
+        let stage = Stage::begin(yard.folder(), key).unwrap();
+        stage.create("passwd", false).unwrap().write(b"evil").unwrap();
         stage.finish("x").unwrap();
     }
     yard.holds(&["x", "x (1)"]);
@@ -246,12 +245,10 @@ fn a_folder_planted_in_the_way_of_a_stage_is_not_entered() {
     let mut stage = Stage::begin(yard.folder(), "0a").unwrap();
     symlink(yard.outside(""), yard.path(".feige-0a.d/sub")).unwrap();
     stage.enter("sub").unwrap();
-    stage.create("passwd", false).unwrap();
-    stage.write(b"evil").unwrap();
+    stage.create("passwd", false).unwrap().write(b"evil").unwrap();
     stage.leave(None);
     symlink(yard.outside("passwd"), yard.path(".feige-0a.d/f")).unwrap();
-    stage.create("f", false).unwrap();
-    stage.write(b"evil").unwrap();
+    stage.create("f", false).unwrap().write(b"evil").unwrap();
     stage.finish("x").unwrap();
     yard.holds(&["x"]);
     assert!(yard.path("x/sub (1)/passwd").exists() && yard.path("x/f (1)").exists());

@@ -74,7 +74,8 @@ fn receive(
     let overlap = have.min(OVERLAP);
     let begin = have - overlap;
     let place = (transfer.place, transfer.stop);
-    let answer = connect::ask(transfer.fetch, place, begin, size == 0, pump.gulp(&transfer.meter))?;
+    let gulp = transfer.meter.gulp(&mut pump.buffer);
+    let answer = connect::ask(transfer.fetch, place, begin, size == 0, gulp)?;
     let Answer { socket, len, ids } = answer;
     transfer.ids = ids;
     let meter = &mut transfer.meter;

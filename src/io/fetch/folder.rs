@@ -1,14 +1,20 @@
-//! A folder: one stream, read through one buffer across the boundaries of files; the contents of a
-//! large file go past the buffer.
+//! A folder: one stream, read a batch at a time across the boundaries of files. Whatever makes a
+//! name is done here, in the order of the stream; small files are written by a second thread
+//! meanwhile, the contents of a large one go past the buffer.
 
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
+
+use socket2::Socket;
 
 use super::connect::{self, Answer};
 use super::pump::Pump;
 use super::transfer::Transfer;
 use super::trouble::Trouble;
-use crate::store::download::{Folder, Stage};
+use super::writer::{Batch, Filled, Writer};
+use crate::store::download::{Folder, Stage, StagedFile};
 use crate::wire::tree::{READ_ONLY, TreeError, TreeEvent, TreeReader};
 
 /// Contents left of a file from which on they go past the buffer.
@@ -21,54 +27,40 @@ pub(super) fn fetch(
     into: &Arc<Folder>,
 ) -> Result<PathBuf, Trouble> {
     let (fetch, cap, room) = (transfer.fetch, transfer.fetch.size, into.room()?);
-    let place = (transfer.place, transfer.stop);
-    let Answer { socket, len, ids } =
-        connect::ask(fetch, place, 0, false, pump.gulp(&transfer.meter))?;
+    let (place, mut batch) = ((transfer.place, transfer.stop), Batch::new(&transfer.place.spare));
+    let gulp = transfer.meter.gulp(batch.room());
+    let Answer { socket, len, ids } = connect::ask(fetch, place, 0, false, gulp)?;
     transfer.ids = ids;
     transfer.meter.begin();
     transfer.meter.mixed = true;
     let reader = TreeReader::folder(fetch.charset).skipping_others().content_max(cap.min(room));
     let stage = Stage::begin(into.clone(), &fetch.key)?;
-    let mut tree =
-        Tree { reader, stage, mtime: None, files: 0, skipped: 0, found: 0, begun: false };
-    transfer.meter.filled(len as u64, into)?;
-    let mut len = len;
-    let finished = loop {
-        let piece = pump.buffer.get(..len).unwrap_or_default();
-        let taken = tree.take(piece);
-        transfer.meter.found(std::mem::take(&mut tree.found));
-        match taken {
-            Ok(true) => break Ok(()),
-            Ok(false) => {}
-            Err(Trouble::Stream(TreeError::TooLarge)) if room < cap => {
-                break Err(Trouble::Overfull);
-            }
-            Err(trouble) => break Err(trouble),
-        }
-        transfer.meter.done = tree.files;
-        let left = tree.reader.content_left();
-        if left >= PAST_BUFFER
-            && let Some(file) = tree.stage.file()
-        {
-            let moved = pump.pass(&socket, file, left, &mut transfer.meter, into, None)?;
-            tree.reader.content_moved(moved);
-            tree.close_if_whole();
-        }
-        len = pump.receive(&socket, &mut transfer.meter, into)?;
-        if len == 0 {
-            break tree.reader.finish().map_err(Trouble::from);
-        }
-    };
+    let mut tree = Tree::new(reader, stage);
+    let received = thread::scope(|scope| {
+        let writer = Writer::start(scope, &transfer.place.spare).map_err(Trouble::Thread)?;
+        let received = tree.receive(transfer, pump, &socket, (batch, len), (&writer, into));
+        let (last, received) = match received {
+            Ok(last) => (Some(last), Ok(())),
+            Err(trouble) => (None, Err(trouble)),
+        };
+        // What could not be written came before whatever ended the stream.
+        writer.finish(last).map_err(|error| tree.stage.unwritten(error))?;
+        received
+    });
     (transfer.meter.done, transfer.skipped) = (tree.files, tree.skipped);
-    finished?;
-    Ok(tree.stage.finish(&fetch.name)?)
+    match received {
+        Err(Trouble::Stream(TreeError::TooLarge)) if room < cap => Err(Trouble::Overfull),
+        received => received.and_then(|()| Ok(tree.stage.finish(&fetch.name)?)),
+    }
 }
 
 /// A stream on its way into a stage.
 struct Tree {
     reader: TreeReader,
     stage: Stage,
-    /// Of the file that is being written.
+    /// The file that is written here and not by the other thread.
+    file: Option<StagedFile>,
+    /// Of the file that is being received.
     mtime: Option<u64>,
     files: u64,
     skipped: u64,
@@ -79,29 +71,83 @@ struct Tree {
 }
 
 impl Tree {
-    /// Takes the next piece of the stream. Whether that was its end.
-    fn take(&mut self, mut piece: &[u8]) -> Result<bool, Trouble> {
+    fn new(reader: TreeReader, stage: Stage) -> Self {
+        let (files, skipped, found) = (0, 0, 0);
+        Self { reader, stage, file: None, mtime: None, files, skipped, found, begun: false }
+    }
+
+    /// Receives the stream to its end, whose beginning is in the first batch: the last batch.
+    fn receive<'a>(
+        &mut self,
+        transfer: &mut Transfer<'_>,
+        pump: &mut Pump,
+        socket: &Socket,
+        (mut batch, mut len): (Batch<'a>, usize),
+        (writer, into): (&Writer<'a>, &Folder),
+    ) -> Result<Batch<'a>, Trouble> {
+        let meter = &mut transfer.meter;
+        loop {
+            meter.filled(len as u64, into)?;
+            let taken = self.take(batch.filled(len));
+            meter.found(std::mem::take(&mut self.found));
+            meter.done = self.files;
+            if taken? {
+                return Ok(batch);
+            }
+            let left = self.reader.content_left();
+            if left >= PAST_BUFFER
+                && let Some(file) = &self.file
+            {
+                let moved = pump.pass(socket, file.as_fd(), left, meter, into, None)?;
+                self.reader.content_moved(moved);
+                self.close_if_whole();
+            }
+            if batch.is_full() {
+                batch = writer.swap(batch).map_err(|error| self.stage.unwritten(error))?;
+            }
+            len = meter.receive(socket, batch.room())?;
+            if len == 0 {
+                self.reader.finish()?;
+                return Ok(batch);
+            }
+        }
+    }
+
+    /// Reads what came last into a batch. Whether that was the end of the stream.
+    fn take(&mut self, mut came: Filled<'_, '_>) -> Result<bool, Trouble> {
         let Self { reader, stage, .. } = self;
         loop {
-            match reader.next(&mut piece)? {
+            match reader.next(&mut came.piece)? {
                 TreeEvent::More => return Ok(false),
                 TreeEvent::End => return Ok(true),
                 // The offered folder itself bears the name of the offer.
                 TreeEvent::Folder(_) if !self.begun => self.begun = true,
                 TreeEvent::Folder(entry) => stage.enter(&entry.name)?,
                 TreeEvent::File(entry) => {
-                    stage.create(&entry.name, entry.attr & READ_ONLY != 0)?;
+                    let file = stage.create(&entry.name, entry.attr & READ_ONLY != 0)?;
                     self.mtime = entry.times.modified;
                     if entry.size == 0 {
-                        stage.close(self.mtime);
+                        file.complete(self.mtime);
                         self.files += 1;
+                    } else if entry.size < PAST_BUFFER {
+                        self.file = came.leave(file);
+                    } else {
+                        self.file = Some(file);
                     }
                 }
                 TreeEvent::Content(bytes) => {
                     self.found += bytes.len() as u64;
-                    stage.write(bytes)?;
+                    match &self.file {
+                        Some(file) => {
+                            file.write(bytes).map_err(|error| stage.unwritten(error))?;
+                        }
+                        None => came.contents(bytes.len()),
+                    }
                     if reader.content_left() == 0 {
-                        stage.close(self.mtime);
+                        match self.file.take() {
+                            Some(file) => file.complete(self.mtime),
+                            None => came.complete(self.mtime),
+                        }
                         self.files += 1;
                     }
                 }
@@ -113,8 +159,10 @@ impl Tree {
 
     /// Contents went past the buffer.
     fn close_if_whole(&mut self) {
-        if self.reader.content_left() == 0 {
-            self.stage.close(self.mtime);
+        if self.reader.content_left() == 0
+            && let Some(file) = self.file.take()
+        {
+            file.complete(self.mtime);
             self.files += 1;
         }
     }

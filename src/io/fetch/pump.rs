@@ -148,8 +148,19 @@ impl<'a> Meter<'a> {
         }
     }
 
-    /// Most bytes to take at a time into this much room: with a limit, few enough for an even flow.
-    fn gulp(&self, room: usize) -> usize {
+    /// Receives a piece into the front of `room`; 0 at the end of the stream.
+    pub(super) fn receive(&self, socket: &Socket, room: &mut [u8]) -> Result<usize, Trouble> {
+        ended(receive(socket, self.gulp(room)), self)
+    }
+
+    /// What of this room to fill at a time: with a limit, little enough for an even flow.
+    pub(super) fn gulp<'r>(&self, room: &'r mut [u8]) -> &'r mut [u8] {
+        let most = self.most(room.len());
+        room.get_mut(..most).unwrap_or_default()
+    }
+
+    /// Most bytes to take at a time where there is room for so many.
+    fn most(&self, room: usize) -> usize {
         let even = self.limit.and_then(|limit| usize::try_from(limit / 8).ok());
         even.map_or(room, |even| even.clamp(1, room))
     }
@@ -166,21 +177,6 @@ impl Pump {
         Self { buffer: vec![0; BUFFER_BYTES].into(), pipe: pipe() }
     }
 
-    /// The part of the buffer that one receive may fill.
-    pub(super) fn gulp(&mut self, meter: &Meter<'_>) -> &mut [u8] {
-        self.buffer.get_mut(..meter.gulp(BUFFER_BYTES)).unwrap_or_default()
-    }
-
-    /// Receives a piece into the buffer; 0 at the end of the stream.
-    pub(super) fn receive(
-        &mut self,
-        socket: &Socket,
-        meter: &mut Meter<'_>,
-        folder: &Folder,
-    ) -> Result<usize, Trouble> {
-        self.fill(socket, 0, 1, meter, folder)
-    }
-
     /// Receives behind the `len` bytes that the buffer holds until it holds `wanted`, or more; fewer
     /// only where the stream ended. How many it holds then.
     pub(super) fn fill(
@@ -192,9 +188,7 @@ impl Pump {
         folder: &Folder,
     ) -> Result<usize, Trouble> {
         while len < wanted {
-            let end = (len + meter.gulp(BUFFER_BYTES)).min(BUFFER_BYTES);
-            let into = self.buffer.get_mut(len..end).unwrap_or_default();
-            let more = ended(receive(socket, into), meter)?;
+            let more = meter.receive(socket, self.buffer.get_mut(len..).unwrap_or_default())?;
             if more == 0 {
                 break;
             }
@@ -219,12 +213,11 @@ impl Pump {
         while left > 0 {
             let most = usize::try_from(left).unwrap_or(usize::MAX);
             let moved = if self.pipe.is_some() && hash.is_none() {
-                let most = most.min(meter.gulp(PIPE_BYTES));
+                let most = most.min(meter.most(PIPE_BYTES));
                 self.splice(socket, file, most, meter, folder)?
             } else {
-                let most = most.min(meter.gulp(BUFFER_BYTES));
-                let into = self.buffer.get_mut(..most).unwrap_or_default();
-                let len = ended(receive(socket, into), meter)?;
+                let into = self.buffer.get_mut(..most.min(BUFFER_BYTES)).unwrap_or_default();
+                let len = meter.receive(socket, into)?;
                 let bytes = self.buffer.get(..len).unwrap_or_default();
                 if let Some(hash) = hash.as_deref_mut() {
                     hash.update(bytes);

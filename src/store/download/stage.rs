@@ -1,5 +1,6 @@
 //! A folder that is not complete yet.
 
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,9 +20,38 @@ pub struct Stage {
     name: String,
     /// Open folders from the stage's root to where the stream stands; never empty.
     levels: Vec<OwnedFd>,
-    /// The file that is being written.
-    file: Option<OwnedFd>,
     settled: bool,
+}
+
+/// A file of a [`Stage`], open to be written, also by another thread than the one that fills the
+/// stage: names are made in the order of the stream, contents may come later.
+#[derive(Debug)]
+pub struct StagedFile(OwnedFd);
+
+impl StagedFile {
+    /// Writes behind what was written; what an error means [`Stage::unwritten`] says.
+    pub fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        write_all(self.as_fd(), bytes)
+    }
+
+    /// It is complete: closes it; this is its modification time.
+    pub fn complete(self, mtime: Option<u64>) {
+        set_mtime(self.as_fd(), mtime);
+    }
+}
+
+/// For tests that need one on a full disk.
+#[cfg(test)]
+impl From<OwnedFd> for StagedFile {
+    fn from(file: OwnedFd) -> Self {
+        Self(file)
+    }
+}
+
+impl AsFd for StagedFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
 }
 
 /// Most transfers of the same folder at once.
@@ -41,8 +71,7 @@ impl Stage {
                 turn => format!("{HIDDEN}{key}-{turn}.d"),
             };
             if let Some(root) = fresh(&folder, &name)? {
-                let levels = vec![root];
-                return Ok(Self { folder, name, levels, file: None, settled: false });
+                return Ok(Self { folder, name, levels: vec![root], settled: false });
             }
             // Another transfer of the same has it, perhaps its twin in the same offer.
             busy.get_or_insert_with(|| folder.path().join(name));
@@ -78,42 +107,24 @@ impl Stage {
         }
     }
 
-    /// Begins a file. The name is cleaned; a second one of the same name gets a number.
-    pub fn create(&mut self, name: &str, read_only: bool) -> Result<(), DownloadError> {
+    /// Makes a file. The name is cleaned; a second one of the same name gets a number.
+    pub fn create(&self, name: &str, read_only: bool) -> Result<StagedFile, DownloadError> {
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = if read_only { Mode::RUSR } else { FILE_MODE };
         let open = |here: BorrowedFd<'_>, name: &str| rustix::fs::openat(here, name, flags, mode);
-        self.file = Some(self.make(name, false, open)?);
-        Ok(())
+        Ok(StagedFile(self.make(name, false, open)?))
     }
 
-    /// The file begun last, to write to.
-    pub fn file(&self) -> Option<BorrowedFd<'_>> {
-        self.file.as_ref().map(AsFd::as_fd)
-    }
-
-    /// Writes to the file begun last.
-    pub fn write(&mut self, bytes: &[u8]) -> Result<(), DownloadError> {
-        let Some(file) = &self.file else { return Ok(()) };
-        write_all(file.as_fd(), bytes).map_err(|source| DownloadError::File {
-            action: "write below",
-            path: self.folder.path().join(&self.name),
-            source,
-        })
-    }
-
-    /// The file begun last is complete.
-    pub fn close(&mut self, mtime: Option<u64>) {
-        if let Some(file) = self.file.take() {
-            set_mtime(file.as_fd(), mtime);
-        }
+    /// What it means that a file of this stage could not be written.
+    pub fn unwritten(&self, source: io::Error) -> DownloadError {
+        let path = self.folder.path().join(&self.name);
+        DownloadError::File { action: "write below", path, source }
     }
 
     /// All is there: syncs it once, and gives it the name, or the first numbered one that is free.
     /// The name is cleaned here.
     pub fn finish(mut self, name: &str) -> Result<PathBuf, DownloadError> {
-        self.file = None;
         self.levels.truncate(1);
         sync(self.folder.as_fd()).map_err(self.folder.failed("sync", &self.name))?;
         let name = self.folder.place(&self.name, &clean(name), true)?;
@@ -173,7 +184,6 @@ impl Drop for Stage {
         if self.settled {
             return;
         }
-        self.file = None;
         // Closed, so that the lock on it is free; what cannot be removed is swept later.
         self.levels.clear();
         let _ = super::place::remove(self.folder.as_fd(), &self.name);

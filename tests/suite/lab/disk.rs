@@ -4,11 +4,13 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, ErrorKind};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::support::filer::{Filer, flows, put};
 use crate::support::home::{Lan, TestHome};
 use crate::support::process::{Process, until};
 use crate::support::sender::Sender;
@@ -182,4 +184,82 @@ fn a_read_only_home_ends_with_a_reason_unless_nothing_is_to_be_kept() {
     home.run(&["peers", "--all", "--no-store"]).code(0);
     drop(there);
     home.run(&["peers", "--no-store"]).code(3);
+}
+
+#[test]
+#[ignore = "needs root: mounts a small tmpfs"]
+fn of_a_folder_that_fills_the_disk_nothing_stays_and_it_comes_when_there_is_room() {
+    const FILES: usize = 1_000;
+    if !in_mounts_of_its_own(
+        "of_a_folder_that_fills_the_disk_nothing_stays_and_it_comes_when_there_is_room",
+    ) {
+        return;
+    }
+    let lan = Lan::new();
+    let (home, peer) = (lan.home("alice"), lan.stranger());
+    let into = home.path("in");
+    fs::create_dir(&into).expect("a folder can be made");
+    // 44 MiB more than what must stay free.
+    mount(&["-t", "tmpfs", "-o", "size=300m,mode=700", "none", into.to_str().expect("text")]);
+    let node = home.start(&["listen", "--json"]);
+    listens_is_up(&home);
+    peer.send(b"1:1:bob:pc:1:bob\0", home.addr);
+    node.out.event("peer_up", |event| event["peer"]["user"] == "bob");
+
+    let folder = into.clone();
+    let _sender = Filer::new(peer.addr(), move |asked, stream| {
+        put(stream, b"000b:x:0:2:000f:first:1:1:1");
+        if asked.turn == 0 {
+            // Begun with room, and then there is none.
+            until("a stage", || names(&folder).iter().any(|name| name.starts_with(".feige-")));
+            take_all_room(&folder);
+        }
+        for number in 0..FILES {
+            let fields = format!(":{number}:{:x}:1:", 5_000);
+            let header = format!("{:04x}{fields}", fields.len() + 4);
+            if !flows(stream, &[header.as_bytes(), &[b'x'; 5_000]].concat()) {
+                return;
+            }
+        }
+        if asked.turn > 0 {
+            put(stream, b"000b:.:0:3:");
+        }
+    });
+    // FILEATTACHOPT, UTF8OPT and SENDMSG.
+    let list = b"0:x:0:65a0c3f0:2:\x07";
+    let offer = [b"1:1001:bob:pc:10485792:\0", &list[..]].concat();
+    peer.send(&offer, home.addr);
+    let offer = node.out.event("offer", |event| event["number"] == 1001)["offer"].to_string();
+    let get = ["get", &offer, "--json", "-o", into.to_str().expect("text")];
+    let done = home.run(&get).code(1);
+    let end = done.lines().into_iter().find(|line| line["event"] == "transferred").expect("an end");
+    let what = end["problem"]["what"].as_str().expect("text");
+    assert!(what.contains("No space left") || what.contains("has got too full"), "{end}");
+    assert!(end["problem"]["hint"].as_str().expect("text").starts_with("make room"), "{end}");
+    assert_eq!(end["problem"]["side"], "ours", "{end}");
+    assert_eq!(names(&into), ["filler"]);
+
+    fs::remove_file(into.join("filler")).expect("it is there");
+    home.run(&get).code(0);
+    assert_eq!(names(&into), ["x"]);
+    assert_eq!(names(&into.join("x")).len(), FILES + 1);
+    assert!((0..FILES).all(|n| {
+        fs::read(into.join(format!("x/{n}"))).expect("it can be read") == [b'x'; 5_000]
+    }));
+}
+
+/// Takes all room of a disk at once, sooner than a transfer looks how much there is.
+fn take_all_room(folder: &Path) {
+    let path = folder.join("filler");
+    let file = fs::OpenOptions::new().write(true).create_new(true).open(path);
+    let file = file.expect("it can be made");
+    let room = rustix::fs::fstatvfs(&file).expect("it can be looked at");
+    let bytes = room.f_bavail * room.f_frsize;
+    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes).expect("room");
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).expect("it can be read");
+    let name = |entry: io::Result<fs::DirEntry>| entry.expect("it can be read").file_name();
+    entries.map(|entry| name(entry).into_string().expect("text")).collect()
 }
