@@ -9,7 +9,7 @@ use std::error::Error;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use feige::wire::{Hint, Packet, RawPacket};
+use feige::wire::{Charset, Hint, Packet, RawPacket};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -49,7 +49,7 @@ fn run(packets: &[&[u8]], span: Duration) -> (u64, Duration) {
         for bytes in packets {
             if let Ok(raw) = RawPacket::parse(bytes) {
                 // The version is the one field that `Packet` only interprets.
-                let version = String::from_utf8_lossy(raw.version).into_owned();
+                let version = Charset::UTF_8.decode(raw.version).into_owned();
                 let packet = Packet::read(&raw, &hint);
                 black_box((&version, &packet));
             }

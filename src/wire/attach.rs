@@ -73,21 +73,38 @@ impl FileList {
     /// may be offered, an empty or dotted name, or an id seen before is left out. A name with a
     /// path separator ends the list, as in the official client (vector `bad-path`).
     pub fn read(list: &[u8], charset: Charset) -> Self {
-        let mut read = Self::default();
-        let mut refused = false;
         let entries = || {
             scan::split(scan::trim_nuls(list), BEL).filter_map(|piece| {
                 let start = piece.iter().position(|&byte| byte != b':')?;
                 piece.get(start..)
             })
         };
-        let ids = IdBase::of(entries().map(|entry| scan::field(entry).0));
-        for entry in entries() {
+        Self::of(entries(), IdBase::Decimal, charset)
+            .or_else(|IdsAreHexadecimal| Self::of(entries(), IdBase::Hexadecimal, charset))
+            .unwrap_or_default()
+    }
+
+    /// Reads the entries of a list whose ids are in this base.
+    fn of<'a>(
+        entries: impl Iterator<Item = &'a [u8]>,
+        ids: IdBase,
+        charset: Charset,
+    ) -> Result<Self, IdsAreHexadecimal> {
+        let mut read = Self::default();
+        let mut refused = false;
+        for entry in entries {
+            let (id, rest) = scan::field(entry);
+            let id = match (ids.read(id), ids) {
+                (None, IdBase::Decimal) if scan::hex(id).is_some() => {
+                    return Err(IdsAreHexadecimal);
+                }
+                (id, _) => id,
+            };
             if refused || read.files.len() == FILES_MAX || read.skipped >= FILES_MAX {
                 read.skipped += 1;
                 continue;
             }
-            match FileEntry::read(entry, ids, charset) {
+            match id.ok_or(Refused::Entry).and_then(|id| FileEntry::read(id, rest, charset)) {
                 Ok(entry) if read.files.iter().all(|known| known.id != entry.id) => {
                     read.files.push(entry);
                 }
@@ -98,7 +115,7 @@ impl FileList {
                 }
             }
         }
-        read
+        Ok(read)
     }
 
     /// Appends a list of `files`. `joint` stands between two entries and is [`Habits::list_joint`]
@@ -119,6 +136,10 @@ impl FileList {
     }
 }
 
+/// Lists have ids in decimal; feiq-cli writes hexadecimal (`iptux-dialect.md`), which nothing shows
+/// until one of them has a letter.
+struct IdsAreHexadecimal;
+
 /// Why an entry is left out.
 enum Refused {
     /// It alone.
@@ -128,12 +149,12 @@ enum Refused {
 }
 
 impl FileEntry {
-    fn read(entry: &[u8], ids: IdBase, charset: Charset) -> Result<Self, Refused> {
-        let (id, rest) = scan::field(entry);
-        let id = ids.read(id).ok_or(Refused::Entry)?;
+    /// Reads what follows the colon of an id.
+    fn read(id: u64, rest: Option<&[u8]>, charset: Charset) -> Result<Self, Refused> {
         let (name, rest) = take_name(rest.ok_or(Refused::Entry)?).ok_or(Refused::Entry)?;
         let name = charset.decode_owned(&name);
-        if name.bytes().any(|byte| matches!(byte, b'/' | b'\\')) {
+        // Without short circuits: all bytes at once.
+        if name.bytes().fold(false, |found, byte| found | matches!(byte, b'/' | b'\\')) {
             return Err(Refused::List);
         }
         let blank = name.chars().all(char::is_whitespace);

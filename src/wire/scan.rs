@@ -82,39 +82,57 @@ pub(crate) fn leading_digits(bytes: &[u8]) -> (&[u8], &[u8]) {
 /// has no start-up cost, unlike a search made for long texts.
 #[inline]
 pub(crate) fn end_of_field(bytes: &[u8]) -> Option<usize> {
+    find_short(bytes, |word| hits(word, b':') | hits(word, 0), |byte| matches!(byte, b':' | 0))
+}
+
+/// Where the first `wanted` is, in bytes that may be few or many.
+#[inline]
+fn find(wanted: u8, bytes: &[u8]) -> Option<usize> {
+    const FEW: usize = 16;
+    let (first, rest) = bytes.split_at_checked(FEW).unwrap_or((bytes, b""));
+    find_short(first, |word| hits(word, wanted), |byte| byte == wanted)
+        .or_else(|| (!rest.is_empty()).then(|| memchr(wanted, rest)).flatten().map(|at| FEW + at))
+}
+
+/// Where the first byte is that `is` wanted; `hits` are the marks of [`hits`] for it.
+#[inline]
+fn find_short(
+    bytes: &[u8],
+    hits: impl Fn([u8; 8]) -> u64,
+    is: impl Fn(u8) -> bool,
+) -> Option<usize> {
+    let (words, last) = bytes.as_chunks();
+    for (at, &word) in words.iter().enumerate() {
+        let hits = hits(word);
+        if hits != 0 {
+            return Some(8 * at + hits.trailing_zeros() as usize / 8);
+        }
+    }
+    last.iter().position(|&byte| is(byte)).map(|at| 8 * words.len() + at)
+}
+
+/// The high bit of the first byte that is `wanted` is set, and of no byte before it.
+#[inline]
+fn hits(word: [u8; 8], wanted: u8) -> u64 {
     const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
     const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
-    const COLONS: u64 = u64::from_ne_bytes([b':'; 8]);
-    // The high bit of the lowest byte that is zero is set, and of no byte below it.
-    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
-    let mut rest = bytes;
-    while let Some((word, tail)) = rest.split_first_chunk() {
-        let word = u64::from_le_bytes(*word);
-        let hits = zeros(word ^ COLONS) | zeros(word);
-        if hits != 0 {
-            return Some(bytes.len() - rest.len() + hits.trailing_zeros() as usize / 8);
-        }
-        rest = tail;
-    }
-    let last = rest.iter().position(|byte| matches!(byte, b':' | 0))?;
-    Some(bytes.len() - rest.len() + last)
+    let word = u64::from_le_bytes(word) ^ u64::from_ne_bytes([wanted; 8]);
+    word.wrapping_sub(ONES) & !word & HIGH
 }
 
 /// Splits at the first `separator`: what stands before it, and what follows it if it is there.
-/// For long pieces; [`field`] is quicker for short ones.
+#[inline]
 pub(crate) fn split_once(bytes: &[u8], separator: u8) -> (&[u8], Option<&[u8]>) {
-    match memchr(separator, bytes) {
+    match find(separator, bytes) {
         Some(at) => (bytes.get(..at).unwrap_or_default(), bytes.get(at + 1..)),
         None => (bytes, None),
     }
 }
 
 /// Splits at the first colon, like [`split_once`].
+#[inline]
 pub(crate) fn field(bytes: &[u8]) -> (&[u8], Option<&[u8]>) {
-    match bytes.iter().position(|&byte| byte == b':') {
-        Some(at) => (bytes.get(..at).unwrap_or_default(), bytes.get(at + 1..)),
-        None => (bytes, None),
-    }
+    split_once(bytes, b':')
 }
 
 /// The pieces of `bytes` between separators, empty ones included; one if there is no separator.
@@ -152,6 +170,23 @@ mod tests {
             let expected = char::from(byte).to_digit(16).map(u64::from);
             assert_eq!(hex(&[byte]), expected, "{byte}");
             assert_eq!(decimal(&[byte]), expected.filter(|_| byte.is_ascii_digit()), "{byte}");
+        }
+    }
+
+    #[test]
+    fn a_number_of_any_length_is_read_and_spoilt_by_any_byte() {
+        let digits = b"90817263544536271809";
+        for length in 1..digits.len() {
+            let mut bytes = digits[..length].to_vec();
+            let expected = str::from_utf8(&bytes).unwrap().parse().ok();
+            assert_eq!(decimal(&bytes), expected, "{length}");
+            for at in 0..length {
+                for other in (0..=u8::MAX).filter(|byte| !byte.is_ascii_digit()) {
+                    bytes[at] = other;
+                    assert_eq!(decimal(&bytes), None, "{}", bytes.escape_ascii());
+                }
+                bytes[at] = digits[at];
+            }
         }
     }
 

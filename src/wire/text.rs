@@ -54,8 +54,11 @@ impl Charset {
             return encoding_rs::mem::decode_latin1(bytes).into_owned();
         }
         if self == Self::UTF_8 {
-            // As the encoding standard has it, and quick where all of it is bad.
-            return String::from_utf8_lossy(bytes).into_owned();
+            // The check is quickest where all is well, the other where all of it is bad.
+            return match self.decode_strictly(bytes) {
+                Some(text) => text.into_owned(),
+                None => String::from_utf8_lossy(bytes).into_owned(),
+            };
         }
         // Two bytes of a legacy charset are three of UTF-8 nearly always, so this fits at once.
         let mut text = String::with_capacity(bytes.len() + bytes.len() / 2 + 4);

@@ -118,17 +118,6 @@ impl IdBase {
         }
     }
 
-    /// The base these are written in. Lists have ids in decimal; feiq-cli writes hexadecimal
-    /// (`iptux-dialect.md`), which nothing shows until one of them has a letter.
-    pub(crate) fn of<'a>(ids: impl Iterator<Item = &'a [u8]>) -> Self {
-        let mut ids = ids;
-        if ids.any(|id| scan::decimal(id).is_none() && scan::hex(id).is_some()) {
-            Self::Hexadecimal
-        } else {
-            Self::Decimal
-        }
-    }
-
     /// Writes a number.
     pub fn write(self, id: u64) -> String {
         match self {
