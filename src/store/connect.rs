@@ -12,6 +12,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 use rustix::fs::{Access, StatVfsMountFlags};
 
 use super::files::{create_private_folder, make_private, sync_folder};
+use super::log::KEPT_BYTES;
 use super::{StoreError, folder_of, schema};
 use crate::node::UnixMillis;
 
@@ -167,7 +168,7 @@ fn open(path: &Path, journal: &str) -> rusqlite::Result<(Connection, String)> {
     db.pragma_update(None, "temp_store", "memory")?;
     // Checkpoints are made in `tidy`, when receipts are out; this is only the safety net.
     db.pragma_update(None, "wal_autocheckpoint", 16_384)?;
-    db.pragma_update_and_check(None, "journal_size_limit", 4 << 20, |_| Ok(()))?;
+    db.pragma_update_and_check(None, "journal_size_limit", KEPT_BYTES.cast_signed(), |_| Ok(()))?;
     db.set_prepared_statement_cache_capacity(32);
     // Where there is no shared memory it fails here, not at the first message.
     db.execute_batch("BEGIN IMMEDIATE; COMMIT")?;
