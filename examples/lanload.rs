@@ -148,6 +148,12 @@ struct Sync {
     /// Append them, instead of overwriting others.
     #[arg(long)]
     grow: bool,
+    /// Sync with `fsync`, which keeps the time of the change too, not with `fdatasync`.
+    #[arg(long)]
+    fsync: bool,
+    /// Wait so many milliseconds between two.
+    #[arg(long, default_value_t = 0)]
+    pause_ms: u64,
 }
 
 fn main() -> ExitCode {
@@ -438,9 +444,14 @@ impl Sync {
             if !self.grow && (round as usize).is_multiple_of(fit) {
                 file.seek(SeekFrom::Start(0))?;
             }
+            thread::sleep(Duration::from_millis(self.pause_ms));
             file.write_all(&pages)?;
             let start = Instant::now();
-            file.sync_data()?;
+            if self.fsync {
+                file.sync_all()?
+            } else {
+                file.sync_data()?
+            }
             spans.push(start.elapsed());
         }
         spans.sort_unstable();

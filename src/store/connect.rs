@@ -213,6 +213,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn sqlite_is_built_to_sync_data_alone() {
+        // `.cargo/config.toml`; it is none of its compile options that it tells.
+        let flags = option_env!("LIBSQLITE3_FLAGS").unwrap_or_default();
+        assert!(flags.contains("-DHAVE_FDATASYNC"), "{flags:?}");
+    }
+
+    #[test]
     fn the_identity_is_a_locally_administered_unicast_address() {
         for _ in 0..64 {
             let mac = random_mac().unwrap();

@@ -1,7 +1,7 @@
 //! The write-ahead log: written again and again from its beginning, so that it does not grow.
 //!
-//! A sync after which a file is longer waits for the file system's journal too, which has to keep
-//! the new length. In a log that has its length already a commit costs the sync of its pages alone.
+//! A sync after which a file is longer also waits for what the file system notes of that. In a log
+//! that has its length already a commit waits for its pages alone.
 
 #![expect(clippy::disallowed_types, reason = "files live in the store")]
 
