@@ -448,9 +448,9 @@ impl Sync {
             file.write_all(&pages)?;
             let start = Instant::now();
             if self.fsync {
-                file.sync_all()?
+                file.sync_all()?;
             } else {
-                file.sync_data()?
+                file.sync_data()?;
             }
             spans.push(start.elapsed());
         }

@@ -64,7 +64,7 @@ impl Store {
     pub fn open(paths: &Paths, now: UnixMillis) -> Result<Opened, StoreError> {
         let path = paths.db.clone();
         let failed = || StoreError::database("open", &path);
-        let (mut db, notes) = connect::for_writing(&path, now)?;
+        let (mut db, notes) = connect::for_writing(&path, now, connect::Opener::Owner)?;
         schema::migrate(&mut db, &path)?;
         let mac = connect::identity(&db, now, &path)?;
         let unix_seconds = u64::try_from(now.0 / 1000).unwrap_or(0);
