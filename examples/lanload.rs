@@ -7,6 +7,7 @@
 //! lanload discover --to 10.99.0.255 --want 1000     bare loop: one entry, count the answers
 //! lanload ack                                       bare loop: confirm each message, no more
 //! lanload sync     --folder DIR                     what the disk there needs to sync 4 KiB
+//! lanload sync     --folder DIR --pages 6 --grow    six pages by which a file grows
 //! ```
 //!
 //! Each prints one JSON object when it ends; `ready` goes to standard error when its sockets are
@@ -43,7 +44,7 @@ enum Load {
     Discover(Discover),
     /// Reference: confirm every checked message.
     Ack(Ack),
-    /// Reference: sync 4 KiB again and again.
+    /// Reference: sync some pages again and again.
     Sync(Sync),
 }
 
@@ -141,6 +142,18 @@ struct Sync {
     /// How often.
     #[arg(long, default_value_t = 500)]
     count: u32,
+    /// So many pages of 4 KiB at a time.
+    #[arg(long, default_value_t = 1)]
+    pages: usize,
+    /// Append them, instead of overwriting others.
+    #[arg(long)]
+    grow: bool,
+    /// Sync with `fsync`, which keeps the time of the change too, not with `fdatasync`.
+    #[arg(long)]
+    fsync: bool,
+    /// Wait so many milliseconds between two.
+    #[arg(long, default_value_t = 0)]
+    pause_ms: u64,
 }
 
 fn main() -> ExitCode {
@@ -412,24 +425,33 @@ impl Ack {
 }
 
 impl Sync {
-    /// Overwrites pages of a file that has its size already, as a log in use is.
+    /// Overwrites pages of a file that has its size already, as a log in use is; or makes it longer.
     fn run(&self) -> io::Result<String> {
         const PAGE: usize = 4096;
-        const PAGES: u64 = 1024;
+        const PAGES: usize = 1024;
         let path = self.folder.join(format!("lanload-{}", std::process::id()));
         let mut file = File::options().write(true).create_new(true).open(&path)?;
         // The name is not needed any more; the file goes with its last descriptor.
         std::fs::remove_file(&path)?;
-        for _ in 0..PAGES {
-            file.write_all(&[1; PAGE])?;
+        if !self.grow {
+            file.write_all(&vec![1; PAGES * PAGE])?;
         }
         file.sync_all()?;
+        let pages = vec![2; self.pages.min(PAGES) * PAGE];
+        let fit = PAGES / self.pages.clamp(1, PAGES);
         let mut spans = Vec::new();
-        for round in 0..u64::from(self.count) {
-            file.seek(SeekFrom::Start(round % PAGES * PAGE as u64))?;
-            file.write_all(&[2; PAGE])?;
+        for round in 0..self.count {
+            if !self.grow && (round as usize).is_multiple_of(fit) {
+                file.seek(SeekFrom::Start(0))?;
+            }
+            thread::sleep(Duration::from_millis(self.pause_ms));
+            file.write_all(&pages)?;
             let start = Instant::now();
-            file.sync_data()?;
+            if self.fsync {
+                file.sync_all()?;
+            } else {
+                file.sync_data()?;
+            }
             spans.push(start.elapsed());
         }
         spans.sort_unstable();

@@ -140,9 +140,9 @@ impl Disk {
         node
     }
 
-    /// What the user should know of the store, once.
-    pub(crate) fn take_notes(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.notes)
+    /// What the user should know of the store.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        self.notes.clone()
     }
 
     /// The private keys in the store; only the first time.

@@ -152,7 +152,7 @@ impl Task {
         self.tell_links(now);
         self.disk.submit();
         self.feed_bounces();
-        for note in self.disk.take_notes() {
+        for note in self.disk.notes() {
             tracing::warn!("{note}");
             self.notice(now, NoticeCode::StoreNote, note);
         }
@@ -443,6 +443,7 @@ impl Task {
                 receive_buffer: self.sockets.receive_buffer(),
                 clients: self.server.clients(),
                 store: self.disk.path(),
+                store_notes: self.disk.notes(),
             });
         }
         let files = self.files.remove(&id).unwrap_or_default();

@@ -12,6 +12,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 use rustix::fs::{Access, StatVfsMountFlags};
 
 use super::files::{create_private_folder, make_private, sync_folder};
+use super::log::KEPT_BYTES;
 use super::{StoreError, folder_of, schema};
 use crate::node::UnixMillis;
 
@@ -28,11 +29,22 @@ pub(super) const CACHE_KIB: i64 = -512;
 /// With less than this on the disk nothing worth mentioning can be kept.
 const FREE_MIN_BYTES: u64 = 1 << 20;
 
+/// Who opens the store.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Opener {
+    /// Who keeps it open: gives it its log.
+    Owner,
+    /// Who writes something beside that one: takes it as it is. Where there is no shared memory, to
+    /// try the log would put it out of everybody's reach for that moment.
+    Guest,
+}
+
 /// Opens the store to write it, and makes it if there is none. Also returns what the user should
 /// know of how it works here.
 pub(super) fn for_writing(
     path: &Path,
     now: UnixMillis,
+    opener: Opener,
 ) -> Result<(Connection, Vec<String>), StoreError> {
     create_private_folder(folder_of(path)).map_err(|error| plainly(error, path))?;
     check_folder(path)?;
@@ -42,7 +54,7 @@ pub(super) fn for_writing(
     for file in [path.to_owned(), beside(path, "-wal"), beside(path, "-shm")] {
         make_private(&file)?;
     }
-    connect(path).map_err(StoreError::database("open", path))
+    connect(path, opener).map_err(StoreError::database("open", path))
 }
 
 /// A folder that cannot be made because of its disk, in the words for that.
@@ -109,16 +121,16 @@ fn create(path: &Path, now: UnixMillis) -> Result<(), StoreError> {
 
 /// Opens the file with a write-ahead log; where that cannot have its shared memory (network homes),
 /// with a journal that needs none, and says so.
-fn connect(path: &Path) -> rusqlite::Result<(Connection, Vec<String>)> {
-    let first = match open(path, LOG) {
-        Ok((db, mode)) if mode == LOG => return Ok((db, Vec::new())),
+fn connect(path: &Path, opener: Opener) -> rusqlite::Result<(Connection, Vec<String>)> {
+    let first = match open(path, Some(LOG).filter(|_| opener == Opener::Owner)) {
+        Ok((db, mode)) if mode == LOG || opener == Opener::Guest => return Ok((db, Vec::new())),
         Ok(_) => None,
         Err(error) if may_lack_shared_memory(&error) => Some(error),
         Err(error) => return Err(error),
     };
     // If that fails too it was something else, and the first error says it better.
-    let opened = leave_log(path).and_then(|()| open(path, JOURNAL));
-    let (db, mode) = opened.map_err(|second| first.unwrap_or(second))?;
+    let without = leave_log(path).and_then(|()| open(path, Some(JOURNAL)));
+    let (db, mode) = without.map_err(|second| first.unwrap_or(second))?;
     let note = format!(
         "{} is on a file system without shared memory (a network home?): each commit takes several \
          syncs there instead of one, so receipts leave later (journal: {mode})",
@@ -156,9 +168,13 @@ fn lock_for_itself(db: &Connection) -> rusqlite::Result<()> {
     db.pragma_update_and_check(None, "locking_mode", "exclusive", |_| Ok(()))
 }
 
-fn open(path: &Path, journal: &str) -> rusqlite::Result<(Connection, String)> {
+/// With this journal, or with none given with the one it has. Also returns which that is.
+fn open(path: &Path, journal: Option<&str>) -> rusqlite::Result<(Connection, String)> {
     let db = Connection::open_with_flags(path, FLAGS)?;
     db.busy_timeout(BUSY_WAIT)?;
+    let found: String = db.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
+    // Only the log is a property of the file.
+    let journal = journal.unwrap_or(if found == LOG { LOG } else { JOURNAL });
     let mode = db.pragma_update_and_check(None, "journal_mode", journal, |row| row.get(0))?;
     // A receipt promises that the message survives a power failure too.
     db.pragma_update(None, "synchronous", "full")?;
@@ -167,10 +183,11 @@ fn open(path: &Path, journal: &str) -> rusqlite::Result<(Connection, String)> {
     db.pragma_update(None, "temp_store", "memory")?;
     // Checkpoints are made in `tidy`, when receipts are out; this is only the safety net.
     db.pragma_update(None, "wal_autocheckpoint", 16_384)?;
-    db.pragma_update_and_check(None, "journal_size_limit", 4 << 20, |_| Ok(()))?;
+    db.pragma_update_and_check(None, "journal_size_limit", KEPT_BYTES.cast_signed(), |_| Ok(()))?;
     db.set_prepared_statement_cache_capacity(32);
-    // Where there is no shared memory it fails here, not at the first message.
-    db.execute_batch("BEGIN IMMEDIATE; COMMIT")?;
+    // Where there is no shared memory it fails here, not at the first message. With a journal, to
+    // commit nothing would wait for all who read.
+    db.execute_batch("BEGIN IMMEDIATE; ROLLBACK")?;
     Ok((db, mode))
 }
 
@@ -210,6 +227,13 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sqlite_is_built_to_sync_data_alone() {
+        // `.cargo/config.toml`; it is none of its compile options that it tells.
+        let flags = option_env!("LIBSQLITE3_FLAGS").unwrap_or_default();
+        assert!(flags.contains("-DHAVE_FDATASYNC"), "{flags:?}");
+    }
 
     #[test]
     fn the_identity_is_a_locally_administered_unicast_address() {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::error::{in_words, is_the_records_own};
+use super::log::{Log, Moment};
 use super::numbers::Numbers;
 use super::pictures::Staging;
 use super::quota::Quota;
@@ -30,8 +31,7 @@ pub struct Store {
     start: u64,
     notes: Vec<String>,
     quota: Quota,
-    /// Bytes of records since the last checkpoint.
-    unchecked: usize,
+    log: Log,
 }
 
 /// A store, and what it remembers from the runs before.
@@ -47,10 +47,6 @@ pub struct Opened {
     /// The number of the newest event; 0 before the first one.
     pub last_seq: u64,
 }
-
-/// A checkpoint moves what was committed from the log into the file itself: when this many bytes of
-/// records have come together and nothing waits, or at eight times as many.
-const CHECKPOINT_BYTES: usize = 1 << 20;
 
 impl Store {
     /// Opens the store of a profile and makes it at the first start. `now` lifts the packet numbers;
@@ -68,13 +64,14 @@ impl Store {
     pub fn open(paths: &Paths, now: UnixMillis) -> Result<Opened, StoreError> {
         let path = paths.db.clone();
         let failed = || StoreError::database("open", &path);
-        let (mut db, notes) = connect::for_writing(&path, now)?;
+        let (mut db, notes) = connect::for_writing(&path, now, connect::Opener::Owner)?;
         schema::migrate(&mut db, &path)?;
         let mac = connect::identity(&db, now, &path)?;
         let unix_seconds = u64::try_from(now.0 / 1000).unwrap_or(0);
         let (start, numbers) = rows::read_numbers(&db).map_err(failed())?.start(unix_seconds);
         let quota = Quota::read(&db).map_err(failed())?;
         let last_seq = rows::last_seq(&db).map_err(failed())?.cast_unsigned();
+        let log = Log::new(&path);
         let store = Self {
             db,
             staging: Staging::new(folder_of(&path).to_owned(), quota),
@@ -85,7 +82,7 @@ impl Store {
             start,
             notes,
             quota,
-            unchecked: 0,
+            log,
         };
         let numbers = NumberStart { last: PacketNo(start), reserved: PacketNo(numbers.reserved) };
         Ok(Opened { store, mac, numbers, last_seq })
@@ -115,7 +112,6 @@ impl Store {
             vec![self.failure(&error); batch.len()]
         });
         self.staging.note(self.quota);
-        self.unchecked += batch.iter().map(|(_, record)| weight(record)).sum::<usize>();
         batch.iter().map(|(id, _)| *id).zip(results).collect()
     }
 
@@ -205,25 +201,24 @@ impl Store {
         &self.path
     }
 
-    /// Work that can wait until the receipts are out. `idle`: nothing waits to be committed.
-    pub(super) fn tidy(&mut self, idle: bool) {
-        let due = if idle { CHECKPOINT_BYTES } else { 8 * CHECKPOINT_BYTES };
-        if self.unchecked < due {
-            return;
-        }
-        // Both may fail without harm: what was committed stays in the log, the next time does more.
-        self.unchecked = 0;
-        let _ = self.db.execute_batch("PRAGMA wal_checkpoint(PASSIVE)");
-        if idle {
+    /// Work that can wait until the receipts are out.
+    pub(super) fn tidy(&mut self, moment: Moment) {
+        // May fail without harm: what was committed stays in the log, the next time does more.
+        let done = self.log.checkpoint(&self.db, moment).unwrap_or(false);
+        if done && !matches!(moment, Moment::Busy) {
             self.peers = Peers::default();
             let _ = self.db.release_memory();
         }
     }
 
-    /// Whether the index of texts lacks messages.
-    pub(super) fn is_behind(&self) -> bool {
-        // What cannot be read now is looked for again after the next message.
-        history::is_behind(&self.db).unwrap_or(false)
+    /// Work for a time in which nothing comes, a piece of it; whether more is left.
+    pub(super) fn rest(&mut self) -> bool {
+        if self.index() {
+            return true;
+        }
+        self.log.make_room(&self.db);
+        self.tidy(Moment::Quiet);
+        false
     }
 
     /// Puts some messages into the index of texts, as the writer does when it is idle; whether more
@@ -263,29 +258,6 @@ fn may_fill(record: &Record) -> bool {
         Record::Message(message) => message.direction == Direction::In,
         Record::Picture(picture) => picture.counts,
         _ => false,
-    }
-}
-
-/// What a record weighs in the log, roughly.
-fn weight(record: &Record) -> usize {
-    match record {
-        Record::Message(message) => 256 + message.raw.len() + message.text.len(),
-        Record::Roster(roster) => 512 * (1 + roster.seen.len()),
-        Record::Away(away) => 64 + away.as_ref().map_or(0, String::len),
-        Record::Offer(_) | Record::Told(_) | Record::Key(_) => 1_024,
-        Record::Picture(picture) => 1_024 + usize::try_from(picture.facts.size).unwrap_or(0),
-        Record::Grant(grant) => 1_024 + 512 * grant.files.len(),
-        Record::Outcome(_)
-        | Record::Numbers(_)
-        | Record::Book(_)
-        | Record::Opened(_)
-        | Record::NoticeOver(_)
-        | Record::Read(_)
-        | Record::OfferOver(_)
-        | Record::GrantEnded(_)
-        | Record::Knock(_)
-        | Record::Charsets(_)
-        | Record::Group(_) => 256,
     }
 }
 

@@ -13,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
 pub use pen::{Arrival, Import, Pen, Reread};
 
-pub(super) use index::{index_some, is_behind};
+pub(super) use index::index_some;
 
 use super::error::{in_words, is_the_rows_own};
 use super::rows::{read_message, read_word};

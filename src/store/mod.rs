@@ -13,6 +13,7 @@ mod feiq;
 mod files;
 pub mod history;
 mod keys;
+mod log;
 mod memory;
 mod numbers;
 mod offered;

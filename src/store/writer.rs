@@ -6,6 +6,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::log::Moment;
 use super::{Store, StoreError};
 use crate::node::{Record, SaveId, SaveResult};
 
@@ -95,7 +96,7 @@ fn write(
     done: &impl Fn(Vec<(SaveId, SaveResult)>),
 ) -> Store {
     store.commit_numbers();
-    let mut index = Indexing::new(store.is_behind());
+    let mut index = Indexing::new();
     while let Some(mut batch) = index.next(queue, &mut store) {
         while batch.len() < TOGETHER_MAX {
             let Ok(more) = queue.try_recv() else { break };
@@ -106,7 +107,7 @@ fn write(
         drop(batch);
         let left = waiting.fetch_sub(results.len(), Ordering::Relaxed) - results.len();
         done(results);
-        store.tidy(left == 0);
+        store.tidy(if left == 0 { Moment::Idle } else { Moment::Busy });
     }
     store
 }
@@ -130,9 +131,10 @@ const BEHIND_MAX: Duration = Duration::from_secs(1);
 const LOAD: usize = 2_000;
 
 impl Indexing {
-    fn new(behind: bool) -> Self {
+    /// Due at once: an earlier run may have left something.
+    fn new() -> Self {
         let now = now();
-        Self { behind: behind.then_some(now), second: (now, 0), loaded: false }
+        Self { behind: Some(now), second: (now, 0), loaded: false }
     }
 
     /// So many records were written, of which the index knows nothing yet.
@@ -157,7 +159,7 @@ impl Indexing {
             match queue.recv_timeout(soonest.min(QUIET)) {
                 Ok(batch) => return Some(batch),
                 Err(RecvTimeoutError::Disconnected) => return None,
-                Err(RecvTimeoutError::Timeout) if store.index() => self.loaded = false,
+                Err(RecvTimeoutError::Timeout) if store.rest() => self.loaded = false,
                 Err(RecvTimeoutError::Timeout) => self.behind = None,
             }
         }

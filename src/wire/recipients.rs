@@ -42,7 +42,7 @@ impl Recipients {
         section.strip_prefix(MARK)
     }
 
-    /// Reads what follows `TO:`: `*( user ":" host BEL )`. What has no colon is left out.
+    /// Reads what follows `TO:`: `*( user ":" host BEL )`. What has no colon or no name is left out.
     pub fn read(list: &[u8], charset: Charset) -> Self {
         let mut names: Vec<Recipient> = Vec::new();
         let mut cut = list.len() + NAME_BYTES > LIST_BYTES;
@@ -52,7 +52,10 @@ impl Recipients {
                 break;
             }
             let (user, host) = (name(user, charset), name(host, charset));
-            names.push(Recipient { user: split_fingerprint(&user).0.into_owned(), host });
+            let user = split_fingerprint(&user).0.into_owned();
+            if !user.is_empty() || !host.is_empty() {
+                names.push(Recipient { user, host });
+            }
         }
         cut |= names.len() == RECIPIENTS_MAX;
         Self { names, cut }
@@ -73,7 +76,7 @@ mod tests {
         let names: Vec<_> = list.names.iter().map(|n| (n.user.as_str(), n.host.as_str())).collect();
         assert_eq!(names, [("ann", "pc-1"), ("王五", "pc-2"), ("bob", "pc-3")]);
         assert!(!list.cut);
-        assert_eq!(read("\x07x\x07"), Recipients::default());
+        assert_eq!(read("\x07x\x07:\x07"), Recipients::default());
     }
 
     #[test]

@@ -17,6 +17,7 @@ use feige::node::{
     NoticeCode, Open, Options, Outcome, OutcomeRecord, PacketNo, PeerId, PeerView, Recipients,
     Record, RosterRecord, SaveId, SaveResult, SeenPeer, Sure, Target, UnixMillis, Verdict,
 };
+use feige::store::history::Pen;
 use feige::store::{Lock, Opened, Paths, Reader, Store, StoreError, Writer};
 use tempfile::TempDir;
 
@@ -400,6 +401,21 @@ fn without_shared_memory_the_store_works_more_slowly_and_says_so() {
     let Opened { mut store, .. } = home.open();
     assert!(store.notes().is_empty(), "as usual where there is some again");
     assert_eq!(take(&mut store, received("a@b", 4)), kept(4));
+}
+
+#[test]
+fn without_shared_memory_who_writes_beside_the_owner_leaves_the_journal_as_it_is() {
+    let home = Home::new();
+    let shm = home.folder.path().join("feige.db-shm");
+    std::os::unix::fs::symlink("nowhere", &shm).unwrap();
+    let mut store = home.open().store;
+    assert_eq!(take(&mut store, received("a@b", 1)), kept(1));
+    // To try the log is to write to the file, which this reader keeps everybody from.
+    let reader = rusqlite::Connection::open(&home.paths.db).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM message").unwrap();
+    drop(Pen::open(&home.paths, NOW).unwrap());
+    reader.execute_batch("COMMIT").unwrap();
+    assert_eq!(take(&mut store, received("a@b", 2)), kept(2));
 }
 
 /// What a test does when it runs itself once more as another process: [`again`] sets the variable.

@@ -143,6 +143,8 @@ fn words(status: &Status) -> String {
     let store = status.shell.as_ref().and_then(|shell| shell.store.as_deref());
     let store = store.filter(|_| status.keeps).unwrap_or("none: messages are not confirmed");
     rows.push(("store", term::safe(store).into_owned()));
+    let notes = status.shell.iter().flat_map(|shell| &shell.store_notes);
+    rows.extend(notes.map(|note| ("note", term::safe(note).into_owned())));
     if let Some(trouble) = &status.store_trouble {
         rows.push(("trouble", format!("no receipts: {}", term::safe(trouble))));
     }

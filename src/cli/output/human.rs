@@ -627,8 +627,9 @@ mod tests {
         assert_eq!(to_several(&message).as_deref(), Some("to u0, u1, u2"));
         message.recipients = (0..30).map(name).collect();
         message.recipients_cut = true;
-        let words = "to u0, u1, u2, u3, u4 and 25 more, perhaps to others: such a list ends after \
-                     30 names";
+        message.recipients[1].user.clear();
+        let words = "to u0, pc, u2, u3, u4 and 25 more, perhaps to others: such a list ends after \
+                     30 names or 3 KiB";
         assert_eq!(to_several(&message).as_deref(), Some(words));
     }
 

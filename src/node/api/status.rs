@@ -79,4 +79,7 @@ pub struct ShellStatus {
     pub clients: usize,
     /// The store's file; none if nothing is kept.
     pub store: Option<String>,
+    /// How the store works there, where that is not as usual.
+    #[serde(default)]
+    pub store_notes: Vec<String>,
 }

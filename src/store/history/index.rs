@@ -75,12 +75,6 @@ pub(super) fn searched(db: &Connection, message: i64, text: &str) -> rusqlite::R
     Ok(folded)
 }
 
-/// Whether there are messages that the index lacks.
-pub(in crate::store) fn is_behind(db: &Connection) -> rusqlite::Result<bool> {
-    db.prepare_cached("SELECT (SELECT coalesce(max(id), 0) FROM message) > ?1")?
-        .query_row((indexed(db)?,), |row| row.get(0))
-}
-
 /// The newest message of the event stream up to which all are in the index.
 pub(super) fn indexed(db: &Connection) -> rusqlite::Result<i64> {
     db.prepare_cached("SELECT value FROM meta WHERE key = 'indexed'")?

@@ -64,7 +64,7 @@ impl Pen {
     /// had to lock it for itself.
     pub fn open(paths: &Paths, now: UnixMillis) -> Result<Self, StoreError> {
         let path = paths.db.clone();
-        let (mut db, _notes) = connect::for_writing(&path, now)?;
+        let (mut db, _notes) = connect::for_writing(&path, now, connect::Opener::Guest)?;
         schema::migrate(&mut db, &path)?;
         Ok(Self { db, path, peers: Peers::default() })
     }

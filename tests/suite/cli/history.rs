@@ -72,6 +72,30 @@ fn lines_of_feiq_cli_are_imported_once_and_bad_ones_are_named() {
 }
 
 #[test]
+fn lines_of_json_come_back_with_what_they_say_of_the_message() {
+    // As `listen --json` prints it: without the option word and the bytes. An editor put a mark
+    // before it.
+    let line = r#"{"v":1,"seq":1,"at":"2026-11-18T10:36:18.814+00:00","event":"message","peer":{"id":"ann@ann-pc","nick":"安娜","user":"ann","host":"ANN-PC","group":"组","addr":"10.0.0.9","port":2425,"addrs":["10.0.0.9:2425"],"dialect":"ipmsg","charset":"utf-8","charset_sure":"declared","version":null,"absent":false,"fingerprint":null},"direction":"in","delivery":"direct","number":1795948581,"text":"开会","shown":null,"charset":"utf-8","charset_sure":"declared","sealed":false,"locked":false,"closed":false,"automatic":true,"cut":false,"files":0,"several":true,"recipients":[{"user":"root","host":"PC-1"},{"user":"王五","host":"PC-2"}],"recipients_cut":false,"chat":null,"font":null,"encryption":null}"#;
+    let home = Lan::new().home("me");
+    let input = format!("\u{feff}{line}\n{line}\n\u{feff}{line}\nnull\n[]\n");
+    let done = home.run_with(&["history", "--import", "-"], input.as_bytes()).code(1);
+    insta::assert_snapshot!(done.err, @r"
+    feige: line 3: it is no JSON: expected value at column 1
+    feige: line 4: it is no message: invalid type: null, expected an object at column 4
+    feige: line 5: it is no message: invalid length 0, expected an object at column 2
+    feige: 1 message imported, 1 were there already
+    feige: 3 lines were left out; once mended, the file can be imported again
+    ");
+    let shown = home.run(&["history"]).code(0).out;
+    assert!(shown.contains("to root, 王五"), "{shown}");
+    let back = home.run(&["history", "--json"]).code(0).lines().remove(0);
+    let given: Value = serde_json::from_str(line).expect("JSON");
+    for (key, value) in given.as_object().expect("an object") {
+        assert!(key == "seq" || back[key] == *value, "{key}: {} for {value}", back[key]);
+    }
+}
+
+#[test]
 fn words_and_filters_narrow() {
     let home = imported();
     let found = |args: &[&str]| {

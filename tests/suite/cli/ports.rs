@@ -1,7 +1,9 @@
 //! One port, many commands: joining, taking over, signals, and what stands in the way.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
+use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 use std::time::Duration;
@@ -13,7 +15,7 @@ use socket2::{Domain, Socket, Type};
 
 use super::lan::{joined_by, up};
 use crate::json::Page;
-use crate::support::home::Lan;
+use crate::support::home::{Lan, TestHome};
 use crate::support::process::{Process, now, until};
 
 #[test]
@@ -60,6 +62,39 @@ fn the_node_says_how_it_is_and_ends_when_asked() {
     home.run(&["node", "stop"]).code(0);
     assert_eq!(node.exit(), Some(0));
     assert_eq!(joined.exit(), Some(0), "who had joined ends too");
+}
+
+#[test]
+fn a_home_without_shared_memory_works_and_its_node_says_so() {
+    let lan = Lan::new();
+    let (me, bob) = (lan.home("me"), lan.home("bob"));
+    // Where it would be stands something that cannot be opened.
+    fs::create_dir_all(me.path("data/feige")).expect("a folder");
+    symlink("nowhere", me.path("data/feige/feige.db-shm")).expect("a link");
+    let mut node = me.start(&["node"]);
+    node.err.line("without shared memory");
+    up(&me, &node);
+    let notes = |out: &str| out.contains("note ") && out.contains("without shared memory");
+    assert!(notes(&me.run(&["node", "status"]).code(0).out));
+    let tells = bob.start(&["listen", "--json"]);
+    tells.out.event("peer_up", |event| event["peer"]["nick"] == "me");
+    bob.run(&["send", "me", "one"]).code(0);
+    // Two commands at once, beside the node.
+    let mut sends = me.start(&["send", "bob", "two"]);
+    let shown = me.run(&["history", "one"]).code(0).out;
+    assert!(shown.contains("<  bob             one"), "{shown}");
+    assert_eq!(sends.exit(), Some(0));
+    node.signal(Signal::KILL);
+    node.exit();
+    let kept = |home: &TestHome| {
+        let lines = home.run(&["history", "--json"]).code(0).lines();
+        lines.iter().map(|line| line["text"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(kept(&me), ["one", "two"]);
+
+    // On a disk of its own there is nothing to say.
+    let ordinary = bob.run(&["node", "status", "--json"]).code(0).lines().remove(0);
+    assert_eq!(ordinary["shell"]["store_notes"], Value::Array(Vec::new()));
 }
 
 #[test]

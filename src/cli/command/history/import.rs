@@ -30,6 +30,9 @@ const TOGETHER: usize = 256;
 /// Longest line read, bytes: the largest message there is, its bytes too, every character escaped.
 const LINE_MAX: u64 = 1 << 20;
 
+/// What editors of Windows put before UTF-8.
+const MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// What came of it, for programs.
 #[derive(Serialize, Default)]
 struct Summary {
@@ -88,7 +91,11 @@ impl Importer {
                 skip_line(&mut input).map_err(unreadable)?;
                 continue;
             }
-            match arrival(line.trim_ascii(), &mut self.names) {
+            let text = match number {
+                1 => line.strip_prefix(MARK).unwrap_or(&line),
+                _ => &line,
+            };
+            match arrival(text.trim_ascii(), &mut self.names) {
                 Ok(Some(arrival)) => self.batch.push(arrival),
                 Ok(None) => {}
                 Err(Unread::Closed) => self.summary.closed += 1,
@@ -174,6 +181,7 @@ enum Unread {
 /// The message on a line; none on an empty one.
 fn arrival(line: &[u8], names: &mut HashMap<IpAddr, String>) -> Result<Option<Arrival>, Unread> {
     #[derive(Deserialize)]
+    #[serde(expecting = "an object")]
     struct Kind {
         event: Option<String>,
         peer_ip: Option<serde::de::IgnoredAny>,
@@ -230,6 +238,10 @@ struct Own {
     #[serde(default)]
     closed: bool,
     #[serde(default)]
+    automatic: bool,
+    #[serde(default)]
+    several: bool,
+    #[serde(default)]
     cut: bool,
     #[serde(default)]
     files: usize,
@@ -270,8 +282,11 @@ impl Own {
         if self.direction == Direction::In && self.peer.is_none() {
             return Err(Unread::Bad("a received message without its peer".to_owned()));
         }
-        // SECRETOPT and PASSWORDOPT, where the line has no option word.
-        let marks = (u32::from(self.sealed) * 0x200) | (u32::from(self.locked) * 0x8000);
+        // SECRETOPT, MULTICASTOPT, AUTORETOPT and PASSWORDOPT, where the line has no option word.
+        let marks = (u32::from(self.sealed) * 0x200)
+            | (u32::from(self.several) * 0x800)
+            | (u32::from(self.automatic) * 0x2000)
+            | (u32::from(self.locked) * 0x8000);
         let fate = self.receipt.map(|receipt| {
             let line::Receipt { at, outcome, tries, rtt_ms, hint, waited_ms } = receipt;
             time(&at).map(|at| Fate { outcome, at, tries, rtt_ms, hint, waited_ms })

@@ -109,7 +109,8 @@ pub(super) fn to_several(message: &MessageEvent) -> Option<String> {
         .recipients
         .iter()
         .take(NAMES)
-        .map(|to| term::cut(&one_space(&term::safe(&to.user)), NAME_MAX).into_owned())
+        .map(|to| if to.user.is_empty() { &to.host } else { &to.user })
+        .map(|name| term::cut(&one_space(&term::safe(name)), NAME_MAX).into_owned())
         .collect();
     if names.is_empty() {
         return Some("to several".to_owned());
@@ -119,7 +120,7 @@ pub(super) fn to_several(message: &MessageEvent) -> Option<String> {
         more => format!(" and {more} more"),
     };
     let limit = if message.recipients_cut {
-        ", perhaps to others: such a list ends after 30 names"
+        ", perhaps to others: such a list ends after 30 names or 3 KiB"
     } else {
         ""
     };
