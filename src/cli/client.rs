@@ -166,8 +166,8 @@ impl Client {
             match handle.request(request.clone()).await {
                 Ok(Reply::Refused(refusal)) => return Err(refusal.into()),
                 Ok(reply) => return Ok(reply),
-                // It was not done, so the next owner can be asked the same.
-                Err(Gone::Moved) => {
+                // It was not done, or may be done twice, so the next owner can be asked the same.
+                Err(why) if why == Gone::Moved || (self.lasts() && only_asks(&request)) => {
                     if !self.follow().await? {
                         return Err(gone(Gone::Vanished));
                     }
@@ -175,6 +175,11 @@ impl Client {
                 Err(why) => return Err(gone(why)),
             }
         }
+    }
+
+    /// Whether it goes on when the owner of the port dies.
+    fn lasts(&self) -> bool {
+        self.role == Role::Lasting
     }
 
     /// Asks the node to send a message that offers files, with each of them open.
@@ -379,7 +384,7 @@ impl Client {
         let Guest { hello, succession, handle } = guest;
         drop(handle);
         let how = succession.await;
-        if self.role == Role::Lasting {
+        if self.lasts() {
             if matches!(how, Succeeded::OwnerVanished | Succeeded::Moved) {
                 self.read_settings();
             }
@@ -455,6 +460,21 @@ fn window(peers: usize) -> Duration {
 
 fn gone(why: Gone) -> CliError {
     CliError::new(Exit::Partly, why).hint("whether it still did what was asked is not known")
+}
+
+/// Whether this changes nothing.
+fn only_asks(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::Peers
+            | Request::Seen
+            | Request::RollCall
+            | Request::Groups
+            | Request::Outbox
+            | Request::Offers
+            | Request::Book
+            | Request::Status
+    )
 }
 
 fn unexpected(reply: &Reply) -> CliError {

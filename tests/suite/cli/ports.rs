@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
+use std::thread;
 use std::time::Duration;
 
 use feige::wire::Charset;
@@ -231,6 +232,25 @@ fn what_cannot_be_read_after_a_crash_stays_as_it_was() {
     owner.signal(Signal::KILL);
     heir.err.line("what was set before stays in force");
     heir.err.line("took the port over");
+}
+
+#[test]
+fn a_listener_stays_whatever_it_was_about_when_the_owner_died() {
+    let lan = Lan::new();
+    let bob = lan.home("bob");
+    for moment in 0..16 {
+        let owner = bob.start(&["node"]);
+        up(&bob, &owner);
+        let heir = bob.start(&["listen"]);
+        // From before it joins until after its first question was answered.
+        thread::sleep(Duration::from_millis(moment));
+        owner.signal(Signal::KILL);
+        until("a listener that has the port", || {
+            let done = bob.run(&["node", "status", "--json"]);
+            done.code == Some(0)
+                && done.lines()[0]["shell"]["pid"] == heir.pid().as_raw_nonzero().get()
+        });
+    }
 }
 
 #[test]
