@@ -12,7 +12,30 @@ pub(crate) const BEL: u8 = 0x07;
 /// Reads `digits` as an unsigned decimal number. Digits only: no sign, no blank, no overflow.
 #[inline]
 pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
-    whole::<10>(digits)
+    // Packet numbers have ten, commands eight or nine.
+    match digits.split_first_chunk() {
+        Some((first, rest)) if rest.len() < 4 => {
+            rest.iter().try_fold(eight_digits(*first)?, |value, byte| {
+                let digit = byte.wrapping_sub(b'0');
+                (digit < 10).then(|| value * 10 + u64::from(digit))
+            })
+        }
+        _ => whole::<10>(digits),
+    }
+}
+
+/// Reads eight decimal digits at once: neighbours become pairs, pairs fours, fours the number.
+#[inline]
+fn eight_digits(digits: [u8; 8]) -> Option<u64> {
+    let each = |byte| u64::from_ne_bytes([byte; 8]);
+    let digits = u64::from_le_bytes(digits).wrapping_sub(each(b'0'));
+    // Less than 0 is far beyond 9 now, and what is beyond 9 gets its high bit here.
+    if (digits | digits.wrapping_add(each(0x7f - 9))) & each(0x80) != 0 {
+        return None;
+    }
+    let pairs = (digits.wrapping_mul(10).wrapping_add(digits >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs.wrapping_mul(100).wrapping_add(pairs >> 16)) & 0x0000_ffff_0000_ffff;
+    Some((fours.wrapping_mul(10_000).wrapping_add(fours >> 32)) & 0xffff_ffff)
 }
 
 /// Reads `digits` as an unsigned hexadecimal number of either case. Digits only.
