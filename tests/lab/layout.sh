@@ -57,6 +57,7 @@ awk '
   function plain(name) {
     if (name ~ /17h[0-9a-f]+E/) sub(/17h[0-9a-f]+E/, "17h*E", name)
     sub(/\.llvm\.[0-9]+/, "*", name)
+    sub(/\.[0-9]+$/, ".*", name)
     gsub(/Cs[0-9A-Za-z]+_/, "Cs*_", name)
     return name
   }
