@@ -59,6 +59,7 @@ awk '
     sub(/\.llvm\.[0-9]+/, "*", name)
     sub(/\.[0-9]+$/, ".*", name)
     gsub(/Cs[0-9A-Za-z]+_/, "Cs*_", name)
+    gsub(/B[0-9A-Za-z]*_/, "B*_", name)
     return name
   }
   NR == FNR {size[$1] = $2; all[plain($1)] += $2; next}
