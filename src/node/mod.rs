@@ -68,7 +68,7 @@ use rand::rngs::StdRng;
 
 /// Values of the wire that this vocabulary is made of, for those who do not speak to the wire.
 pub use crate::crypto::{Capability, CryptoRngCore, KeySize, PrivateDer};
-pub use crate::wire::command::message::AUTO_RETURN;
+pub use crate::wire::command::message::{AUTO_RETURN, MULTICAST, PASSWORD, SECRET};
 pub use crate::wire::dialect::IdBase;
 pub use crate::wire::dialect::{Font, GROUP_ADDR, GROUP_TTL};
 pub use crate::wire::filename::NameForm;

@@ -18,8 +18,8 @@ use super::{is_standard, line};
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{Printer, Style, VERSION};
 use crate::node::{
-    Charset, Delivery, Direction, Extras, MessageRecord, Options, PORT, PacketNo, PeerId, PeerView,
-    Recipient, Recipients, Sure, UnixMillis, Verdict,
+    AUTO_RETURN, Charset, Delivery, Direction, Extras, MULTICAST, MessageRecord, Options, PASSWORD,
+    PORT, PacketNo, PeerId, PeerView, Recipient, Recipients, SECRET, Sure, UnixMillis, Verdict,
 };
 use crate::store::Paths;
 use crate::store::history::{Arrival, Fate, Import, Pen, ReadAt};
@@ -282,11 +282,15 @@ impl Own {
         if self.direction == Direction::In && self.peer.is_none() {
             return Err(Unread::Bad("a received message without its peer".to_owned()));
         }
-        // SECRETOPT, MULTICASTOPT, AUTORETOPT and PASSWORDOPT, where the line has no option word.
-        let marks = (u32::from(self.sealed) * 0x200)
-            | (u32::from(self.several) * 0x800)
-            | (u32::from(self.automatic) * 0x2000)
-            | (u32::from(self.locked) * 0x8000);
+        // Where the line has no option word.
+        let marks = [
+            (self.sealed, SECRET),
+            (self.several, MULTICAST),
+            (self.automatic, AUTO_RETURN),
+            (self.locked, PASSWORD),
+        ];
+        let marks =
+            marks.into_iter().filter_map(|(marked, option)| marked.then_some(option)).collect();
         let fate = self.receipt.map(|receipt| {
             let line::Receipt { at, outcome, tries, rtt_ms, hint, waited_ms } = receipt;
             time(&at).map(|at| Fate { outcome, at, tries, rtt_ms, hint, waited_ms })
@@ -302,7 +306,7 @@ impl Own {
                 addr: self.addr,
                 epoch: self.epoch,
                 number: self.number,
-                options: Options::from_bits_retain(self.options.unwrap_or(marks)),
+                options: self.options.map_or(marks, Options::from_bits_retain),
                 text: self.text,
                 charset: Verdict { charset: self.charset, sure: self.charset_sure },
                 cut: self.cut,
