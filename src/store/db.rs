@@ -71,7 +71,7 @@ impl Store {
         let (start, numbers) = rows::read_numbers(&db).map_err(failed())?.start(unix_seconds);
         let quota = Quota::read(&db).map_err(failed())?;
         let last_seq = rows::last_seq(&db).map_err(failed())?.cast_unsigned();
-        let log = Log::new(&path);
+        let log = Log::new(&db, &path).map_err(failed())?;
         let store = Self {
             db,
             staging: Staging::new(folder_of(&path).to_owned(), quota),

@@ -18,6 +18,8 @@ use super::connect::beside;
 #[derive(Debug)]
 pub(super) struct Log {
     path: PathBuf,
+    /// What a page of the store takes in it.
+    frame_bytes: u64,
     /// What it held at the last checkpoint, bytes: that stays in it for as long as somebody reads.
     checked_bytes: u64,
     has_room: bool,
@@ -41,13 +43,17 @@ pub(super) const KEPT_BYTES: u64 = 4 << 20;
 
 impl Log {
     /// The log of the store in this file.
-    pub(super) fn new(store: &Path) -> Self {
-        Self { path: beside(store, "-wal"), checked_bytes: 0, has_room: false }
+    pub(super) fn new(db: &Connection, store: &Path) -> rusqlite::Result<Self> {
+        const HEAD_BYTES: u64 = 24;
+        let page_bytes: u32 = db.pragma_query_value(None, "page_size", |row| row.get(0))?;
+        let frame_bytes = HEAD_BYTES + u64::from(page_bytes);
+        let path = beside(store, "-wal");
+        Ok(Self { path, frame_bytes, checked_bytes: 0, has_room: false })
     }
 
     /// Moves what was committed into the file itself, if that is due; whether it was.
     pub(super) fn checkpoint(&mut self, db: &Connection, moment: Moment) -> rusqlite::Result<bool> {
-        let held = held_bytes(db)?;
+        let held = self.held_bytes(db)?;
         if held < self.checked_bytes {
             // It was begun again.
             self.checked_bytes = 0;
@@ -88,15 +94,12 @@ impl Log {
         }
         written
     }
-}
-
-/// What the log holds that is of use; 0 without a log.
-fn held_bytes(db: &Connection) -> rusqlite::Result<u64> {
-    const FRAME_HEAD_BYTES: i64 = 24;
-    let pages: i64 =
-        db.prepare_cached("PRAGMA wal_checkpoint(NOOP)")?.query_row((), |row| row.get(1))?;
-    let page_bytes: i64 = db.prepare_cached("PRAGMA page_size")?.query_row((), |row| row.get(0))?;
-    Ok(u64::try_from(pages.saturating_mul(page_bytes + FRAME_HEAD_BYTES)).unwrap_or(0))
+    /// What it holds that is of use; 0 without a log.
+    fn held_bytes(&self, db: &Connection) -> rusqlite::Result<u64> {
+        let frames: i64 =
+            db.prepare_cached("PRAGMA wal_checkpoint(NOOP)")?.query_row((), |row| row.get(1))?;
+        Ok(u64::try_from(frames).unwrap_or(0) * self.frame_bytes)
+    }
 }
 
 #[cfg(test)]
@@ -110,7 +113,7 @@ mod tests {
         let db = Connection::open(&path).unwrap();
         db.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(())).unwrap();
         db.execute_batch("CREATE TABLE IF NOT EXISTS words (word)").unwrap();
-        let log = Log::new(&path);
+        let log = Log::new(&db, &path).unwrap();
         (db, log)
     }
 
@@ -181,7 +184,7 @@ mod tests {
         let path = folder.path().join("feige.db");
         let db = Connection::open(&path).unwrap();
         db.pragma_update_and_check(None, "journal_mode", "truncate", |_| Ok(())).unwrap();
-        let mut log = Log::new(&path);
+        let mut log = Log::new(&db, &path).unwrap();
         log.make_room(&db);
         assert!(!log.path.exists());
         assert!(!log.checkpoint(&db, Moment::Quiet).unwrap());
