@@ -93,7 +93,7 @@ impl FileList {
         let mut read = Self::default();
         let mut refused = false;
         for entry in entries {
-            let (id, rest) = scan::field(entry);
+            let (id, rest) = scan::split_once(entry, b':');
             let id = match (ids.read(id), ids) {
                 (None, IdBase::Decimal) if scan::hex(id).is_some() => {
                     return Err(IdsAreHexadecimal);
@@ -180,7 +180,7 @@ impl FileEntry {
         let mut rest = rest;
         while let Some(fields) = rest {
             let field;
-            (field, rest) = scan::field(fields);
+            (field, rest) = scan::split_once(fields, b':');
             if !field.is_empty() {
                 entry.read_extended(field)?;
             }

@@ -152,12 +152,6 @@ pub(crate) fn split_once(bytes: &[u8], separator: u8) -> (&[u8], Option<&[u8]>) 
     }
 }
 
-/// Splits at the first colon, like [`split_once`].
-#[inline]
-pub(crate) fn field(bytes: &[u8]) -> (&[u8], Option<&[u8]>) {
-    split_once(bytes, b':')
-}
-
 /// The pieces of `bytes` between separators, empty ones included; one if there is no separator.
 pub(crate) fn split(bytes: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(bytes);
