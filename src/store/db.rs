@@ -392,6 +392,29 @@ mod tests {
     }
 
     #[test]
+    fn a_repeat_is_one_whatever_its_sender_counts_from() {
+        let home = tempfile::tempdir().unwrap();
+        let mut store = store(&home);
+        store.quota.caps.day_bytes = 24;
+        let mut seq = 0;
+        for number in [0, 1, 999_999_999, 1_000_000_000, u64::MAX >> 1, u64::MAX] {
+            for who in ["ann@pc", "bob@pc"] {
+                let first = between(Direction::In, who, number, "x");
+                seq += 1;
+                assert_eq!(take(&mut store, first.clone()), kept(seq), "{who} {number}");
+                assert_eq!(take(&mut store, first), SaveResult::Repeat, "{who} {number}");
+            }
+        }
+        // Nor is it taken for something new where a stranger has no room left.
+        let SaveResult::Refused(_) = take(&mut store, between(Direction::In, "ann@pc", 2, "x"))
+        else {
+            panic!("there was room")
+        };
+        let first = between(Direction::In, "ann@pc", 1_000_000_000, "x");
+        assert_eq!(take(&mut store, first), SaveResult::Repeat);
+    }
+
+    #[test]
     fn strangers_have_their_share_of_a_day_and_others_have_no_bound() {
         let home = tempfile::tempdir().unwrap();
         let mut store = store(&home);

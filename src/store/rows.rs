@@ -1,6 +1,7 @@
 //! Records to rows and back.
 
 pub(super) mod envelopes;
+pub(super) mod messages;
 mod told;
 
 use std::collections::HashMap;
@@ -16,13 +17,12 @@ use super::error::{in_words, is_the_rows_own};
 use super::numbers::Numbers;
 use super::offered;
 use super::pictures::Staging;
-use super::quota::{self, Quota};
+use super::quota::Quota;
 use super::reader::StoredEvent;
 use super::{feiq, keys, outbox, people, served};
 use crate::node::{
-    Charset, Direction, Event, KnockRecord, MessageRecord, NoticeCode, Options, Outcome,
-    OutcomeRecord, PacketNo, PeerId, PeerView, ReadRecord, Recipients, Record, SaveResult,
-    UnixMillis, Verdict,
+    Charset, Event, KnockRecord, MessageRecord, NoticeCode, Options, Outcome, OutcomeRecord,
+    PacketNo, PeerId, PeerView, ReadRecord, Recipients, Record, SaveResult, UnixMillis, Verdict,
 };
 
 /// Writes the records of one transaction.
@@ -49,8 +49,8 @@ impl<'c> Rows<'c> {
         (quota, staging): (&'c mut Quota, &'c Staging),
     ) -> rusqlite::Result<Self> {
         Ok(Self {
-            message: db.prepare_cached(INSERT_MESSAGE)?,
-            datagram: db.prepare_cached(INSERT_DATAGRAM)?,
+            message: db.prepare_cached(messages::INSERT_MESSAGE)?,
+            datagram: db.prepare_cached(messages::INSERT_DATAGRAM)?,
             event: db.prepare_cached("INSERT INTO event (seq, at, kind) VALUES (?1, ?2, ?3)")?,
             next_seq: last_seq(db)? + 1,
             db,
@@ -120,49 +120,6 @@ impl<'c> Rows<'c> {
         }
     }
 
-    fn keep_message(&mut self, message: &MessageRecord) -> rusqlite::Result<SaveResult> {
-        let known = match &message.peer {
-            Some(view) => Some(self.peers.rows(self.db, view)?),
-            None => None,
-        };
-        let from_stranger =
-            message.direction == Direction::In && known.is_some_and(|known| !known.written);
-        let size = quota::of_message(message);
-        if from_stranger && let Some(reason) = self.quota.refuses(message.at, size) {
-            // What is here already is confirmed again.
-            return if self.has(message, known.map(|known| known.peer))? {
-                Ok(SaveResult::Repeat)
-            } else {
-                Ok(SaveResult::Refused(reason))
-            };
-        }
-        let kept = insert_message(&mut self.message, self.next_seq, known, message)?;
-        if kept == 0 {
-            return Ok(SaveResult::Repeat);
-        }
-        self.datagram.execute((self.next_seq, &message.raw[..]))?;
-        if from_stranger {
-            self.quota.count(size);
-        }
-        if let Some(view) = message.peer.as_ref().filter(|_| message.direction == Direction::Out) {
-            self.peers.note_written(self.db, view)?;
-        }
-        if let Some(open) = message.open {
-            outbox::open(self.db, self.next_seq, open)?;
-        }
-        self.announce(message.at, "message")
-    }
-
-    /// Whether a received message is here already.
-    fn has(&self, message: &MessageRecord, peer: Option<i64>) -> rusqlite::Result<bool> {
-        self.db
-            .prepare_cached(
-                "SELECT 1 FROM message
-                 WHERE direction = 'in' AND number = ?1 AND peer = ?2 AND epoch = ?3",
-            )?
-            .exists((message.number.0.cast_signed(), peer, message.epoch))
-    }
-
     fn keep_outcome(&mut self, outcome: &OutcomeRecord) -> rusqlite::Result<SaveResult> {
         let PeerRows { peer, appearance, .. } = self.peers.rows(self.db, &outcome.peer)?;
         // Written to an address, and this is who was there.
@@ -196,33 +153,6 @@ impl<'c> Rows<'c> {
         self.announce(outcome.at, "outcome")
     }
 
-    /// The message of ours with this number to this peer.
-    fn sent_message(
-        &self,
-        number: PacketNo,
-        peer: i64,
-        view: &PeerView,
-    ) -> rusqlite::Result<Option<i64>> {
-        let number = number.0.cast_signed();
-        let message = self
-            .db
-            .prepare_cached(
-                "SELECT max(id) FROM message WHERE direction = 'out' AND number = ?1 AND peer = ?2",
-            )?
-            .query_row((number, peer), |row| row.get::<_, Option<i64>>(0))?;
-        if message.is_some() {
-            return Ok(message);
-        }
-        // Written to an address, answered by the peer that turned out to be there.
-        let addr = std::net::SocketAddr::new(view.addr, view.port);
-        self.db
-            .prepare_cached(
-                "SELECT max(id) FROM message
-                 WHERE direction = 'out' AND number = ?1 AND addr = ?2",
-            )?
-            .query_row((number, addr.to_string()), |row| row.get(0))
-    }
-
     fn announce(&mut self, at: UnixMillis, kind: &str) -> rusqlite::Result<SaveResult> {
         self.event.execute((self.next_seq, at.0, kind))?;
         let seq = self.next_seq.cast_unsigned();
@@ -241,45 +171,6 @@ impl<'c> Rows<'c> {
     pub(super) fn mark(&self) -> (i64, Numbers, Quota) {
         (self.next_seq, *self.numbers, *self.quota)
     }
-}
-
-/// A message's row, for [`insert_message`]; a repeat changes nothing.
-pub(super) const INSERT_MESSAGE: &str = "
-    INSERT INTO message (id, direction, delivery, at, peer, appearance, addr, epoch,
-        number, options, text, charset, sure, cut, files, recipients, extras)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
-    ON CONFLICT (number, peer, epoch) WHERE direction = 'in' DO NOTHING";
-
-/// The bytes of a message.
-pub(super) const INSERT_DATAGRAM: &str = "INSERT INTO datagram (message, bytes) VALUES (?1, ?2)";
-
-/// Writes a message's row under `id`, with the rows of its peer and of how that looked. How many
-/// were written: none if it is a repeat.
-pub(super) fn insert_message(
-    insert: &mut CachedStatement<'_>,
-    id: i64,
-    peer: Option<PeerRows>,
-    message: &MessageRecord,
-) -> rusqlite::Result<usize> {
-    insert.execute(params![
-        id,
-        word(message.direction),
-        word(message.delivery),
-        message.at.0,
-        peer.map(|rows| rows.peer),
-        peer.map(|rows| rows.appearance),
-        message.addr.map(|addr| addr.to_string()),
-        message.epoch,
-        message.number.0.cast_signed(),
-        message.options.bits(),
-        message.text,
-        message.charset.charset.name(),
-        word(message.charset.sure),
-        message.cut,
-        i64::try_from(message.files).unwrap_or(i64::MAX),
-        recipients(message)?,
-        message.extras.as_ref().map(to_json).transpose()?,
-    ])
 }
 
 /// The rows of peers written to or heard lately, so that a burst does not look them up each time.
@@ -554,12 +445,6 @@ pub(super) fn read_json<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rus
 pub(super) fn to_json(value: &impl Serialize) -> rusqlite::Result<String> {
     serde_json::to_string(value)
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
-}
-
-/// Who else got a message, as JSON; none where nobody is named.
-fn recipients(message: &MessageRecord) -> rusqlite::Result<Option<String>> {
-    let named = message.recipients != Recipients::default();
-    named.then(|| to_json(&message.recipients)).transpose()
 }
 
 fn read_recipients(row: &Row<'_>) -> rusqlite::Result<Recipients> {

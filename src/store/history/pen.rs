@@ -6,7 +6,8 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 
 use super::{Fate, ReadAt, UNREAD, index};
 use crate::node::{Charset, Direction, MessageRecord, Outcome, PacketNo, Sure, UnixMillis};
-use crate::store::rows::{INSERT_DATAGRAM, INSERT_MESSAGE, PeerRows, Peers, insert_message, word};
+use crate::store::rows::messages::{INSERT_DATAGRAM, INSERT_MESSAGE, insert_message};
+use crate::store::rows::{PeerRows, Peers, word};
 use crate::store::{Paths, StoreError, connect, schema};
 
 /// A second connection that writes. It takes no place in the event stream and no packet number, so

@@ -1,0 +1,135 @@
+//! Messages to rows, and which of them are here already.
+
+use rusqlite::{CachedStatement, params};
+
+use super::{PeerRows, Recipients, Rows, to_json, word};
+use crate::node::{Direction, MessageRecord, PacketNo, PeerView, SaveResult};
+use crate::store::{outbox, quota};
+
+impl Rows<'_> {
+    pub(super) fn keep_message(&mut self, message: &MessageRecord) -> rusqlite::Result<SaveResult> {
+        let known = match &message.peer {
+            Some(view) => Some(self.peers.rows(self.db, view)?),
+            None => None,
+        };
+        let from_stranger =
+            message.direction == Direction::In && known.is_some_and(|known| !known.written);
+        let size = quota::of_message(message);
+        if from_stranger && let Some(reason) = self.quota.refuses(message.at, size) {
+            // What is here already is confirmed again.
+            return if self.has(message, known.map(|known| known.peer))? {
+                Ok(SaveResult::Repeat)
+            } else {
+                Ok(SaveResult::Refused(reason))
+            };
+        }
+        let kept = insert_message(&mut self.message, self.next_seq, known, message)?;
+        if kept == 0 {
+            return Ok(SaveResult::Repeat);
+        }
+        self.datagram.execute((self.next_seq, &message.raw[..]))?;
+        if from_stranger {
+            self.quota.count(size);
+        }
+        if let Some(view) = message.peer.as_ref().filter(|_| message.direction == Direction::Out) {
+            self.peers.note_written(self.db, view)?;
+        }
+        if let Some(open) = message.open {
+            outbox::open(self.db, self.next_seq, open)?;
+        }
+        self.announce(message.at, "message")
+    }
+
+    /// Whether a received message is here already.
+    fn has(&self, message: &MessageRecord, peer: Option<i64>) -> rusqlite::Result<bool> {
+        self.db.prepare_cached(HAS_MESSAGE)?.exists((
+            message.number.0.cast_signed(),
+            peer,
+            message.epoch,
+        ))
+    }
+
+    /// The message of ours with this number to this peer.
+    pub(super) fn sent_message(
+        &self,
+        number: PacketNo,
+        peer: i64,
+        view: &PeerView,
+    ) -> rusqlite::Result<Option<i64>> {
+        let number = number.0.cast_signed();
+        let message = self
+            .db
+            .prepare_cached(
+                "SELECT max(id) FROM message WHERE direction = 'out' AND number = ?1 AND peer = ?2",
+            )?
+            .query_row((number, peer), |row| row.get::<_, Option<i64>>(0))?;
+        if message.is_some() {
+            return Ok(message);
+        }
+        // Written to an address, answered by the peer that turned out to be there.
+        let addr = std::net::SocketAddr::new(view.addr, view.port);
+        self.db
+            .prepare_cached(
+                "SELECT max(id) FROM message
+                 WHERE direction = 'out' AND number = ?1 AND addr = ?2",
+            )?
+            .query_row((number, addr.to_string()), |row| row.get(0))
+    }
+}
+
+/// A message's row, for [`insert_message`]; a repeat changes nothing.
+pub(in crate::store) const INSERT_MESSAGE: &str = "
+    INSERT INTO message (id, direction, delivery, at, peer, appearance, addr, epoch,
+        number, options, text, charset, sure, cut, files, recipients, extras)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
+    ON CONFLICT (number, peer, epoch)
+        WHERE direction = 'in' AND number NOT BETWEEN 0 AND 999999999 DO NOTHING
+    ON CONFLICT (peer, epoch, number)
+        WHERE direction = 'in' AND number BETWEEN 0 AND 999999999 DO NOTHING";
+
+/// Finds a received message by what makes it a repeat. In two parts: each says which index it needs.
+const HAS_MESSAGE: &str = "
+    SELECT 1 FROM message WHERE number = ?1 AND peer = ?2 AND epoch = ?3
+        AND direction = 'in' AND number NOT BETWEEN 0 AND 999999999
+    UNION ALL
+    SELECT 1 FROM message WHERE number = ?1 AND peer = ?2 AND epoch = ?3
+        AND direction = 'in' AND number BETWEEN 0 AND 999999999";
+
+/// The bytes of a message.
+pub(in crate::store) const INSERT_DATAGRAM: &str =
+    "INSERT INTO datagram (message, bytes) VALUES (?1, ?2)";
+
+/// Writes a message's row under `id`, with the rows of its peer and of how that looked. How many
+/// were written: none if it is a repeat.
+pub(in crate::store) fn insert_message(
+    insert: &mut CachedStatement<'_>,
+    id: i64,
+    peer: Option<PeerRows>,
+    message: &MessageRecord,
+) -> rusqlite::Result<usize> {
+    insert.execute(params![
+        id,
+        word(message.direction),
+        word(message.delivery),
+        message.at.0,
+        peer.map(|rows| rows.peer),
+        peer.map(|rows| rows.appearance),
+        message.addr.map(|addr| addr.to_string()),
+        message.epoch,
+        message.number.0.cast_signed(),
+        message.options.bits(),
+        message.text,
+        message.charset.charset.name(),
+        word(message.charset.sure),
+        message.cut,
+        i64::try_from(message.files).unwrap_or(i64::MAX),
+        recipients(message)?,
+        message.extras.as_ref().map(to_json).transpose()?,
+    ])
+}
+
+/// Who else got a message, as JSON; none where nobody is named.
+fn recipients(message: &MessageRecord) -> rusqlite::Result<Option<String>> {
+    let named = message.recipients != Recipients::default();
+    named.then(|| to_json(&message.recipients)).transpose()
+}
