@@ -248,8 +248,9 @@ fn is_pictograph(c: char) -> bool {
     probe.graphemes(true).count() == 1
 }
 
-/// Characters that never reach a terminal as they are; some only in the right company.
-fn is_special(c: char) -> bool {
+/// Characters that never reach a terminal as they are (some do in the right company): controls, what
+/// is invisible, what is no character.
+pub fn is_special(c: char) -> bool {
     c.is_control() || is_invisible(c) || u32::from(c) & 0xfffe == 0xfffe
 }
 

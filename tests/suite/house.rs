@@ -12,7 +12,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("term", &[]),
     ("node", &["wire", "crypto"]),
     ("sim", &["node", "wire"]),
-    ("store", &["node"]),
+    ("store", &["node", "term"]),
     ("io", &["node", "store", "wire::tree", "wire::request", "wire::picture"]),
     ("cli", &["node", "io", "store", "term", "tui", "bridge"]),
     ("tui", &["node", "io", "store", "term"]),

@@ -2,7 +2,8 @@
 //! data.
 
 use std::borrow::Cow;
-use std::ops::RangeInclusive;
+
+use crate::term;
 
 /// Longest name, bytes; what common file systems hold.
 pub const NAME_MAX: usize = 255;
@@ -13,29 +14,8 @@ const EXTENSION_MAX: usize = 32;
 /// What takes the place of a character that may not stand in a name.
 const INSTEAD: char = '_';
 
-/// Characters that may not stand in a name, first and last of each range.
-const FORBIDDEN: &[RangeInclusive<char>] = &[
-    '\0'..='\x1f',             // C0: NUL, line breaks, escape
-    '/'..='/',                 // separates components
-    ':'..=':',                 // drives, streams and resource forks elsewhere
-    '\\'..='\\',               // separates components elsewhere
-    '\x7f'..='\u{9f}',         // DEL and C1
-    '\u{ad}'..='\u{ad}',       // soft hyphen
-    '\u{34f}'..='\u{34f}',     // combining grapheme joiner
-    '\u{61c}'..='\u{61c}',     // Arabic letter mark
-    '\u{115f}'..='\u{1160}',   // Hangul fillers
-    '\u{17b4}'..='\u{17b5}',   // invisible Khmer vowels
-    '\u{180b}'..='\u{180f}',   // Mongolian selectors
-    '\u{200b}'..='\u{200f}',   // zero width, direction marks
-    '\u{2028}'..='\u{202e}',   // line and paragraph separators, direction embeddings
-    '\u{2060}'..='\u{206f}',   // invisible operators, direction isolates
-    '\u{3164}'..='\u{3164}',   // Hangul filler
-    '\u{fe00}'..='\u{fe0f}',   // variation selectors
-    '\u{feff}'..='\u{feff}',   // byte order mark
-    '\u{ffa0}'..='\u{ffa0}',   // Hangul filler, half width
-    '\u{fff9}'..='\u{fffb}',   // annotation marks
-    '\u{e0000}'..='\u{e0fff}', // tags, more variation selectors
-];
+/// What separates components here or elsewhere, or names drives, streams and resource forks there.
+const SEPARATORS: [char; 3] = ['/', '\\', ':'];
 
 /// Names of devices on Windows, whatever their ending; `#` is a digit or a small raised 1, 2, 3.
 const DEVICES: &[&str] =
@@ -71,7 +51,7 @@ fn is_plain(name: &str) -> bool {
 }
 
 fn is_forbidden(c: char) -> bool {
-    FORBIDDEN.iter().any(|range| range.contains(&c))
+    SEPARATORS.contains(&c) || term::is_special(c)
 }
 
 fn is_device(name: &str) -> bool {
@@ -186,6 +166,9 @@ mod tests {
             ("a\u{feff}", "a_"),
             ("a\u{85}b", "a_b"),
             ("x\u{e0041}", "x_"),
+            ("re\u{1d173}port.txt", "re_port.txt"),
+            ("a\u{13430}b\u{1bca0}", "a_b_"),
+            ("a\u{fdd0}\u{ffff}", "a__"),
             ("CON", "_CON"),
             ("con.txt", "_con.txt"),
             ("Aux .tar.gz", "_Aux .tar.gz"),
