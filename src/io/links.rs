@@ -15,7 +15,8 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::node::{Ipv4Net, Link, LinkId};
 
-/// Which links are used: by default all of them, loopback included.
+/// Which links are used: by default all of them, loopback included, but for
+/// [ports of bridges](is_port_of_a_bridge).
 #[derive(Clone, Debug)]
 pub struct Selection {
     bind: Vec<IpAddr>,
@@ -55,33 +56,16 @@ impl Selection {
 
     /// The used links as they are now, by index.
     pub fn read(&self) -> io::Result<Vec<Link>> {
-        Ok(self.choose(if_addrs::get_if_addrs()?))
+        Ok(self.choose(all(if_addrs::get_if_addrs()?)))
     }
 
-    fn choose(&self, interfaces: Vec<Interface>) -> Vec<Link> {
-        let mut links: Vec<Link> = Vec::new();
-        for interface in interfaces {
-            let Some(index) = interface.index else { continue };
-            if self.skips(&interface.name) {
-                continue;
-            }
-            let at = links.iter().position(|link| link.id == LinkId(index)).unwrap_or_else(|| {
-                let (id, name) = (LinkId(index), interface.name.clone());
-                links.push(Link { id, name, v4: Vec::new(), v6: Vec::new(), multicast: false });
-                links.len() - 1
-            });
-            let link = &mut links[at];
-            match &interface.addr {
-                IfAddr::V4(addr) => link.v4.push(net(&interface, addr)),
-                IfAddr::V6(addr) => link.v6.push(addr.ip),
-            }
-        }
+    fn choose(&self, mut links: Vec<Link>) -> Vec<Link> {
+        links.retain(|link| !self.skips(&link.name));
         if self.bind.is_empty() {
             links.retain(|link| !is_port_of_a_bridge(link));
         } else {
             links.retain_mut(|link| self.wants(link));
         }
-        links.sort_by_key(|link| link.id);
         links
     }
 
@@ -99,6 +83,30 @@ impl Selection {
     }
 }
 
+/// Every link of this host that has an address, by index, used or not.
+pub fn read_all() -> io::Result<Vec<Link>> {
+    Ok(all(if_addrs::get_if_addrs()?))
+}
+
+fn all(interfaces: Vec<Interface>) -> Vec<Link> {
+    let mut links: Vec<Link> = Vec::new();
+    for interface in interfaces {
+        let Some(index) = interface.index else { continue };
+        let at = links.iter().position(|link| link.id == LinkId(index)).unwrap_or_else(|| {
+            let (id, name) = (LinkId(index), interface.name.clone());
+            links.push(Link { id, name, v4: Vec::new(), v6: Vec::new(), multicast: false });
+            links.len() - 1
+        });
+        let link = &mut links[at];
+        match &interface.addr {
+            IfAddr::V4(addr) => link.v4.push(net(&interface, addr)),
+            IfAddr::V6(addr) => link.v6.push(addr.ip),
+        }
+    }
+    links.sort_by_key(|link| link.id);
+    links
+}
+
 /// Reaches every socket on this host that is bound to it.
 pub(crate) const LOOPBACK_BROADCAST: Ipv4Addr = Ipv4Addr::new(127, 255, 255, 255);
 
@@ -113,9 +121,9 @@ pub(crate) fn is_loopback(link: &Link) -> bool {
     link.v4.iter().any(|net| net.addr.is_loopback()) || link.v6.iter().any(Ipv6Addr::is_loopback)
 }
 
-/// Whether this looks like one of the many ends of containers on a bridge: what is said there, the
-/// bridge has said already.
-fn is_port_of_a_bridge(link: &Link) -> bool {
+/// Whether this looks like one of the many ends of containers on a bridge, which have no address of
+/// their own: what is said there, the bridge has said already. `--bind` names one all the same.
+pub fn is_port_of_a_bridge(link: &Link) -> bool {
     let no_own = link.v4.is_empty() && link.v6.iter().all(Ipv6Addr::is_unicast_link_local);
     no_own && Kind::of(&link.name) == Kind::Container
 }
@@ -134,7 +142,7 @@ fn net(interface: &Interface, addr: &if_addrs::Ifv4Addr) -> Ipv4Net {
     Ipv4Net { broadcast: Some(broadcast), limited: true, ..none }
 }
 
-/// What a link looks like by its name; for display only, nothing is left out because of it.
+/// What a link looks like by its name. By this alone none is left out: see [`is_port_of_a_bridge`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     /// A network card, or nothing known.
@@ -321,7 +329,7 @@ mod tests {
     fn choose(bind: &[&str], skip: &[&str]) -> Vec<Link> {
         let bind: Vec<IpAddr> = bind.iter().map(|addr| addr.parse().unwrap()).collect();
         let skip: Vec<String> = skip.iter().map(|&name| name.to_owned()).collect();
-        Selection::new(&bind, &skip).unwrap().choose(host())
+        Selection::new(&bind, &skip).unwrap().choose(all(host()))
     }
 
     fn names(links: &[Link]) -> Vec<&str> {
@@ -358,9 +366,17 @@ mod tests {
             v6("veth3c4d", 4, "fd00::4"),
             v4("eth1", 5, [169, 254, 7, 7], 16, None),
         ];
+        let every = all(interfaces.clone());
+        assert_eq!(names(&every), ["eth0", "veth1a2b", "veth3c4d", "eth1"]);
+        let ports: Vec<_> = every.into_iter().filter(is_port_of_a_bridge).collect();
+        assert_eq!(names(&ports), ["veth1a2b"]);
         let named = Selection::new(&["fe80::2".parse().unwrap()], &[]).unwrap();
-        assert_eq!(names(&named.choose(interfaces.clone())), ["veth1a2b"], "the user knows better");
-        let links = Selection::new(&[], &[]).unwrap().choose(interfaces);
+        assert_eq!(
+            names(&named.choose(all(interfaces.clone()))),
+            ["veth1a2b"],
+            "the user knows better"
+        );
+        let links = Selection::new(&[], &[]).unwrap().choose(all(interfaces));
         assert_eq!(names(&links), ["eth0", "veth3c4d", "eth1"], "but no port of a bridge");
         assert_eq!(links[2].v4[0].broadcast, Some([169, 254, 255, 255].into()));
     }

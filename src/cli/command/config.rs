@@ -1,7 +1,6 @@
 //! `feige config`: the settings in force, and how to change them.
 
 use std::ffi::OsString;
-use std::net::IpAddr;
 use std::process::Command;
 
 use serde::Serialize;
@@ -11,7 +10,7 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::output::Printer;
 use crate::cli::{Globals, OwnGroup, in_runtime};
 use crate::io::StartError;
-use crate::io::links::{Kind, Selection};
+use crate::io::links::{Kind, Selection, is_port_of_a_bridge, read_all};
 use crate::node::Request;
 use crate::store::settings::{Entry, Settings, Source};
 use crate::store::{Paths, process_env};
@@ -133,12 +132,10 @@ fn print_links(printer: &mut Printer, settings: &Settings) -> Result<(), CliErro
         kind: &'static str,
         used: bool,
     }
-    let read = |bind: &[IpAddr], skip: &[String]| {
-        let selection = Selection::new(bind, skip).map_err(StartError::SkipLinks)?;
-        selection.read().map_err(StartError::Links)
-    };
-    let used = read(&settings.bind.value, &settings.skip_links.value)?;
-    let all = read(&[], &[])?;
+    let selection = Selection::new(&settings.bind.value, &settings.skip_links.value)
+        .map_err(StartError::SkipLinks)?;
+    let used = selection.read().map_err(StartError::Links)?;
+    let all = read_all().map_err(StartError::Links)?;
     let columns = all.iter().map(|link| term::width(&link.name)).max().unwrap_or(0);
     for link in &all {
         let (kind, advice) = kind(&link.name);
@@ -150,7 +147,13 @@ fn print_links(printer: &mut Printer, settings: &Settings) -> Result<(), CliErro
             continue;
         }
         let name = term::pad(&term::safe(&link.name), columns);
-        let advice = if is_used { advice } else { "left out" };
+        let advice = match is_used {
+            true => advice,
+            false if settings.bind.value.is_empty() && is_port_of_a_bridge(link) => {
+                "left out (a port of a bridge)"
+            }
+            false => "left out",
+        };
         let line = format!("link  {name}  {}  {advice}", addresses.join(" "));
         printer.line(line.trim_end())?;
     }
