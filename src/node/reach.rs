@@ -173,9 +173,8 @@ impl Presence {
             turn.arm(Timer::Seeds, turn.base.policy.seed_wait);
         }
         for host in &list.hosts {
-            let port = if host.port == 0 { turn.base.own.port } else { host.port };
-            let addr = SocketAddr::new(host.addr, port);
-            let new = host.status != 0 && links.is_host(addr) && roster.at(addr).is_none();
+            let addr = SocketAddr::new(host.addr, host.port);
+            let new = !host.is_gone() && links.is_host(addr) && roster.at(addr).is_none();
             if new && !links.owns(addr.ip()) && !self.reach.expected.contains(&addr) {
                 self.reach.expect(turn, addr);
                 self.send(turn, roster, links, Job::Enter(addr));

@@ -32,8 +32,7 @@ pub struct HostEntry {
     pub user: String,
     /// Computer name.
     pub host: String,
-    /// Option bits of its last entry. 0, or [`Command::BR_EXIT`] in the low byte, means that it is
-    /// gone.
+    /// Option bits of its last entry; see [`HostEntry::is_gone`].
     pub status: u32,
     /// Its address.
     pub addr: IpAddr,
@@ -69,6 +68,11 @@ impl HostList {
 }
 
 impl HostEntry {
+    /// Whether it left: a status of 0, or [`Command::BR_EXIT`] in its low byte (wire reference, 10).
+    pub fn is_gone(&self) -> bool {
+        self.status == 0 || CommandWord(self.status).command() == Command::BR_EXIT
+    }
+
     fn read(fields: &[&[u8]; 7], charset: Charset) -> Option<Self> {
         let [user, host, status, addr, port, nick, group] = *fields;
         let addr: IpAddr = str::from_utf8(addr).ok()?.parse().ok()?;

@@ -625,6 +625,22 @@ fn a_seed_gives_its_list_part_by_part_and_nobody_else_does() {
 }
 
 #[test]
+fn a_host_that_a_list_calls_gone_is_not_asked() {
+    let mut desk = Desk::bare(|config| config.seeds = vec![addr("10.7.0.1")]);
+    desk.input(Input::Links(vec![link(1, [10, 0, 0, 1])]));
+    let hosts =
+        [("0", "10.7.0.10"), ("2", "10.7.0.11"), ("2097154", "10.7.0.12"), ("1", "10.7.0.13")];
+    let entries = hosts
+        .map(|(status, ip)| format!("u\x07pc\x07{status}\x07{ip}\x0730985\x07\x08\x07\x08\x07"));
+    let part = desk.hear(
+        "10.7.0.1",
+        plain(0x13, 1, "seed@pc", &format!("    0\x07    4\x07{}", entries.concat())),
+    );
+    assert_eq!(part.commands_to("10.7.0.13"), [Command::BR_ENTRY]);
+    assert_eq!(part.sent().len(), 1, "{:?}", part.sent());
+}
+
+#[test]
 fn a_silent_seed_is_asked_twice() {
     let mut desk = Desk::bare(|config| config.seeds = vec![addr("10.7.0.1")]);
     desk.input(Input::Links(vec![link(1, [10, 0, 0, 1])]));
