@@ -15,7 +15,6 @@ pub mod output;
 pub mod pick;
 mod seen;
 mod signals;
-mod size;
 mod text;
 mod who;
 mod wish;

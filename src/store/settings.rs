@@ -10,6 +10,7 @@ mod check;
 mod file;
 mod key;
 mod network;
+mod size;
 mod system;
 
 use std::net::{IpAddr, SocketAddr};
@@ -21,6 +22,7 @@ use file::Said;
 pub use file::{Place, SettingsError, template};
 use key::{Given, Key};
 pub use network::Extra;
+pub use size::size;
 use system::System;
 
 use super::{Env, Paths, process_env};

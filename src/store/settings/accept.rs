@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use super::size::size;
 use crate::node::{AcceptRule, AcceptWho};
 
 /// A rule, and how it was written.
@@ -35,7 +36,7 @@ impl Accept {
                 }
                 "nick" => nick = Some(value),
                 "group" => group = Some(value),
-                "max" => max = size(&value).ok_or_else(|| wrong("is no size, as in 10M"))?,
+                "max" => max = size(&value).map_err(|why| format!("'{text}': {key}: {why}"))?,
                 "types" => {
                     let endings = value.split('+').map(|one| one.trim_start_matches('.'));
                     types = endings.map(str::to_lowercase).collect();
@@ -110,30 +111,19 @@ fn switch(value: &str) -> Option<bool> {
     }
 }
 
-/// Bytes, with K, M or G of 1024.
-fn size(text: &str) -> Option<u64> {
-    let (digits, shift) = match text.char_indices().next_back()? {
-        (end, 'K' | 'k') => (text.get(..end)?, 10),
-        (end, 'M' | 'm') => (text.get(..end)?, 20),
-        (end, 'G' | 'g') => (text.get(..end)?, 30),
-        _ => (text, 0),
-    };
-    let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    digits.parse::<u64>().ok().filter(|_| plain)?.checked_mul(1 << shift)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_rule_names_an_identity_or_says_that_it_does_not() {
-        let rule = Accept::parse(" peer=lin@desk-7 addr=10.0.0.7 max=5M types=pdf+.JPG ").unwrap();
+        let rule =
+            Accept::parse(" peer=lin@desk-7 addr=10.0.0.7 max=1.5M types=pdf+.JPG ").unwrap();
         let who =
             AcceptWho::Peer { name: "lin@desk-7".to_owned(), addr: "10.0.0.7".parse().unwrap() };
         let types = vec!["pdf".to_owned(), "jpg".to_owned()];
-        assert_eq!(rule.rule, AcceptRule { who, max: 5 << 20, types, folders: false });
-        assert_eq!(rule.to_string(), "peer=lin@desk-7 addr=10.0.0.7 max=5M types=pdf+.JPG");
+        assert_eq!(rule.rule, AcceptRule { who, max: 3 << 19, types, folders: false });
+        assert_eq!(rule.to_string(), "peer=lin@desk-7 addr=10.0.0.7 max=1.5M types=pdf+.JPG");
         let rule = Accept::parse("nick='Xiao Lin' unverified=true folders=true").unwrap();
         assert_eq!(rule.rule.who, AcceptWho::Nick("Xiao Lin".to_owned()));
         assert_eq!((rule.rule.max, rule.rule.folders), (MAX, true));
@@ -151,6 +141,7 @@ mod tests {
             ("nick=lin group=ops unverified=true", "whose files?"),
             ("nick=lin unverified=yes", "is not true"),
             ("nick=lin max=10X unverified=true", "is no size"),
+            ("nick=lin max=0 unverified=true", "is no size"),
             ("nick=lin colour=red", "is unknown"),
             ("lin", "KEY=VALUE"),
             ("nick='lin", "KEY=VALUE"),

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use super::picture::Source;
 use crate::cli::error::{CliError, Exit};
-use crate::cli::size::size;
 use crate::io::{ChooseError, Chosen};
 use crate::node::Wishes;
+use crate::store::settings::size;
 
 /// Files to offer, and how.
 #[derive(Debug, clap::Args)]

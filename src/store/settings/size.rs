@@ -1,7 +1,11 @@
 //! Sizes as people write them.
 
-/// Bytes: `500`, `64K`, `10M`, `1.5G`; units are of 1024.
-pub(super) fn size(text: &str) -> Result<u64, String> {
+/// Bytes, at least one: `500`, `64K`, `10M`, `1.5G`; units are of 1024.
+///
+/// # Errors
+///
+/// What is wrong, in a sentence, if it is no size.
+pub fn size(text: &str) -> Result<u64, String> {
     let wrong = || format!("'{text}' is no size: a number of bytes, as in 500, 64K, 10M or 1.5G");
     let upper = text.trim().to_ascii_uppercase();
     let upper = upper.strip_suffix('B').unwrap_or(&upper);
