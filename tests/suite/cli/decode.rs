@@ -47,6 +47,21 @@ fn hex_is_explained_field_by_field() {
 }
 
 #[test]
+fn a_pipe_with_a_name_is_read_like_a_file() {
+    let home = Lan::new().home("a");
+    let pipe = home.path("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let writer = pipe.clone();
+    // Both ends wait for each other when they open it.
+    let writing = std::thread::spawn(move || std::fs::write(writer, hex(HELLO) + "\n"));
+    let packets = decoded(&home, &[pipe.to_str().unwrap()], b"");
+    writing.join().unwrap().unwrap();
+    assert_eq!(packets.len(), 1);
+    assert_eq!(packets[0]["text"], "hello");
+}
+
+#[test]
 fn options_are_named_by_the_kind_of_packet() {
     let home = Lan::new().home("a");
     let one = |bytes: &[u8]| decoded(&home, &[&hex(bytes)], b"").remove(0);

@@ -93,7 +93,8 @@ pub(in crate::cli) fn run(globals: &Globals, args: &Args) -> Result<Exit, CliErr
         }
         [] => run.stream(io::stdin())?,
         [one] if one == "-" => run.stream(io::stdin())?,
-        [one] if Path::new(one).is_file() => run.stream(open(one)?)?,
+        // Also what a shell makes of `<(command)`.
+        [one] if Path::new(one).exists() && !Path::new(one).is_dir() => run.stream(open(one)?)?,
         parts => {
             let text = parts.join(" ");
             let bytes = hex::bytes(&text).map_err(|error| {
