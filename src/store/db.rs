@@ -158,6 +158,7 @@ impl Store {
             all.execute_batch("RELEASE one")?;
         }
         drop(rows);
+        self.quota.note(&all)?;
         all.commit()?;
         self.numbers_due = false;
         Ok(results)
