@@ -6,8 +6,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rand::RngCore;
-use rand::rngs::OsRng;
 use tokio::sync::mpsc;
 
 use super::gate::Gate;
@@ -17,7 +15,7 @@ use super::{Start, StartError};
 use crate::node::{
     Event, Keyring, Memory, Node, Now, PacketNo, Record, SaveId, SaveResult, StageId, UnixMillis,
 };
-use crate::store::{Copies, Paths, Reader, Staging, Store, StoreError, Writer};
+use crate::store::{Copies, Paths, Reader, Staging, Store, StoreError, Writer, random_mac};
 
 /// What came of a batch.
 pub(crate) type Results = Vec<(SaveId, SaveResult)>;
@@ -107,7 +105,8 @@ impl Disk {
                 memory = Memory { aliases, blocks, ..Memory::default() };
             }
             if start.config.identity.mac.is_empty() {
-                start.config.identity.mac = passing_mac()?;
+                // For this run alone.
+                start.config.identity.mac = random_mac()?;
             }
         }
         let changed = serve::check(&mut memory.grants, held);
@@ -262,12 +261,4 @@ fn read(paths: &Paths, after: u64, last: u64) -> Result<Vec<Stamped>, StoreError
 
 fn missed(missed: u64) -> Stamped {
     Stamped { seq: None, at: UnixMillis::default(), event: Event::Lagged { missed } }
-}
-
-/// An identity for one run: a locally administered unicast address, 12 hex digits.
-fn passing_mac() -> Result<String, StartError> {
-    let mut octets = [0; 8];
-    OsRng.try_fill_bytes(&mut octets[2..]).map_err(StartError::Random)?;
-    octets[2] = octets[2] & 0xfc | 0x02;
-    Ok(format!("{:012X}", u64::from_be_bytes(octets)))
 }

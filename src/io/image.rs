@@ -5,7 +5,6 @@
 //! thread of its own, one picture at a time, within the caps of `docs/protocol.md`.
 #![expect(clippy::disallowed_types, reason = "files live in io")]
 
-use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Cursor, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -311,10 +310,7 @@ fn facts(
     file.seek(SeekFrom::Start(0))?;
     let mut hash = Sha256::new();
     let size = io::copy(&mut file, &mut hash)?;
-    let mut digest = String::with_capacity(64);
-    for byte in hash.finalize() {
-        let _ = write!(digest, "{byte:02x}");
-    }
+    let digest = format!("{:x}", hash.finalize());
     Ok(PictureFacts { format, width, height, size, digest })
 }
 

@@ -209,8 +209,13 @@ pub(super) fn identity(
     Ok(mac)
 }
 
-/// A locally administered unicast address: of the first octet's two lowest bits 1 is set, 0 is not.
-fn random_mac() -> Result<String, StoreError> {
+/// An identity: a locally administered unicast address (of the first octet's two lowest bits 1 is set,
+/// 0 is not) as 12 upper-case hex digits, from the system's random numbers.
+///
+/// # Errors
+///
+/// [`StoreError::Random`] if the system has none.
+pub fn random_mac() -> Result<String, StoreError> {
     let mut octets = [0u8; 8];
     OsRng.try_fill_bytes(&mut octets).map_err(|source| StoreError::Random { source })?;
     let mac = u64::from_be_bytes(octets) & 0xfcff_ffff_ffff | 0x0200_0000_0000;

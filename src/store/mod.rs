@@ -31,6 +31,7 @@ mod writer;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+pub use connect::random_mac;
 pub use copies::Copies;
 pub use db::{Opened, Store};
 pub use error::StoreError;
@@ -123,7 +124,8 @@ const CONFIG: &str = if MACOS { "Library/Application Support" } else { ".config"
 const DATA: &str = if MACOS { "Library/Application Support" } else { ".local/share" };
 const STATE: &str = if MACOS { "Library/Application Support" } else { ".local/state" };
 
-/// Longest name of a profile, bytes: the control socket's whole path must stay below 108.
+/// Longest name of a profile, bytes: where a socket has no shorter path than its own (not Linux), the
+/// whole path of the control socket must stay below 104.
 const PROFILE_MAX: usize = 32;
 
 fn check_profile(name: &str) -> Result<(), StoreError> {

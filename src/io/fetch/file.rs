@@ -1,7 +1,6 @@
 //! A file: exactly the bytes that were offered, from where an earlier transfer ended if the sender
 //! can go on there.
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,7 +56,7 @@ fn receive_all(transfer: &mut Transfer<'_>, pump: &mut Pump, part: &Part) -> Res
         // From the first byte on there is nothing to compare.
         receive(transfer, pump, part, hash.as_mut())?;
     }
-    transfer.sha256 = hash.map(|hash| hex(&hash.finalize()));
+    transfer.sha256 = hash.map(|hash| format!("{:x}", hash.finalize()));
     Ok(())
 }
 
@@ -165,12 +164,4 @@ fn digest(part: &Part, length: u64, hash: &mut Sha256) -> Result<(), Trouble> {
         at += read as u64;
     }
     Ok(())
-}
-
-/// Two lower-case digits for each byte, as `sha256sum` prints them.
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut digits, byte| {
-        let _ = write!(digits, "{byte:02x}");
-        digits
-    })
 }

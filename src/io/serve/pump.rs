@@ -129,12 +129,7 @@ impl<'a> Pump<'a> {
 
     /// The digest, in hexadecimal as `sha256sum` prints it.
     pub(crate) fn take_digest(&mut self) -> Option<String> {
-        use std::fmt::Write as _;
-        let digest = self.digest.take()?.finalize();
-        Some(digest.iter().fold(String::with_capacity(64), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        }))
+        Some(format!("{:x}", self.digest.take()?.finalize()))
     }
 
     /// Sends these bytes; `more` will follow at once.

@@ -1,6 +1,5 @@
 //! Transfers to us: begun as many at once as may run, told while they move, and ended.
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -391,11 +390,9 @@ fn key(
         hash.update(offer.number.0.to_le_bytes());
         hash.update(item.file.to_le_bytes());
     }
-    let digest = hash.finalize();
-    digest.iter().take(10).fold(String::new(), |mut key, byte| {
-        let _ = write!(key, "{byte:02x}");
-        key
-    })
+    let mut key = format!("{:x}", hash.finalize());
+    key.truncate(20);
+    key
 }
 
 impl Parts {
