@@ -1,9 +1,13 @@
 //! Parses and decodes a corpus of packets for a while and prints how fast that went.
 //!
-//! `cargo run --release --example parse_corpus -- FILE SECONDS`
+//! `cargo run --release --example parse_corpus -- [FILE] SECONDS`
 //!
-//! The file holds packets one after the other, each behind its length (32 bits, little-endian).
+//! The file holds packets one after the other, each behind its length (32 bits, little-endian);
+//! without one 20,000 packets are made, in the mix of a busy office.
 //! Every field of every packet becomes an owned value, as in a node that keeps what it reads.
+
+#[path = "../benches/corpus.rs"]
+mod corpus;
 
 use std::error::Error;
 use std::hint::black_box;
@@ -13,11 +17,18 @@ use feige::wire::{Charset, Hint, Packet, RawPacket};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let (Some(file), Some(seconds)) = (arguments.next(), arguments.next()) else {
-        return Err("usage: parse_corpus FILE SECONDS".into());
+    let (made, read);
+    let (packets, seconds) = match (arguments.next(), arguments.next()) {
+        (Some(seconds), None) => {
+            made = make();
+            (made.iter().map(Vec::as_slice).collect(), seconds)
+        }
+        (Some(file), Some(seconds)) => {
+            read = std::fs::read(file)?;
+            (split(&read).ok_or("the corpus is cut off")?, seconds)
+        }
+        (None, _) => return Err("usage: parse_corpus [FILE] SECONDS".into()),
     };
-    let corpus = std::fs::read(file)?;
-    let packets = split(&corpus).ok_or("the corpus is cut off")?;
     if packets.is_empty() {
         return Err("the corpus is empty".into());
     }
@@ -25,6 +36,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let pps = u128::from(count) * 1_000_000_000 / spent.as_nanos().max(1);
     println!(r#"{{"packets":{count},"ns":{},"pps":{pps}}}"#, spent.as_nanos());
     Ok(())
+}
+
+fn make() -> Vec<Vec<u8>> {
+    let mut maker = corpus::Maker::new();
+    (0..20_000).map(|_| maker.any()).collect()
 }
 
 /// The packets of a corpus; none if the last one is cut off.
