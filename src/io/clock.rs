@@ -1,4 +1,5 @@
-//! The two clocks of the shell. Nobody else in the crate reads the time.
+//! The two clocks of the shell. Nobody else reads the time, but for two places that pace
+//! themselves by it: the writer of the store, and an import.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 

@@ -239,13 +239,14 @@ pub enum Reply {
         /// How long, in milliseconds.
         wait_ms: u64,
     },
-    /// To [`Request::Send`], [`Request::SendPicture`] and [`Request::Broadcast`].
+    /// To [`Request::Send`], [`Request::SendPicture`], [`Request::Broadcast`] and
+    /// [`Request::SendToGroup`].
     Sent {
         /// Our number for the message; events about it bear it.
         number: PacketNo,
-        /// The recipients; empty for a broadcast.
+        /// The recipients; empty for a broadcast and for a group.
         to: Vec<PeerView>,
-        /// Names of the links it left through (broadcast only).
+        /// Names of the links it left through (broadcast and group only).
         links: Vec<String>,
         /// To how many of them it offers files. Of a picture, those whose programs take none inside
         /// a message.

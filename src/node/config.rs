@@ -109,8 +109,8 @@ pub enum Network {
     Range(SocketAddr, SocketAddr),
 }
 
-/// Every limit and every time of the node, in one place. The defaults are the caps of
-/// `docs/protocol.md`.
+/// The limits and times of the node that are chosen, and tried with others in tests; what bounds one
+/// module alone stands at its head. The defaults are the caps of `docs/protocol.md`.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "each field is named after the cap it holds")]
 pub struct Policy {

@@ -2,8 +2,8 @@
 //! a real iptux among them. `tests/lab/lab.sh` builds the network, `tests/lab/iptux.sh` drives
 //! iptux; both can be used by hand.
 //!
-//! The tests need root and are ignored unless asked for:
-//! `sudo -E env PATH="$PATH" cargo test --test suite -- --ignored --test-threads=1 lab::`
+//! The tests need root, the release program and the load generators, and are ignored unless asked
+//! for: `just lab` builds all of it and runs them, `just lab port` some of them.
 
 mod disk;
 mod feiq;
