@@ -156,8 +156,10 @@ pub struct Policy {
     pub late_after: Duration,
     /// How long a seed has for a part of its host list.
     pub seed_wait: Duration,
-    /// The same entry again within this time, on another link, is no restart of its sender.
+    /// The same entry again within this time is no restart of its sender.
     pub same_entry_span: Duration,
+    /// What comes on another link, or was overtaken by what was sent after it, comes within this time.
+    pub overtaken_span: Duration,
     /// Recipients of one message that are served at once; the others at the rate below.
     pub sends_at_once: usize,
     pub sends_per_second: u32,
@@ -270,7 +272,8 @@ impl Default for Policy {
             later_seek: ms(600_000),
             late_after: ms(120_000),
             seed_wait: ms(3_000),
-            same_entry_span: ms(10_000),
+            same_entry_span: ms(1_000),
+            overtaken_span: ms(10_000),
             sends_at_once: 50,
             sends_per_second: 500,
             pictures_max: 16,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::api::PeerId;
 use super::config::Policy;
-use super::input::{Now, Tick};
+use super::input::{LinkId, Now, Tick};
 use super::memory::EpochMemory;
 use super::peer::{Peer, Sighting};
 use super::roster::Roster;
@@ -31,23 +31,31 @@ pub(crate) struct Epoch {
     pub(crate) run: u32,
     /// The highest number seen in it.
     pub(crate) highest: PacketNo,
-    heard: Tick,
-    /// The last entry, and when it came.
-    entry: Option<(PacketNo, Tick)>,
+    /// None: before this run of ours, or it has said goodbye since.
+    heard: Option<Tick>,
+    /// The last entry: where and when it came first.
+    entry: Option<Entry>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    number: PacketNo,
+    link: LinkId,
+    at: Tick,
 }
 
 impl Epochs {
     /// What the store knows from before. It counts as heard long ago.
     pub(crate) fn remember(&mut self, epochs: Vec<EpochMemory>) {
         for EpochMemory { peer, epoch: run, highest } in epochs {
-            let known = Epoch { run, highest, heard: Tick::default(), entry: None };
+            let known = Epoch { run, highest, heard: None, entry: None };
             self.peers.entry(peer).or_insert(known);
         }
     }
 
     /// What the process before this one knew of an epoch.
     pub(crate) fn restore(&mut self, id: PeerId, run: u32, highest: PacketNo, now: Tick) {
-        self.peers.insert(id, Epoch { run, highest, heard: now, entry: None });
+        self.peers.insert(id, Epoch { run, highest, heard: Some(now), entry: None });
     }
 
     /// All of them.
@@ -56,30 +64,43 @@ impl Epochs {
     }
 
     /// An entry packet of `id`: a number below the highest begins a new epoch, unless it is the
-    /// same entry heard again on another link. An answer or absence packet, which may have been
-    /// overtaken by what was sent after it, does so only when the highest number is old.
+    /// same entry heard again: to several addresses at once, or on another link. (Some clients begin
+    /// each run with the same numbers.) An answer or absence packet, which may have been overtaken by
+    /// what was sent after it, does so only when the highest number is old.
     pub(crate) fn entered(&mut self, now: Now, policy: &Policy, id: &PeerId, seen: &Sighting<'_>) {
         if !seen.packet.dialect.habits.numbers_from_one {
             return;
         }
         let number = seen.packet.number;
-        let span = policy.same_entry_span;
         let Some(epoch) = self.peers.get_mut(id) else {
             self.begin(now, id, number);
+            self.entered(now, policy, id, seen);
             return;
         };
         let recent = |since: Tick, span: Duration| now.tick - since < span;
-        let again = epoch.entry.is_some_and(|(last, at)| last == number && recent(at, span));
+        let again = epoch.entry.is_some_and(|entry| {
+            let elsewhere = entry.link != seen.link;
+            let span = if elsewhere { policy.overtaken_span } else { policy.same_entry_span };
+            entry.number == number && recent(entry.at, span)
+        });
         let is_entry = seen.packet.command == Command::BR_ENTRY;
-        if number < epoch.highest && !again && (is_entry || !recent(epoch.heard, span)) {
+        let is_old = epoch.heard.is_none_or(|heard| !recent(heard, policy.overtaken_span));
+        if number < epoch.highest && !again && (is_entry || is_old) {
             // The wall clock keeps it above what an earlier run of ours may have stored.
             epoch.run = epoch.run.saturating_add(1).max(base(now));
             epoch.highest = number;
         }
         epoch.highest = epoch.highest.max(number);
-        epoch.heard = now.tick;
-        if is_entry {
-            epoch.entry = Some((number, now.tick));
+        epoch.heard = Some(now.tick);
+        if is_entry && !again {
+            epoch.entry = Some(Entry { number, link: seen.link, at: now.tick });
+        }
+    }
+
+    /// It said goodbye: what it says next is of another run.
+    pub(crate) fn left(&mut self, id: &PeerId) {
+        if let Some(epoch) = self.peers.get_mut(id) {
+            (epoch.heard, epoch.entry) = (None, None);
         }
     }
 
@@ -93,7 +114,7 @@ impl Epochs {
         match self.peers.get_mut(&peer.id) {
             Some(epoch) => {
                 epoch.highest = epoch.highest.max(number);
-                epoch.heard = now.tick;
+                epoch.heard = Some(now.tick);
                 epoch.run
             }
             None => self.begin(now, &peer.id, number),
@@ -122,8 +143,8 @@ impl Epochs {
 
     fn begin(&mut self, now: Now, id: &PeerId, number: PacketNo) -> u32 {
         let run = base(now);
-        let entry = Some((number, now.tick));
-        self.peers.insert(id.clone(), Epoch { run, highest: number, heard: now.tick, entry });
+        let heard = Some(now.tick);
+        self.peers.insert(id.clone(), Epoch { run, highest: number, heard, entry: None });
         run
     }
 }

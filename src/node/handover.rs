@@ -99,8 +99,8 @@ impl Handover {
             .inbox
             .kept()
             .map(|(key, at)| {
-                let Key { peer, epoch, number } = key.clone();
-                (at, ReceivedNote { peer, epoch, number, ago: now - at })
+                let Key { peer, epoch, number, in_group } = key.clone();
+                (at, ReceivedNote { peer, epoch, number, in_group, ago: now - at })
             })
             .collect();
         received.sort_by_key(|&(at, _)| at);
@@ -162,8 +162,8 @@ impl Handover {
         for EpochNote { peer, epoch, highest } in self.epochs {
             parts.inbox.epochs.restore(peer, epoch, highest, now);
         }
-        for ReceivedNote { peer, epoch, number, ago } in self.received {
-            parts.inbox.restore(Key { peer, epoch, number }, before(now, ago));
+        for ReceivedNote { peer, epoch, number, in_group, ago } in self.received {
+            parts.inbox.restore(Key { peer, epoch, number, in_group }, before(now, ago));
         }
         parts.serving.restore(turn, self.grants, false);
         for send in self.sends {
@@ -253,6 +253,8 @@ struct ReceivedNote {
     peer: PeerId,
     epoch: u32,
     number: PacketNo,
+    #[serde(default)]
+    in_group: bool,
     ago: Duration,
 }
 

@@ -14,9 +14,9 @@ use super::links::Links;
 use super::peer::{Peer, Sighting};
 use super::trust::Allowance;
 use super::turn::Turn;
-use crate::wire::PacketNo;
 use crate::wire::body::Message;
 use crate::wire::command::message;
+use crate::wire::{Command, PacketNo};
 
 /// What was received lately.
 #[derive(Debug, Default)]
@@ -33,12 +33,16 @@ pub(crate) struct Inbox {
 /// Messages forgotten for one that comes, so that the first one after a busy hour costs what all do.
 const FORGOTTEN_AT_ONCE: usize = 16;
 
-/// What makes a message a repeat: the same number from the same identity in the same epoch.
+/// What makes a message a repeat: the same number from the same identity in the same epoch, and by the
+/// same command (FeiQ reference, 4): a client that numbers by the clock may write to a group and to us
+/// within one second.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Key {
     pub(crate) peer: PeerId,
     pub(crate) epoch: u32,
     pub(crate) number: PacketNo,
+    /// To a group of FeiQ.
+    pub(crate) in_group: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +63,10 @@ enum State {
     Unreadable,
 }
 
+fn is_in_group(seen: &Sighting<'_>) -> bool {
+    seen.packet.command == Command::FEIQ_GROUP_MESSAGE
+}
+
 /// A message that did not come before.
 #[derive(Debug)]
 pub(crate) enum Taken {
@@ -73,7 +81,14 @@ impl Inbox {
     pub(crate) fn key(&mut self, turn: &Turn<'_>, peer: &Peer, seen: &Sighting<'_>) -> Key {
         let number = seen.packet.number;
         let epoch = self.epochs.of(turn.now, peer, number);
-        Key { peer: peer.id.clone(), epoch, number }
+        Key { peer: peer.id.clone(), epoch, number, in_group: is_in_group(seen) }
+    }
+
+    /// The same of one whose sender is in the roster no more.
+    pub(crate) fn key_of_gone(&self, peer: &PeerId, seen: &Sighting<'_>) -> Key {
+        let number = seen.packet.number;
+        let epoch = self.epochs.known(peer, number);
+        Key { peer: peer.clone(), epoch, number, in_group: is_in_group(seen) }
     }
 
     /// Whether this message came before.

@@ -71,8 +71,7 @@ impl Parts {
             return false;
         }
         let Some(peer) = farewells.late_sender(turn.now.tick, seen) else { return false };
-        let number = seen.packet.number;
-        let key = Key { peer: peer.clone(), epoch: inbox.epochs.known(peer, number), number };
+        let key = inbox.key_of_gone(peer, seen);
         let came = inbox.has(&key);
         if came {
             inbox.repeated(turn, links, seen, &key, allowance);

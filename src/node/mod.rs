@@ -370,7 +370,7 @@ impl Parts {
 
     /// The routing table (wire reference, 4). What is not in it is ignored without an answer.
     fn packet(&mut self, turn: &mut Turn<'_>, seen: &Sighting<'_>) {
-        let Self { roster, presence, links, .. } = self;
+        let Self { roster, presence, links, inbox, .. } = self;
         let hears_us = roster.place(seen.from).is_some_and(|(_, place)| place.hears);
         let mut allowance = Allowance::new(seen.bytes.len(), hears_us);
         match (seen.packet.command, &seen.packet.body) {
@@ -382,6 +382,9 @@ impl Parts {
                 let known = roster.at(seen.from).and_then(|no| roster.get(no));
                 let known = known.filter(|peer| peer.is(seen)).map(|peer| peer.id.clone());
                 presence.exited(turn, roster, links, seen, &mut allowance);
+                if let Some(id) = &known {
+                    inbox.epochs.left(id);
+                }
                 self.farewells.note(turn.now.tick, seen, known);
             }
             (Command::SENDMSG, Body::Message(body)) => {

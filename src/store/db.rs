@@ -416,6 +416,22 @@ mod tests {
     }
 
     #[test]
+    fn what_goes_to_a_group_is_no_repeat_of_what_comes_to_us() {
+        let home = tempfile::tempdir().unwrap();
+        let mut store = store(&home);
+        for number in [7, 1_800_000_000] {
+            let Record::Message(to_us) = between(Direction::In, "ann@pc", number, "x") else {
+                unreachable!()
+            };
+            let to_group = MessageRecord { delivery: Delivery::Group, ..to_us.clone() };
+            for record in [to_us, to_group].map(Record::Message) {
+                assert!(matches!(take(&mut store, record.clone()), SaveResult::Kept { .. }));
+                assert_eq!(take(&mut store, record), SaveResult::Repeat);
+            }
+        }
+    }
+
+    #[test]
     fn strangers_have_their_share_of_a_day_and_others_have_no_bound() {
         let home = tempfile::tempdir().unwrap();
         let mut store = store(&home);

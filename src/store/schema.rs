@@ -258,13 +258,13 @@ const STEPS: &[&str] = &[
     ) STRICT;
     ",
     // Each received message is in one of two indexes and not in both: a page less to commit where a
-    // peer numbers from 1.
+    // peer numbers from 1. One to a group is no repeat of one to us.
     "
     DROP INDEX message_once;
     DROP INDEX message_epoch;
-    CREATE UNIQUE INDEX message_once ON message (number, peer, epoch)
+    CREATE UNIQUE INDEX message_once ON message (number, peer, epoch, (delivery = 'group'))
         WHERE direction = 'in' AND number NOT BETWEEN 0 AND 999999999;
-    CREATE UNIQUE INDEX message_counted ON message (peer, epoch, number)
+    CREATE UNIQUE INDEX message_counted ON message (peer, epoch, number, (delivery = 'group'))
         WHERE direction = 'in' AND number BETWEEN 0 AND 999999999;
     ",
 ];

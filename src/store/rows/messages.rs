@@ -46,6 +46,7 @@ impl Rows<'_> {
             message.number.0.cast_signed(),
             peer,
             message.epoch,
+            word(message.delivery),
         ))
     }
 
@@ -82,17 +83,19 @@ pub(in crate::store) const INSERT_MESSAGE: &str = "
     INSERT INTO message (id, direction, delivery, at, peer, appearance, addr, epoch,
         number, options, text, charset, sure, cut, files, recipients, extras)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
-    ON CONFLICT (number, peer, epoch)
+    ON CONFLICT (number, peer, epoch, (delivery = 'group'))
         WHERE direction = 'in' AND number NOT BETWEEN 0 AND 999999999 DO NOTHING
-    ON CONFLICT (peer, epoch, number)
+    ON CONFLICT (peer, epoch, number, (delivery = 'group'))
         WHERE direction = 'in' AND number BETWEEN 0 AND 999999999 DO NOTHING";
 
 /// Finds a received message by what makes it a repeat. In two parts: each says which index it needs.
 const HAS_MESSAGE: &str = "
     SELECT 1 FROM message WHERE number = ?1 AND peer = ?2 AND epoch = ?3
+        AND (delivery = 'group') = (?4 = 'group')
         AND direction = 'in' AND number NOT BETWEEN 0 AND 999999999
     UNION ALL
     SELECT 1 FROM message WHERE number = ?1 AND peer = ?2 AND epoch = ?3
+        AND (delivery = 'group') = (?4 = 'group')
         AND direction = 'in' AND number BETWEEN 0 AND 999999999";
 
 /// The bytes of a message.

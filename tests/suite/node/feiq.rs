@@ -523,6 +523,25 @@ fn what_one_of_us_writes_to_many_in_the_words_of_feiq_is_shown_as_it_was_typed()
     assert_eq!(shown(&direct), ("hi /:)".into(), None));
 }
 
+/// Clients that number by the clock write twice within one second.
+#[test]
+fn a_message_to_a_group_is_no_repeat_of_one_to_us() {
+    for first_to_us in [true, false] {
+        let mut desk = Desk::new();
+        let mut feiq = Feiq::new("王", MAC);
+        feiq.number = 1_800_000_000;
+        let to_group = feiq.say_to_group("1A2B", "to the group").remove(0).1;
+        feiq.number = 1_800_000_000;
+        let to_us = feiq.say(Office::here(), "to us").remove(0).1;
+        let pair = if first_to_us { [to_us, to_group] } else { [to_group, to_us] };
+        for packet in pair {
+            let out = desk.hear("10.0.0.8", &packet);
+            assert_eq!(out.messages().len(), 1, "first to us: {first_to_us}");
+            assert!(desk.hear("10.0.0.8", &packet).messages().is_empty(), "a repeat");
+        }
+    }
+}
+
 #[test]
 fn groups_that_nobody_can_read_are_nothing_and_many_are_forgotten() {
     let mut desk = Desk::with(|config| config.policy.groups_max = 3);

@@ -231,6 +231,29 @@ fn a_restarted_iptux_that_counts_from_one_again_is_heard() {
     assert!(desk.hear("10.0.0.2", text(5, "second run")).messages().is_empty());
 }
 
+/// A script that starts, says something and ends, every few seconds, has the same numbers each time.
+#[test]
+fn each_run_of_a_short_program_that_counts_from_one_is_heard() {
+    for says_goodbye in [true, false] {
+        let mut desk = Desk::new();
+        for (run, text) in ["alarm 1", "alarm 2", "alarm 3"].into_iter().enumerate() {
+            desk.hear("10.0.0.2", iptux(0x101, 2, "cat@pc", "Cat"));
+            // To the directed broadcast too.
+            desk.hear("10.0.0.2", iptux(0x101, 2, "cat@pc", "Cat"));
+            let out = desk.hear("10.0.0.2", iptux(0x120, 3, "cat@pc", text));
+            assert_eq!(out.messages().len(), 1, "run {run}, goodbyes: {says_goodbye}");
+            assert_eq!(out.messages()[0].text, text);
+            desk.keep(&out);
+            let retry = desk.hear("10.0.0.2", iptux(0x120, 3, "cat@pc", text));
+            assert!(retry.messages().is_empty(), "run {run}");
+            if says_goodbye {
+                desk.hear("10.0.0.2", iptux(2, 4, "cat@pc", "Cat"));
+            }
+            desk.pass(ms(if says_goodbye { 200 } else { 2_000 }));
+        }
+    }
+}
+
 #[test]
 fn the_same_entry_on_another_link_begins_no_epoch() {
     let mut desk = Desk::new();

@@ -125,6 +125,18 @@ fn a_known_epoch_from_the_store_tells_repeats_from_restarts() {
 }
 
 #[test]
+fn an_answer_just_after_our_restart_tells_that_a_peer_restarted_too() {
+    let mut desk = Desk::bare(|_| {});
+    let known = EpochMemory { peer: peer_id("cat@pc"), epoch: 41, highest: PacketNo(13) };
+    desk.node.remember(desk.now, Memory { epochs: vec![known], ..Memory::default() });
+    desk.input(Input::Links(vec![link(1, [10, 0, 0, 1])]));
+    desk.hear("10.0.0.3", iptux(0x103, 2, "cat@pc", "Cat"));
+    let out = desk.hear("10.0.0.3", iptux(0x120, 6, "cat@pc", "new"));
+    let Record::Message(record) = &out.saves()[0].1 else { panic!() };
+    assert!(record.epoch > 41, "the store has a message 6 of epoch 41");
+}
+
+#[test]
 fn the_status_tells_who_we_are_and_how_it_goes() {
     let mut desk = Desk::new();
     desk.hear("10.0.0.2", official(3, 1, "ann@pc", "Ann"));

@@ -101,7 +101,7 @@ pub(crate) struct Feiq {
     pub(crate) group: String,
     /// 12 upper-case hex digits.
     pub(crate) mac: String,
-    number: u64,
+    pub(crate) number: u64,
     key: Option<RsaPrivateKey>,
     pub(crate) contacts: BTreeMap<SocketAddr, Contact>,
     /// Texts without a receipt yet.
