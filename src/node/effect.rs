@@ -147,6 +147,8 @@ pub enum Record {
     Book(BookRecord),
     /// Who was heard, and when.
     Roster(RosterRecord),
+    /// We wrote to an address, and this is who was met there: no stranger any more. No event.
+    WroteTo(PeerId),
 }
 
 /// A change of the user's address book.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Parts;
-use super::api::{Delivery, Direction, PeerView, Refusal, Reply, Target, Wishes};
+use super::api::{Delivery, Direction, PeerId, PeerView, Refusal, Reply, Target, Wishes};
 use super::effect::{MessageRecord, Record};
 use super::input::{RequestId, UnixMillis};
 use super::links::targets;
@@ -225,6 +225,15 @@ impl Parts {
         }
     }
 
+    /// Somebody was met at the address that we wrote to, which faces and the store know by `named`.
+    pub(super) fn wrote_to_address(&mut self, turn: &mut Turn<'_>, no: PeerNo, named: &PeerId) {
+        self.roster.note_written(no);
+        let met = self.roster.get(no).filter(|met| turn.base.keeps && met.id != *named);
+        if let Some(met) = met {
+            turn.save(Record::WroteTo(met.id.clone()));
+        }
+    }
+
     /// Asks whoever is at an address that was named who it is.
     pub(super) fn enter(&mut self, turn: &mut Turn<'_>, addr: SocketAddr) {
         self.presence.reach.expect(turn, addr);
@@ -257,6 +266,7 @@ impl Parts {
             *sending.view = view;
         }
         let view = (*sending.view).clone();
+        let named = view.id.clone();
         let grant = self.serving.readdress(no, form.charset(), Some(view));
         let files = grant.map_or_else(Default::default, |grant| Arc::clone(&grant.files));
         let mut sheets = Sheets {
@@ -274,6 +284,7 @@ impl Parts {
         }
         if let Some(peer) = self.roster.at(addr) {
             self.before_writing(turn, peer);
+            self.wrote_to_address(turn, peer, &named);
         }
         let charset = charset_of(form);
         self.outbox.write(turn, &self.roster, &self.links, no, bytes, charset);

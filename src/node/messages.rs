@@ -7,6 +7,7 @@ use super::input::SaveId;
 use super::peer::{PeerNo, Sighting};
 use super::trust::Allowance;
 use super::turn::Turn;
+use crate::wire::PacketNo;
 use crate::wire::body::Message;
 use crate::wire::command::message;
 
@@ -55,6 +56,14 @@ impl Parts {
         self.mentions(met.peer, seen.packet.number, &body.text);
         if let Some(New { after }) = taken {
             self.offered(turn, seen, body, after);
+        }
+    }
+
+    /// A message of ours was confirmed.
+    pub(super) fn receipt(&mut self, turn: &mut Turn<'_>, seen: &Sighting<'_>, number: PacketNo) {
+        self.roster.hear(turn.now.tick, seen);
+        if self.outbox.settle(turn, &self.roster, seen.from, number) {
+            self.roster.note_hears(seen.from);
         }
     }
 

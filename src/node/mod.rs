@@ -457,13 +457,6 @@ impl Parts {
         self.tell_late(turn, met.peer);
     }
 
-    fn receipt(&mut self, turn: &mut Turn<'_>, seen: &Sighting<'_>, number: PacketNo) {
-        self.roster.hear(turn.now.tick, seen);
-        if self.outbox.settle(turn, &self.roster, seen.from, number) {
-            self.roster.note_hears(seen.from);
-        }
-    }
-
     /// Whether a message from there is taken while the sockets are not drained.
     fn admits(&mut self, turn: &mut Turn<'_>, from: SocketAddr) -> bool {
         match self.trust.admit(turn.now.tick, &turn.base.policy, from.ip()) {

@@ -270,8 +270,8 @@ fn failure(path: &Path, error: &rusqlite::Error) -> SaveResult {
 mod tests {
     use super::*;
     use crate::node::{
-        Charset, Delivery, MessageRecord, Options, PeerId, PeerView, PictureFacts, PictureFormat,
-        PictureRecord, Recipients, StageId, Sure, Verdict,
+        AUTO_RETURN, Charset, Delivery, MessageRecord, Options, PeerId, PeerView, PictureFacts,
+        PictureFormat, PictureRecord, Recipients, StageId, Sure, Verdict,
     };
 
     fn store(home: &tempfile::TempDir) -> Store {
@@ -396,7 +396,6 @@ mod tests {
     fn a_repeat_is_one_whatever_its_sender_counts_from() {
         let home = tempfile::tempdir().unwrap();
         let mut store = store(&home);
-        store.quota.caps.day_bytes = 24;
         let mut seq = 0;
         for number in [0, 1, 999_999_999, 1_000_000_000, u64::MAX >> 1, u64::MAX] {
             for who in ["ann@pc", "bob@pc"] {
@@ -406,6 +405,7 @@ mod tests {
                 assert_eq!(take(&mut store, first), SaveResult::Repeat, "{who} {number}");
             }
         }
+        store.quota.caps.day_bytes = 1;
         // Nor is it taken for something new where a stranger has no room left.
         let SaveResult::Refused(_) = take(&mut store, between(Direction::In, "ann@pc", 2, "x"))
         else {
@@ -435,16 +435,17 @@ mod tests {
     fn strangers_have_their_share_of_a_day_and_others_have_no_bound() {
         let home = tempfile::tempdir().unwrap();
         let mut store = store(&home);
-        store.quota.caps.day_bytes = 1_000;
         let text = "x".repeat(200);
         let from = |who: &str, number| between(Direction::In, who, number, &text);
         assert_eq!(take(&mut store, between(Direction::Out, "ann@pc", 1, "hi")), kept(1));
         assert_eq!(take(&mut store, from("mal@pc", 1)), kept(2));
         assert_eq!(take(&mut store, from("eve@pc", 1)), kept(3));
-        for _ in 0..2 {
-            let SaveResult::Refused(reason) = take(&mut store, from("mal@pc", 2)) else { panic!() };
+        store.quota.caps.day_bytes = 1_000;
+        for who in ["mal@pc", "zoe@pc"] {
+            let SaveResult::Refused(reason) = take(&mut store, from(who, 2)) else { panic!() };
             assert!(reason.contains("a day"), "{reason}");
         }
+        assert_eq!(rows_of(&store, "zoe@pc"), 0, "not even of its name");
         assert_eq!(take(&mut store, from("mal@pc", 1)), SaveResult::Repeat, "confirmed again");
         assert_eq!(take(&mut store, from("ann@pc", 1)), kept(4), "we wrote to her");
         assert_eq!(take(&mut store, between(Direction::Out, "eve@pc", 2, "hi")), kept(5));
@@ -458,6 +459,49 @@ mod tests {
         let Record::Message(message) = from("mal@pc", 2) else { unreachable!() };
         let tomorrow = MessageRecord { at: UnixMillis(86_400_000), ..message };
         assert_eq!(take(&mut store, Record::Message(tomorrow)), kept(7));
+    }
+
+    fn rows_of(store: &Store, who: &str) -> i64 {
+        let count = "SELECT count(*) FROM peer WHERE name = ?1";
+        store.db.query_row(count, (who,), |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn small_messages_of_new_names_count_what_they_take() {
+        let home = tempfile::tempdir().unwrap();
+        let mut store = store(&home);
+        let size = |store: &Store| {
+            let pragma = |name| store.db.pragma_query_value(None, name, |row| row.get::<_, u32>(0));
+            u64::from(pragma("page_count").unwrap() * pragma("page_size").unwrap())
+        };
+        let before = size(&store);
+        let batch: Vec<_> = (0..5_000)
+            .map(|id| (SaveId(id), between(Direction::In, &format!("name{id}@host"), 7, "x")))
+            .collect();
+        store.commit(&batch);
+        let (counted, taken) = (store.quota.bytes(), size(&store) - before);
+        assert!(counted > taken / 2 && counted < taken * 2, "{counted} of {taken}");
+    }
+
+    #[test]
+    fn who_only_got_an_automatic_reply_is_a_stranger_still() {
+        let home = tempfile::tempdir().unwrap();
+        let mut store = store(&home);
+        store.quota.caps.day_bytes = 1;
+        let Record::Message(reply) = between(Direction::Out, "mal@pc", 1, "away") else {
+            unreachable!()
+        };
+        let reply = MessageRecord { options: AUTO_RETURN, ..reply };
+        assert_eq!(take(&mut store, Record::Message(reply)), kept(1));
+        let refused = take(&mut store, between(Direction::In, "mal@pc", 1, "x"));
+        assert!(matches!(refused, SaveResult::Refused(_)), "{refused:?}");
+        // Who was met at an address that we wrote to is none.
+        let met = Record::WroteTo(PeerId("mal@pc".into()));
+        assert_eq!(take(&mut store, met), SaveResult::Kept { seq: None });
+        assert_eq!(take(&mut store, between(Direction::In, "mal@pc", 1, "x")), kept(2));
+        let met = Record::WroteTo(PeerId("new@pc".into()));
+        assert_eq!(take(&mut store, met), SaveResult::Kept { seq: None });
+        assert_eq!(take(&mut store, between(Direction::In, "new@pc", 1, "x")), kept(3));
     }
 
     /// A picture of a stranger, staged; its digest begins with these digits.
@@ -482,7 +526,6 @@ mod tests {
     fn messages_and_pictures_of_strangers_share_one_budget() {
         let home = tempfile::tempdir().unwrap();
         let mut store = store(&home);
-        store.quota.caps.day_bytes = 10_000;
         let text = "x".repeat(1_000);
         let message = |number| between(Direction::In, "mal@pc", number, &text);
         let begin =
@@ -490,21 +533,24 @@ mod tests {
         let first = picture(&store, 1, "aa", 4_000);
         assert_eq!(take(&mut store, first), kept(1), "with its event 5,024 bytes");
         store.staging().drop_stage(StageId(1));
-        assert_eq!(take(&mut store, message(1)), kept(2), "text and datagram: 7,024");
+        assert_eq!(take(&mut store, message(1)), kept(2));
+        store.quota.caps.day_bytes = store.quota.bytes() + 2_976;
+        store.staging.note(store.quota);
         // What has no room is not begun.
         assert!(matches!(begin(&store, 2_977), Err(StoreError::StrangersADay { .. })));
         assert!(begin(&store, 2_900).is_ok());
         let second = picture(&store, 3, "bb", 10);
-        assert_eq!(take(&mut store, message(2)), kept(3), "9,024");
+        assert_eq!(take(&mut store, message(2)), kept(3), "2,256 more");
         // What was begun while there was room is not kept where there is none any more.
         let SaveResult::Refused(reason) = take(&mut store, second) else { panic!() };
         assert!(reason.contains("a day"), "{reason}");
         assert!(matches!(take(&mut store, message(3)), SaveResult::Refused(_)));
 
         // A restart does not forget the pictures, and another day is one for both.
+        let day_bytes = store.quota.caps.day_bytes;
         store.close(PacketNo(0));
         let mut store = self::store(&home);
-        store.quota.caps.day_bytes = 10_000;
+        store.quota.caps.day_bytes = day_bytes;
         assert!(matches!(take(&mut store, message(4)), SaveResult::Refused(_)));
         assert!(matches!(begin(&store, 1_900), Err(StoreError::StrangersADay { .. })));
         let tomorrow = UnixMillis(86_400_000);

@@ -84,6 +84,11 @@ impl Quota {
         self.bytes = self.bytes.saturating_add(bytes);
     }
 
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Writes down what was kept, if it is worth a page.
     pub(super) fn note(&mut self, db: &Connection) -> rusqlite::Result<()> {
         if self.bytes >= self.noted + NOTE_BYTES { self.write(db) } else { Ok(()) }
@@ -110,9 +115,12 @@ impl Quota {
     }
 }
 
-/// What a message counts.
+/// What a row takes beside what is in it, with its places in the indexes, bytes.
+pub(super) const ROW_BYTES: u64 = 64;
+
+/// What a message counts, without the rows of its sender: its own, its datagram's and its event's.
 pub(super) fn of_message(message: &MessageRecord) -> u64 {
-    (message.raw.len() + message.text.len()) as u64
+    (message.raw.len() + message.text.len()) as u64 + 4 * ROW_BYTES
 }
 
 /// What a picture counts; `fresh`: its content is not kept yet. Its event is kept in any case.

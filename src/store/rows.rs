@@ -17,7 +17,7 @@ use super::error::{in_words, is_the_rows_own};
 use super::numbers::Numbers;
 use super::offered;
 use super::pictures::Staging;
-use super::quota::Quota;
+use super::quota::{self, Quota};
 use super::reader::StoredEvent;
 use super::{feiq, keys, outbox, people, served};
 use crate::node::{
@@ -113,6 +113,10 @@ impl<'c> Rows<'c> {
                 people::keep_book(self.db, change)?;
                 Ok(SaveResult::Kept { seq: None })
             }
+            Record::WroteTo(peer) => {
+                self.peers.wrote_to(self.db, peer)?;
+                Ok(SaveResult::Kept { seq: None })
+            }
             Record::Roster(roster) => {
                 people::keep_roster(self.db, roster)?;
                 Ok(SaveResult::Kept { seq: None })
@@ -177,6 +181,8 @@ impl<'c> Rows<'c> {
 #[derive(Default, Debug)]
 pub(super) struct Peers {
     known: HashMap<PeerId, Known>,
+    /// What the rows made since [`Peers::take_made`] take, bytes.
+    made: u64,
 }
 
 #[derive(Debug)]
@@ -202,7 +208,7 @@ impl Peers {
         if let Some(known) = self.known.get(&view.id).filter(|known| known.view == *view) {
             return Ok(known.rows);
         }
-        let (peer, written) = row_of(
+        let ((peer, written), new_peer) = row_of(
             db,
             "SELECT id, written FROM peer WHERE name = ?1",
             "INSERT INTO peer (name) VALUES (?1) RETURNING id, written",
@@ -210,19 +216,56 @@ impl Peers {
             |row| Ok((row.get(0)?, row.get(1)?)),
         )?;
         let json = to_json(view)?;
-        let appearance = row_of(
+        let name_bytes = view.id.0.len() as u64;
+        let view_bytes = json.len() as u64;
+        let (appearance, new_view) = row_of(
             db,
             "SELECT id FROM appearance WHERE peer = ?2 AND view = ?1",
             "INSERT INTO appearance (view, peer) VALUES (?1, ?2) RETURNING id",
             (json, peer),
             |row| row.get(0),
         )?;
+        // Both have an index of their text; who is new will be among those seen, too.
+        self.made += u64::from(new_peer) * (2 * name_bytes + view_bytes + 2 * quota::ROW_BYTES)
+            + u64::from(new_view) * (2 * view_bytes + quota::ROW_BYTES);
         if self.known.len() >= PEERS_HELD {
-            self.forget();
+            self.known.clear();
         }
         let rows = PeerRows { peer, appearance, written };
         self.known.insert(view.id.clone(), Known { view: view.clone(), rows });
         Ok(rows)
+    }
+
+    /// What the rows made since the last call take, bytes, by a rough estimate.
+    pub(super) fn take_made(&mut self) -> u64 {
+        std::mem::take(&mut self.made)
+    }
+
+    /// A peer's row, and whether we ever wrote to it, if it is here. Makes nothing.
+    pub(super) fn find(
+        &self,
+        db: &Connection,
+        id: &PeerId,
+    ) -> rusqlite::Result<Option<(i64, bool)>> {
+        if let Some(known) = self.known.get(id) {
+            return Ok(Some((known.rows.peer, known.rows.written)));
+        }
+        db.prepare_cached("SELECT id, written FROM peer WHERE name = ?1")?
+            .query_row((&*id.0,), |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()
+    }
+
+    /// We wrote to whoever this is, met at an address that was written to.
+    pub(super) fn wrote_to(&mut self, db: &Connection, id: &PeerId) -> rusqlite::Result<()> {
+        if let Some(known) = self.known.get_mut(id) {
+            known.rows.written = true;
+        }
+        db.prepare_cached(
+            "INSERT INTO peer (name, written) VALUES (?1, 1)
+             ON CONFLICT (name) DO UPDATE SET written = 1",
+        )?
+        .execute((&*id.0,))
+        .map(drop)
     }
 
     /// We wrote to this peer: it is no stranger any more.
@@ -248,24 +291,27 @@ impl Peers {
             (&*id.0,),
             |row| row.get(0),
         )
+        .map(|(row, _)| row)
     }
 
     /// Forgets all: a transaction was rolled back, and rows with it.
     pub(super) fn forget(&mut self) {
         self.known.clear();
+        self.made = 0;
     }
 }
 
+/// A row, and whether it had to be made.
 fn row_of<P: rusqlite::Params + Clone, T>(
     db: &Connection,
     select: &str,
     insert: &str,
     params: P,
     read: fn(&Row<'_>) -> rusqlite::Result<T>,
-) -> rusqlite::Result<T> {
+) -> rusqlite::Result<(T, bool)> {
     match db.prepare_cached(select)?.query_row(params.clone(), read).optional()? {
-        Some(found) => Ok(found),
-        None => db.prepare_cached(insert)?.query_row(params, read),
+        Some(found) => Ok((found, false)),
+        None => Ok((db.prepare_cached(insert)?.query_row(params, read)?, true)),
     }
 }
 

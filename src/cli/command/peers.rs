@@ -1,8 +1,7 @@
 //! `feige peers`: who is there, and with `--all` who was.
-
-use std::time::Duration;
-
+use std::collections::HashSet;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use comfy_table::{Table, presets};
 use serde::Serialize;
@@ -13,7 +12,7 @@ use crate::cli::output::{Feed, Human, VERSION, date_and_time, rfc3339};
 use crate::cli::pick::Book;
 use crate::cli::wish::{Role, Wish};
 use crate::cli::{duration, pick};
-use crate::node::{Event, GroupView, PeerView, Reply, Request, SeenPeer, Sure, UnixMillis};
+use crate::node::{Event, GroupView, PeerId, PeerView, Reply, Request, SeenPeer, Sure, UnixMillis};
 use crate::term;
 
 /// List who is here
@@ -241,24 +240,25 @@ fn merged(here: Vec<PeerView>, seen: Vec<SeenPeer>, book: &Book) -> Vec<Known> {
     let now = crate::io::wall_clock();
     let mut all: Vec<_> =
         here.into_iter().map(|peer| Known { peer, here: true, at: now }).collect();
+    let mut ids: HashSet<PeerId> = HashSet::new();
+    let mut namesakes: HashSet<(String, String, SocketAddr)> = HashSet::new();
+    let mut is_new = |peer: &PeerView| {
+        let names = peer.id.0.split_once('!').map_or(&*peer.id.0, |(names, _)| names).to_owned();
+        let at = SocketAddr::new(peer.addr, peer.port);
+        // Both are noted, also where one of them is known.
+        ids.insert(peer.id.clone()) & namesakes.insert((names, peer.nick.clone(), at))
+    };
+    for known in &all {
+        is_new(&known.peer);
+    }
     let blocked = book.blocks.iter().map(|peer| (peer.clone(), UnixMillis::default()));
     let seen = seen.into_iter().map(|seen| (seen.peer, seen.at));
     for (peer, at) in seen.chain(blocked) {
-        if !all.iter().any(|known| is_same(&known.peer, &peer)) {
+        if is_new(&peer) {
             all.push(Known { peer, here: false, at });
         }
     }
     all
-}
-
-fn is_same(one: &PeerView, other: &PeerView) -> bool {
-    let shared =
-        |peer: &PeerView| peer.id.0.split_once('!').map_or(peer.id.0.len(), |(k, _)| k.len());
-    let at = |peer: &PeerView| SocketAddr::new(peer.addr, peer.port);
-    one.id == other.id
-        || (one.id.0[..shared(one)] == other.id.0[..shared(other)]
-            && one.nick == other.nick
-            && at(one) == at(other))
 }
 
 /// The peers as a table; with `verbose` all that is known of each, with `seen` when each was heard.

@@ -3,26 +3,33 @@
 use rusqlite::{CachedStatement, params};
 
 use super::{PeerRows, Recipients, Rows, to_json, word};
-use crate::node::{Direction, MessageRecord, PacketNo, PeerView, SaveResult};
+use crate::node::{AUTO_RETURN, Direction, MessageRecord, PacketNo, PeerView, SaveResult};
 use crate::store::{outbox, quota};
 
 impl Rows<'_> {
     pub(super) fn keep_message(&mut self, message: &MessageRecord) -> rusqlite::Result<SaveResult> {
+        let size = quota::of_message(message);
+        let sender = message.peer.as_ref().filter(|_| message.direction == Direction::In);
+        if let Some(sender) = sender
+            && let Some(reason) = self.quota.refuses(message.at, size)
+        {
+            // Nothing is made for a stranger then, not even the row of its name.
+            let found = self.peers.find(self.db, &sender.id)?;
+            if found.is_none_or(|(_, written)| !written) {
+                // What is here already is confirmed again.
+                return if self.has(message, found.map(|(peer, _)| peer))? {
+                    Ok(SaveResult::Repeat)
+                } else {
+                    Ok(SaveResult::Refused(reason))
+                };
+            }
+        }
         let known = match &message.peer {
             Some(view) => Some(self.peers.rows(self.db, view)?),
             None => None,
         };
-        let from_stranger =
-            message.direction == Direction::In && known.is_some_and(|known| !known.written);
-        let size = quota::of_message(message);
-        if from_stranger && let Some(reason) = self.quota.refuses(message.at, size) {
-            // What is here already is confirmed again.
-            return if self.has(message, known.map(|known| known.peer))? {
-                Ok(SaveResult::Repeat)
-            } else {
-                Ok(SaveResult::Refused(reason))
-            };
-        }
+        let size = size + self.peers.take_made();
+        let from_stranger = sender.is_some() && known.is_some_and(|known| !known.written);
         let kept = insert_message(&mut self.message, self.next_seq, known, message)?;
         if kept == 0 {
             return Ok(SaveResult::Repeat);
@@ -31,7 +38,9 @@ impl Rows<'_> {
         if from_stranger {
             self.quota.count(size);
         }
-        if let Some(view) = message.peer.as_ref().filter(|_| message.direction == Direction::Out) {
+        // An automatic reply goes to whoever writes, also to strangers.
+        let by_us = message.direction == Direction::Out && !message.options.contains(AUTO_RETURN);
+        if let Some(view) = message.peer.as_ref().filter(|_| by_us) {
             self.peers.note_written(self.db, view)?;
         }
         if let Some(open) = message.open {

@@ -388,6 +388,8 @@ fn an_unknown_address_is_entered_first_and_written_to_when_it_answers() {
     assert_eq!((*to, packet.number), (addr("10.0.0.66"), number));
     assert_eq!(texts(&out), ["好"]);
     assert!(packet.options.contains(feige::wire::command::message::UTF8), "it reads UTF-8");
+    let met = Record::WroteTo(peer_id("new@pc"));
+    assert!(out.saves().iter().any(|(_, record)| **record == met), "no stranger to the store");
     desk.keep(&out);
     let out = desk.hear("10.0.0.66", receipt(number, "new@pc"));
     let [Event::Receipt { peer, .. }] = out.events()[..] else { panic!() };
