@@ -10,6 +10,7 @@ use super::turn::Turn;
 use crate::wire::PacketNo;
 use crate::wire::body::Message;
 use crate::wire::command::message;
+use crate::wire::dialect::Reads;
 
 /// A message came that had not come before.
 pub(super) struct New {
@@ -37,11 +38,15 @@ impl Parts {
         }
         let Self { roster, inbox, knocks, .. } = self;
         let met = roster.meet(turn, seen);
-        let Some(key) = roster.get(met.peer).map(|peer| inbox.key(turn, peer, seen)) else {
-            return;
-        };
+        let Some(peer) = roster.get(met.peer) else { return };
+        let key = inbox.key(turn, peer, seen);
+        // Who writes UTF-8 to us broadcasts in what the others read.
+        let reads_utf8 = matches!(peer.dialect.habits.text, Reads::Utf8);
+        let is_its_own = !(reads_utf8 && options.contains(message::BROADCAST));
         if !inbox.has(&key) {
-            roster.learn_text(turn, met.peer, body.charset);
+            if is_its_own {
+                roster.learn_text(turn, met.peer, body.charset);
+            }
             knocks.wrote(turn, roster, met.peer);
         }
         let arrival = (seen, body, Extras::default());

@@ -286,6 +286,21 @@ fn a_peer_has_a_bounded_number_of_addresses() {
 }
 
 #[test]
+fn the_broadcasts_of_one_of_us_say_nothing_of_its_charset() {
+    let mut desk = Desk::new();
+    let head = |command: u32, number: u32| {
+        format!("1_lbt6_0#128#02000000000A#0#0#0#4001#9:{number}:li:h2:{command}:")
+    };
+    desk.hear("10.0.0.8", head(0x0120_0001, 5) + "李\0\0\nNN:李\nVS:00F10001:0:1:0");
+    let before = desk.peer("李").charset;
+    let mut broadcast = head(0x420, 6).into_bytes();
+    broadcast.extend(Charset::GB18030.encode("服务器 重启", |_| String::new()));
+    let out = desk.hear("10.0.0.8", broadcast);
+    assert_eq!(out.messages()[0].text, "服务器 重启");
+    assert_eq!(desk.peer("李").charset, before);
+}
+
+#[test]
 fn the_charset_of_names_and_of_texts_is_learnt() {
     let mut desk = Desk::new();
     let gbk = |text: &str| Charset::GBK.encode(text, |_| String::new());
