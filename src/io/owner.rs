@@ -237,9 +237,10 @@ impl Owner {
     fn adopt(start: &Start, handed: Handed) -> Result<(Self, Taken), StartError> {
         let Handed { bundle, lock, control, listeners, sockets, stages, chosen } = handed;
         let shelf = Shelf::new(chosen);
-        let lock = match lock {
-            Some(fd) => Lock::adopt(fd, &start.paths)?,
-            None => Lock::take(&start.paths)?,
+        let lock = if lock.is_empty() {
+            Lock::take(&start.paths)?
+        } else {
+            Lock::adopt(lock, &start.paths)?
         };
         let control = match control {
             Some(fd) => control::adopt(fd),

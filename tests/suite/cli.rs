@@ -21,6 +21,7 @@ mod refused;
 mod sealed;
 mod send;
 mod stream;
+mod surroundings;
 
 use crate::support::home::Lan;
 

@@ -3,7 +3,8 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::lines::{Lines, send_fds};
-use super::{ASK_MAX, Hello, ToClient, ToNode, encode, is_own, short_path, socket_path};
+use super::{ASK_MAX, Hello, ToClient, ToNode, encode, is_own, short_path, socket_in};
 use crate::io::disk::Told;
 use crate::io::handle::{Empty, Handle, Subscription};
 use crate::io::handover::Bundle;
@@ -84,16 +85,27 @@ const LEAVE_WAIT: Duration = Duration::from_millis(200);
 /// Makes the control socket. The caller holds the profile's lock, so a socket file that is there
 /// is a dead owner's.
 pub(crate) fn bind(paths: &Paths) -> io::Result<UnixListener> {
-    let path = socket_path(paths);
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let (short, _folder) = short_path(paths)?;
+    let path = socket_in(&paths.runtime_dir);
+    clear(&path)?;
+    let (short, _folder) = short_path(&paths.runtime_dir)?;
     let listener = UnixListener::bind(short)?;
     // The folder is ours alone, so nobody came in between.
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+    if let Some(common) = &paths.common_dir {
+        let link = socket_in(common);
+        // Who has our runtime folder finds us without it.
+        if let Err(error) = clear(&link).and_then(|()| symlink(&path, &link)) {
+            tracing::debug!("no link to the control socket: {error}");
+        }
+    }
     Ok(listener)
+}
+
+fn clear(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Goes on with the control socket of the owner before.
@@ -105,8 +117,10 @@ pub(crate) fn adopt(fd: OwnedFd) -> io::Result<UnixListener> {
 
 /// Takes the control socket away, so that nobody knocks in vain. Only while holding the lock.
 pub(crate) fn remove(paths: &Paths) {
-    // What stays behind is removed by the next owner.
-    let _ = fs::remove_file(socket_path(paths));
+    for folder in paths.places() {
+        // What stays behind is removed by the next owner.
+        let _ = fs::remove_file(socket_in(folder));
+    }
 }
 
 impl Server {

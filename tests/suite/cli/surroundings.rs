@@ -1,0 +1,30 @@
+//! Where the program is started: with another environment.
+
+use std::fs;
+
+use super::lan::up_by_status;
+use crate::support::home::Lan;
+
+#[test]
+fn a_node_is_found_with_another_runtime_folder() {
+    let lan = Lan::new();
+    let home = lan.home("alice");
+    fs::create_dir(home.path("run2")).expect("a folder can be made");
+    let elsewhere = |args: &[&str]| {
+        let mut command = home.feige(args);
+        command.env("XDG_RUNTIME_DIR", home.path("run2"));
+        command.output().expect("it runs")
+    };
+    let mut node = home.start(&["node"]);
+    up_by_status(&home);
+    let status = elsewhere(&["node", "status"]);
+    assert_eq!(status.status.code(), Some(0), "{status:?}");
+    let other_port = (lan.port ^ 1).to_string();
+    let second = elsewhere(&["node", "--port", &other_port]);
+    assert_eq!(second.status.code(), Some(4), "one store, one node: {second:?}");
+    let second = elsewhere(&["peers", "--alone", "--port", &other_port]);
+    assert_eq!(second.status.code(), Some(4), "one store, one node: {second:?}");
+    assert_eq!(elsewhere(&["node", "stop"]).status.code(), Some(0));
+    assert_eq!(node.exit(), Some(0));
+    assert_eq!(elsewhere(&["node", "status"]).status.code(), Some(3));
+}
