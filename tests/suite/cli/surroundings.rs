@@ -1,9 +1,13 @@
-//! Where the program is started: with another environment.
+//! Where the program is started: with another environment, with signals ignored.
 
 use std::fs;
+use std::process::Command;
+
+use rustix::process::Signal;
 
 use super::lan::up_by_status;
 use crate::support::home::Lan;
+use crate::support::process::Process;
 
 #[test]
 fn a_node_is_found_with_another_runtime_folder() {
@@ -27,4 +31,21 @@ fn a_node_is_found_with_another_runtime_folder() {
     assert_eq!(elsewhere(&["node", "stop"]).status.code(), Some(0));
     assert_eq!(node.exit(), Some(0));
     assert_eq!(elsewhere(&["node", "status"]).status.code(), Some(3));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn signals_that_were_ignored_at_the_start_stay_ignored() {
+    let home = Lan::new().home("alice");
+    let feige = home.feige(&["node"]);
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "trap '' HUP INT; exec \"$@\"", "sh"]).arg(feige.get_program());
+    command.args(feige.get_args()).env_clear();
+    command.envs(feige.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut node = Process::start(command);
+    up_by_status(&home);
+    node.signal(Signal::HUP);
+    node.signal(Signal::INT);
+    home.run(&["node", "stop"]).code(0);
+    assert_eq!(node.exit(), Some(0), "it ended when it was asked to");
 }
