@@ -297,9 +297,18 @@ fn attend(
 ) -> Result<Exit, CliError> {
     let log = || {
         let paths = Paths::of(globals.profile.as_deref(), &process_env)?;
-        logging::start(&paths, globals.verbose)
+        match logging::start(&paths, globals.verbose) {
+            // Who keeps nothing may have no place where to.
+            Err(error) if globals.no_store => {
+                if !globals.quiet {
+                    complain(&format!("no log is written: {}", error.message()));
+                }
+                Ok(None)
+            }
+            started => started.map(Some),
+        }
     };
-    let _log = wish.logs(globals.verbose).then(log).transpose()?;
+    let _log = if wish.logs(globals.verbose) { log()? } else { None };
     if rustix::process::geteuid().is_root() && !globals.quiet {
         complain(
             "running as root, which is never needed; what is kept now belongs to root, so better run \

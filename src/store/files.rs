@@ -137,6 +137,11 @@ impl Lock {
         Ok(lock)
     }
 
+    /// No lock, for a node that keeps nothing.
+    pub const fn none() -> Self {
+        Self { files: Vec::new(), passed_on: false }
+    }
+
     /// Second descriptors of the lock, for the process that is to have it next.
     pub fn share(&self) -> io::Result<Vec<OwnedFd>> {
         self.files.iter().map(OwnedFd::try_clone).collect()

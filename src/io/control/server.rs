@@ -26,9 +26,10 @@ use crate::store::Paths;
 /// Lets clients in and serves each on a task of its own.
 #[derive(Debug)]
 pub(crate) struct Server {
-    listener: Arc<UnixListener>,
+    /// None where no socket could be made: then nobody comes.
+    listener: Option<Arc<UnixListener>>,
     clients: Clients,
-    task: JoinHandle<()>,
+    task: Option<JoinHandle<()>>,
 }
 
 /// Those who have joined, the earliest first.
@@ -126,9 +127,16 @@ pub(crate) fn remove(paths: &Paths) {
 impl Server {
     /// Starts to let clients in. `hello` is told to them, with the names the node has then and what
     /// was `told` until then.
-    pub(crate) fn new(listener: UnixListener, hello: Hello, told: Told, handle: Handle) -> Self {
-        let (listener, clients) = (Arc::new(listener), Clients::default());
-        let task = tokio::spawn(accept(listener.clone(), clients.clone(), hello, told, handle));
+    pub(crate) fn new(
+        listener: Option<UnixListener>,
+        hello: Hello,
+        told: Told,
+        handle: Handle,
+    ) -> Self {
+        let (listener, clients) = (listener.map(Arc::new), Clients::default());
+        let task = listener
+            .clone()
+            .map(|listener| tokio::spawn(accept(listener, clients.clone(), hello, told, handle)));
         Self { listener, clients, task }
     }
 
@@ -138,13 +146,15 @@ impl Server {
     }
 
     /// A second descriptor of the socket, for another process.
-    pub(crate) fn share(&self) -> io::Result<OwnedFd> {
-        self.listener.as_fd().try_clone_to_owned()
+    pub(crate) fn share(&self) -> io::Result<Option<OwnedFd>> {
+        self.listener.as_ref().map(|listener| listener.as_fd().try_clone_to_owned()).transpose()
     }
 
     /// Lets nobody in any more; who knocks waits for the next owner.
     pub(crate) fn close(&self) {
-        self.task.abort();
+        if let Some(task) = &self.task {
+            task.abort();
+        }
     }
 
     /// Whether there is somebody to hand over to.
@@ -193,7 +203,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.task.abort();
+        self.close();
     }
 }
 

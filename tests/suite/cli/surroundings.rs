@@ -1,4 +1,5 @@
-//! Where the program is started: with another environment, with signals ignored.
+//! Where the program is started: with another environment, with signals ignored, where nothing can be
+//! written.
 
 use std::fs;
 use std::process::Command;
@@ -48,4 +49,19 @@ fn signals_that_were_ignored_at_the_start_stay_ignored() {
     node.signal(Signal::INT);
     home.run(&["node", "stop"]).code(0);
     assert_eq!(node.exit(), Some(0), "it ended when it was asked to");
+}
+
+#[test]
+fn with_no_store_it_runs_where_nothing_can_be_written() {
+    let home = Lan::new().home("alice");
+    // Root may write anywhere, but makes no folder where a file is.
+    for name in ["run/feige", "state", "data"] {
+        fs::write(home.path(name), "").expect("a file can be made");
+    }
+    let listen = ["listen", "-v", "--for", "10ms"];
+    home.run(&listen).code(5);
+    let done = home.run(&[&listen[..], &["--no-store"]].concat()).code(0);
+    let said = |words: &str| done.err.lines().filter(|line| line.contains(words)).count();
+    assert_eq!(said("other commands cannot join this one: cannot create "), 1, "{}", done.err);
+    assert_eq!(said("no log is written: cannot create "), 1, "{}", done.err);
 }
