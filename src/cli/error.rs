@@ -57,6 +57,10 @@ impl From<Exit> for ExitCode {
     }
 }
 
+/// How to have two nodes at once. Port 2425 belongs to one process, whatever its profile.
+pub(super) const BESIDE: &str = "run another beside it with --profile NAME --port N, which peers on \
+                                 2425 do not see";
+
 /// Why a command did not do its work.
 #[derive(Debug)]
 pub struct CliError {
@@ -187,9 +191,8 @@ impl From<Refusal> for CliError {
                 )
             }
             Refusal::NoLink => error.hint("`ip address` shows whether a network is up"),
-            Refusal::Passive => {
-                error.hint("end the `feige listen --passive` that runs, or use --profile")
-            }
+            Refusal::Passive => error
+                .hint(format_args!("end the `feige listen --passive` that runs, or {BESIDE}")),
             Refusal::Busy => error.hint("wait for the receipts of what was sent before"),
             Refusal::NoMessage { .. } => {
                 error.hint("the ID of a message is its seq; `feige listen --json` shows it")
@@ -214,10 +217,9 @@ impl From<StartError> for CliError {
             StartError::SkipLinks(_) => Exit::Usage,
             _ => Exit::CannotListen,
         };
+        let beside = format!("without --alone this command joins it; or {BESIDE}");
         let hint = match &error {
-            StartError::AlreadyRunning { .. } => {
-                "without --alone this command joins it; another --profile runs beside it"
-            }
+            StartError::AlreadyRunning { .. } => beside.as_str(),
             StartError::PortTaken { .. } => {
                 "end that program, or use another port with --port (all who talk must use the same)"
             }
