@@ -482,7 +482,7 @@ fn only_asks(request: &Request) -> bool {
     )
 }
 
-fn unexpected(reply: &Reply) -> CliError {
+pub(super) fn unexpected(reply: &Reply) -> CliError {
     let words = serde_json::to_string(reply).unwrap_or_default();
     CliError::new(Exit::Partly, format_args!("the node answered something else: {words}"))
 }

@@ -22,6 +22,7 @@ mod sealed;
 mod send;
 mod stream;
 mod surroundings;
+mod wording;
 
 use crate::support::home::Lan;
 

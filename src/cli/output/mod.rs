@@ -17,8 +17,8 @@ use tokio::sync::{mpsc, oneshot};
 
 pub(super) use human::pictures::about as picture;
 pub use human::{
-    Human, Rendered, UNFELT, failed, files, group_label, milliseconds, peer_colour, queued, waited,
-    why,
+    Human, Rendered, UNFELT, brief, failed, files, group_label, milliseconds, peer_colour, queued,
+    waited, why,
 };
 
 use super::Globals;

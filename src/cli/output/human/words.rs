@@ -9,6 +9,11 @@ use crate::node::{
 };
 use crate::term;
 
+/// A name from outside, safe and cut as nicknames are.
+pub fn brief(name: &str) -> String {
+    term::cut(&one_space(&term::safe(name)), NAME_MAX).into_owned()
+}
+
 /// Where a peer is, and what it runs.
 pub(super) fn about(peer: &PeerView) -> String {
     let mut parts = vec![peer.addr.to_string(), term::safe(&peer.dialect).into_owned()];
@@ -70,7 +75,7 @@ pub const UNFELT: &str = "did not answer the knock";
 /// A group of FeiQ before the name of whoever writes in it.
 pub fn group_label(group: &GroupRef) -> String {
     let name = group.name.as_deref().unwrap_or(&group.id);
-    format!("[{}]", term::cut(&one_space(&term::safe(name)), NAME_MAX))
+    format!("[{}]", brief(name))
 }
 
 pub(super) fn notes(message: &MessageEvent) -> Vec<String> {
