@@ -65,3 +65,22 @@ fn a_group_that_was_not_heard_is_said_to_be_unheard() {
     let words = "no group of FeiQ was heard that is called 开发群";
     assert!(done.err.contains(words) && done.err.contains("--feiq-groups"), "{}", done.err);
 }
+
+#[test]
+fn long_names_of_a_stranger_leave_tables_and_lines_narrow() {
+    let lan = Lan::new();
+    let alice = lan.home("alice");
+    let (json, shown) = (alice.start(&["listen", "--json"]), alice.start(&["listen"]));
+    shown.err.line("is here, port");
+    let long = "x".repeat(250);
+    let entry = format!("1:1:{long}:{long}:1:guest\0{long}\0");
+    lan.stranger().send(entry.as_bytes(), alice.addr);
+    let peer = &json.out.event("peer_up", |_| true)["peer"];
+    assert_eq!((&peer["group"], &peer["user"]), (&long.clone().into(), &long.clone().into()));
+    let came = shown.out.line("is here (");
+    assert!(came.chars().count() < 100, "{came}");
+    for args in [&["peers"][..], &["peers", "--all"], &["peers", "-v"]] {
+        let table = alice.run(args).code(0).out;
+        assert!(table.lines().all(|line| line.chars().count() < 240), "{args:?}: {table}");
+    }
+}
