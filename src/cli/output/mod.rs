@@ -178,6 +178,11 @@ fn write_out(text: &str) -> io::Result<()> {
     out.flush()
 }
 
+/// Lets somebody else's code write to standard output.
+pub fn print(write: impl FnOnce() -> io::Result<()>) -> Result<(), CliError> {
+    write().and_then(|()| io::stdout().flush()).map_err(|error| unwritten(&error))
+}
+
 fn unwritten(error: &io::Error) -> CliError {
     if error.kind() == io::ErrorKind::BrokenPipe {
         CliError::closed_pipe()

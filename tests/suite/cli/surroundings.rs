@@ -1,7 +1,7 @@
 //! Where the program is started: with another environment, with signals ignored, where nothing can be
 //! written.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::process::Command;
 
 use rustix::process::Signal;
@@ -64,4 +64,17 @@ fn with_no_store_it_runs_where_nothing_can_be_written() {
     let said = |words: &str| done.err.lines().filter(|line| line.contains(words)).count();
     assert_eq!(said("other commands cannot join this one: cannot create "), 1, "{}", done.err);
     assert_eq!(said("no log is written: cannot create "), 1, "{}", done.err);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn help_that_cannot_be_written_is_no_success() {
+    let home = Lan::new().home("alice");
+    for args in [&["--help"][..], &["--version"], &["send", "--help"], &["help"][..0], &["man"]] {
+        let full = OpenOptions::new().write(true).open("/dev/full").expect("it can be opened");
+        let done = home.feige(args).stdout(full).output().expect("it runs");
+        assert_eq!(done.status.code(), Some(1), "{args:?}: {done:?}");
+        let words = String::from_utf8_lossy(&done.stderr);
+        assert!(words.contains("cannot write to standard output"), "{args:?}: {words}");
+    }
 }
