@@ -2,7 +2,7 @@
 //! once, or in the store where none does.
 
 use super::Globals;
-use super::client::Client;
+use super::client::{Client, unexpected};
 use super::error::CliError;
 use super::pick::{self, Book, NoPick, Rules};
 use super::who;
@@ -117,10 +117,7 @@ pub(super) async fn change_by(client: &mut Client, change: BookRecord) -> Result
     };
     match client.request(request).await? {
         Reply::Done => Ok(()),
-        other => Err(CliError::new(
-            super::error::Exit::Partly,
-            format_args!("the node answered something else: {other:?}"),
-        )),
+        other => Err(unexpected(&other)),
     }
 }
 

@@ -50,6 +50,11 @@ impl Client {
             _ if globals.alone => Seat::Owner(io::start(start.clone()).await?),
             role => enter(&start, role).await?,
         };
+        if let Seat::Owner(running) = &seat
+            && let Some(why) = running.closed()
+        {
+            style.say(&format!("other commands cannot join this one: {why}"));
+        }
         let mut client = Self::new((start, Origin::new(globals, wish)), style, seat);
         client.role = wish.role;
         Ok(client)
@@ -477,7 +482,7 @@ fn only_asks(request: &Request) -> bool {
     )
 }
 
-fn unexpected(reply: &Reply) -> CliError {
+pub(super) fn unexpected(reply: &Reply) -> CliError {
     let words = serde_json::to_string(reply).unwrap_or_default();
     CliError::new(Exit::Partly, format_args!("the node answered something else: {words}"))
 }

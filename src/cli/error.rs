@@ -2,11 +2,13 @@
 //!
 //! Exit codes are chosen here and nowhere else.
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::fmt;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
+use super::output::brief;
 use super::pick::NoPick;
 use crate::io::StartError;
 use crate::node::{PeerView, Refusal};
@@ -57,6 +59,10 @@ impl From<Exit> for ExitCode {
     }
 }
 
+/// How to have two nodes at once. Port 2425 belongs to one process, whatever its profile.
+pub(super) const BESIDE: &str = "run another beside it with --profile NAME --port N, which peers on \
+                                 2425 do not see";
+
 /// Why a command did not do its work.
 #[derive(Debug)]
 pub struct CliError {
@@ -67,12 +73,16 @@ pub struct CliError {
     details: Vec<String>,
     /// What to do next.
     hint: Option<String>,
+    /// Somebody was named who could not be chosen.
+    unchosen: bool,
+    /// By a pattern that several fit.
+    pattern: bool,
 }
 
 impl CliError {
     /// An error with its exit code. The message may hold text from outside.
     pub fn new(exit: Exit, message: impl fmt::Display) -> Self {
-        Self { exit, message: Some(message.to_string()), details: Vec::new(), hint: None }
+        Self { message: Some(message.to_string()), ..Self::silent(exit) }
     }
 
     /// Wrong usage.
@@ -82,7 +92,14 @@ impl CliError {
 
     /// An end that needs no words.
     pub const fn silent(exit: Exit) -> Self {
-        Self { exit, message: None, details: Vec::new(), hint: None }
+        Self {
+            exit,
+            message: None,
+            details: Vec::new(),
+            hint: None,
+            unchosen: false,
+            pattern: false,
+        }
     }
 
     /// Whoever read our output has enough: success.
@@ -113,10 +130,24 @@ impl CliError {
         self
     }
 
+    /// Adds that nothing was sent, where something was to be sent to whoever could not be chosen.
+    #[must_use]
+    pub fn nothing_sent(mut self) -> Self {
+        if let Some(message) = self.message.as_mut().filter(|_| self.unchosen) {
+            message.push_str("; nothing was sent");
+        }
+        if self.pattern { self.hint("--yes writes to all of them") } else { self }
+    }
+
     /// Adds a line of its own below the message.
     #[must_use]
     pub fn detail(mut self, line: impl fmt::Display) -> Self {
         self.details.push(line.to_string());
+        self
+    }
+
+    const fn unchosen(mut self) -> Self {
+        self.unchosen = true;
         self
     }
 
@@ -187,9 +218,8 @@ impl From<Refusal> for CliError {
                 )
             }
             Refusal::NoLink => error.hint("`ip address` shows whether a network is up"),
-            Refusal::Passive => {
-                error.hint("end the `feige listen --passive` that runs, or use --profile")
-            }
+            Refusal::Passive => error
+                .hint(format_args!("end the `feige listen --passive` that runs, or {BESIDE}")),
             Refusal::Busy => error.hint("wait for the receipts of what was sent before"),
             Refusal::NoMessage { .. } => {
                 error.hint("the ID of a message is its seq; `feige listen --json` shows it")
@@ -214,10 +244,9 @@ impl From<StartError> for CliError {
             StartError::SkipLinks(_) => Exit::Usage,
             _ => Exit::CannotListen,
         };
+        let beside = format!("without --alone this command joins it; or {BESIDE}");
         let hint = match &error {
-            StartError::AlreadyRunning { .. } => {
-                "without --alone this command joins it; another --profile runs beside it"
-            }
+            StartError::AlreadyRunning { .. } => beside.as_str(),
             StartError::PortTaken { .. } => {
                 "end that program, or use another port with --port (all who talk must use the same)"
             }
@@ -260,21 +289,28 @@ impl From<NoPick> for CliError {
             NoPick::Nobody { .. } => Self::new(Exit::Nobody, &no),
             NoPick::Unreadable { .. } => Self::usage(&no),
             NoPick::Blocked { nick, .. } => Self::new(Exit::Nobody, &no)
-                .hint(format_args!("`feige block --remove {nick}` hears it again")),
+                .hint(format_args!("`feige block --remove {nick}` hears it again"))
+                .unchosen(),
             NoPick::Several { candidates, pattern, .. } => {
-                let columns = candidates
-                    .iter()
-                    .map(|peer| term::width(&term::safe(&peer.nick)))
-                    .max()
-                    .unwrap_or(0);
-                let error = candidates.iter().fold(Self::new(Exit::Nobody, &no), |error, peer| {
-                    let nick = term::pad(&term::safe(&peer.nick), columns);
-                    let at = SocketAddr::new(peer.addr, peer.port);
-                    let line = format!("{nick}  {at}  {}", term::safe(&peer.group));
-                    error.detail(line.trim_end())
-                });
-                error.hint(if *pattern {
-                    "--yes writes to all of them"
+                let at = |peer: &PeerView| SocketAddr::new(peer.addr, peer.port);
+                let names: Vec<_> = candidates.iter().map(|peer| brief(&peer.nick)).collect();
+                let columns = names.iter().map(|name| term::width(name)).max().unwrap_or(0);
+                let mut rows = BTreeSet::new();
+                let alike =
+                    names.iter().zip(candidates).any(|(n, peer)| !rows.insert((n, at(peer))));
+                let mut error = Self::new(Exit::Nobody, &no).unchosen();
+                for (name, peer) in names.iter().zip(candidates) {
+                    let mut columns = vec![term::pad(name, columns), at(peer).to_string()];
+                    if alike {
+                        // Whole, to be written.
+                        columns.push(format!("{}@{}", peer.user, peer.host));
+                    }
+                    columns.push(brief(&peer.group));
+                    error = error.detail(columns.join("  ").trim_end());
+                }
+                error.pattern = *pattern;
+                error.hint(if alike {
+                    "write user@host"
                 } else {
                     "write the address, or more of the name"
                 })

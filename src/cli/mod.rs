@@ -176,12 +176,19 @@ pub fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // Help is data and goes to standard output; nobody may be there to read either.
-            let _ = error.print();
-            return if error.use_stderr() { Exit::Usage } else { Exit::Done }.into();
+            if error.use_stderr() {
+                let _ = error.print();
+                return Exit::Usage.into();
+            }
+            return end(print_help(&error));
         }
     };
-    match cli.run() {
+    end(cli.run())
+}
+
+/// Says what is left to say, and gives the exit code.
+fn end(outcome: Result<Exit, CliError>) -> ExitCode {
+    match outcome {
         Ok(exit) => exit.into(),
         Err(error) => {
             let words = error.to_string();
@@ -191,6 +198,12 @@ pub fn run() -> ExitCode {
             error.exit().into()
         }
     }
+}
+
+/// Prints a help text or the version: data, as all that goes to standard output.
+fn print_help(help: &clap::Error) -> Result<Exit, CliError> {
+    output::print(|| help.print())?;
+    Ok(Exit::Done)
 }
 
 impl Globals {
@@ -214,7 +227,7 @@ impl Cli {
     fn run(self) -> Result<Exit, CliError> {
         let globals = &self.globals;
         let Some(command) = &self.command else {
-            let _ = Self::command().print_help();
+            output::print(|| Self::command().print_help())?;
             return Ok(Exit::Done);
         };
         match command {
@@ -297,9 +310,18 @@ fn attend(
 ) -> Result<Exit, CliError> {
     let log = || {
         let paths = Paths::of(globals.profile.as_deref(), &process_env)?;
-        logging::start(&paths, globals.verbose)
+        match logging::start(&paths, globals.verbose) {
+            // Who keeps nothing may have no place where to.
+            Err(error) if globals.no_store => {
+                if !globals.quiet {
+                    complain(&format!("no log is written: {}", error.message()));
+                }
+                Ok(None)
+            }
+            started => started.map(Some),
+        }
     };
-    let _log = wish.logs(globals.verbose).then(log).transpose()?;
+    let _log = if wish.logs(globals.verbose) { log()? } else { None };
     if rustix::process::geteuid().is_root() && !globals.quiet {
         complain(
             "running as root, which is never needed; what is kept now belongs to root, so better run \

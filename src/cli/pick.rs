@@ -177,14 +177,21 @@ pub fn is_one(who: &str) -> bool {
     !who.starts_with('@') && !who.contains(PATTERN)
 }
 
+/// A WHO that says something; the parser of options that take one.
+pub fn readable(who: &str) -> Result<String, String> {
+    match who {
+        "" | "@" | "@\"\"" => Err("it names nobody".to_owned()),
+        who => Ok(who.to_owned()),
+    }
+}
+
 fn pick_one(
     who: &str,
     peers: &[PeerView],
     book: &Book,
     rules: Rules,
 ) -> Result<Vec<Target>, NoPick> {
-    if matches!(who, "" | "@" | "@\"\"") {
-        let why = "it names nobody".to_owned();
+    if let Err(why) = readable(who) {
         return Err(NoPick::Unreadable { who: format!("'{who}'"), why });
     }
     if let Some(target) = book.target(who).filter(|_| !who.starts_with('@')) {
@@ -367,11 +374,11 @@ impl fmt::Display for NoPick {
                 write!(f, "no peer called {who}; {here} are here (feige peers)")
             }
             Self::Several { who, candidates, .. } => {
-                write!(f, "{who} may mean {} peers; nothing was sent", candidates.len())
+                write!(f, "{who} may mean {} peers", candidates.len())
             }
             Self::Blocked { who, nick } => {
                 let is = if who == nick { String::new() } else { format!(" is {nick}, who") };
-                write!(f, "{who}{is} is blocked; nothing was sent")
+                write!(f, "{who}{is} is blocked")
             }
             Self::Unreadable { who, why } => write!(f, "cannot read {who}: {why}"),
         }
@@ -477,7 +484,7 @@ mod tests {
         let error = CliError::from(picked("mallory").expect_err("blocked"));
         assert_eq!(error.exit(), Exit::Nobody);
         insta::assert_snapshot!(error.to_string(), @r"
-        feige: mallory is blocked; nothing was sent
+        feige: mallory is blocked
           `feige block --remove mallory` hears it again
         ");
         assert!(matches!(picked("mal-nobody"), Err(NoPick::Nobody { .. })));
@@ -551,7 +558,7 @@ mod tests {
     #[test]
     fn two_with_one_name_are_never_chosen_between() {
         let Err(no @ NoPick::Several { .. }) = picked("bob") else { panic!("two are called so") };
-        let error = CliError::from(no);
+        let error = CliError::from(no).nothing_sent();
         assert_eq!(error.exit(), Exit::Nobody);
         insta::assert_snapshot!(error.to_string(), @r"
         feige: bob may mean 2 peers; nothing was sent
@@ -559,6 +566,27 @@ mod tests {
           bob  [fe80::8]:2425  all
           write the address, or more of the name
         ");
+    }
+
+    #[test]
+    fn namesakes_at_one_address_are_told_apart_by_their_identities() {
+        let two = ["ann", "sam"].map(|user| peer("guest", user, "kiosk", "", "10.0.0.6"));
+        let no = pick(&["guest".to_owned()], &two, &book(), RULES).expect_err("two are called so");
+        insta::assert_snapshot!(CliError::from(no).to_string(), @r"
+        feige: guest may mean 2 peers
+          guest  10.0.0.6:2425  ann@kiosk
+          guest  10.0.0.6:2425  sam@kiosk
+          write user@host
+        ");
+    }
+
+    #[test]
+    fn long_names_of_candidates_are_cut() {
+        let long = "x".repeat(250);
+        let two = ["ann", "sam"].map(|user| peer(&long, user, "kiosk", &long, "10.0.0.6"));
+        let no = pick(&[long], &two, &book(), RULES).expect_err("two are called so");
+        let error = CliError::from(no).to_string();
+        assert!(error.lines().skip(1).all(|line| line.len() < 100), "{error}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::error::{CliError, Exit};
 /// More than any peer reads in one message, in any charset; reading ends there.
 const INPUT_MAX: u64 = 256 * 1024;
 
-/// The words of the command line as one text. A lone `-`, or none at all and a pipe on standard
+/// The words of the command line as one text, its line ends as line feeds: it is kept as it is sent. A lone `-`, or none at all and a pipe on standard
 /// input, reads standard input to its end; its last line break does not belong to the text.
 pub(super) fn read(words: &[String]) -> Result<String, CliError> {
     let text = match words {
@@ -21,7 +21,11 @@ pub(super) fn read(words: &[String]) -> Result<String, CliError> {
     if text.is_empty() {
         return Err(CliError::usage("the text is empty").hint("nothing was sent"));
     }
-    Ok(text)
+    if let Some(at) = text.find('\0') {
+        return Err(CliError::usage(format_args!("the text has a NUL as byte {}", at + 1))
+            .hint("nothing was sent; a message ends there, `--file` sends any bytes"));
+    }
+    Ok(if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n") } else { text })
 }
 
 fn from_input(input: impl Read) -> Result<String, CliError> {
@@ -60,6 +64,12 @@ mod tests {
     #[test]
     fn an_empty_text_is_wrong_usage() {
         assert_eq!(read(&[String::new()]).expect_err("empty").exit(), Exit::Usage);
+    }
+
+    #[test]
+    fn every_line_end_becomes_a_line_feed() {
+        let words = ["a\r\nb\rc\n\rd\r".to_owned()];
+        assert_eq!(read(&words).expect("a text"), "a\nb\nc\n\nd\n");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use super::Globals;
-use super::error::CliError;
+use super::error::{BESIDE, CliError};
 use super::output::Style;
 use crate::io::Start;
 use crate::io::control::Hello;
@@ -124,7 +124,7 @@ pub(super) fn refuse_to_change(
     let message =
         format!("{option} differs from the node that runs (process {}), which {does}", hello.pid);
     Err(CliError::usage(message)
-        .hint("leave it out, end that node first, or run another beside it with --profile"))
+        .hint(format_args!("leave it out, end that node first, or {BESIDE}")))
 }
 
 fn bound(hello: &Hello) -> String {

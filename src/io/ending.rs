@@ -169,14 +169,13 @@ impl Task {
     }
 
     fn share(&mut self, stages: Vec<(Part, OwnedFd)>) -> io::Result<(Vec<Part>, Vec<OwnedFd>)> {
-        let lock = [(Part::Lock, self.lock.share()?)];
-        let control = [(Part::Control, self.server.share()?)];
+        let lock = self.lock.share()?.into_iter().map(|fd| (Part::Lock, fd));
+        let control = self.server.share()?.map(|fd| (Part::Control, fd));
         let listeners = self.acceptor.iter().map(Acceptor::share);
         let listeners = listeners.collect::<io::Result<Vec<_>>>()?.into_iter().flatten();
         let sockets = self.sockets.share()?.into_iter();
         let chosen = self.servers.take_held().into_iter();
         Ok(lock
-            .into_iter()
             .chain(control)
             .chain(listeners.map(|fd| (Part::Listener, fd)))
             .chain(sockets.map(|(link, role, fd)| (Part::Udp { link, role }, fd)))

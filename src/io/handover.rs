@@ -22,7 +22,8 @@ pub(crate) struct Bundle {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Part {
-    /// The profile's lock: it passes with its descriptor, without a moment in which it is free.
+    /// The profile's lock, in one of its places: it passes with its descriptor, without a moment in
+    /// which it is free.
     Lock,
     /// The control socket, with everybody who waits to be let in.
     Control,
@@ -53,7 +54,7 @@ pub(crate) enum Part {
 #[derive(Debug)]
 pub struct Handed {
     pub(crate) bundle: Bundle,
-    pub(crate) lock: Option<OwnedFd>,
+    pub(crate) lock: Vec<OwnedFd>,
     pub(crate) control: Option<OwnedFd>,
     pub(crate) listeners: Vec<OwnedFd>,
     pub(crate) sockets: Vec<(LinkId, Role, OwnedFd)>,
@@ -72,12 +73,12 @@ impl Handed {
         if !(needed..=parts.len()).contains(&fds.len()) {
             return None;
         }
-        let (lock, control) = (None, None);
+        let (lock, control) = (Vec::new(), None);
         let (listeners, sockets, stages, chosen) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut handed = Self { bundle, lock, control, listeners, sockets, stages, chosen };
         for (part, fd) in parts.into_iter().zip(fds) {
             match part {
-                Part::Lock => handed.lock = Some(fd),
+                Part::Lock => handed.lock.push(fd),
                 Part::Control => handed.control = Some(fd),
                 Part::Listener => handed.listeners.push(fd),
                 Part::Udp { link, role } => handed.sockets.push((link, role, fd)),

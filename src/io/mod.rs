@@ -130,6 +130,7 @@ impl Start {
 pub struct Running {
     handle: Handle,
     hello: Hello,
+    closed: Option<String>,
     stop: oneshot::Sender<()>,
     asked: watch::Receiver<bool>,
     task: JoinHandle<Stopped>,
@@ -144,6 +145,12 @@ impl Running {
     /// What this process tells those who join it.
     pub fn hello(&self) -> &Hello {
         &self.hello
+    }
+
+    /// Why nobody can join the node, if that is so: it keeps nothing, and its control socket could not
+    /// be made.
+    pub fn closed(&self) -> Option<&str> {
+        self.closed.as_deref()
     }
 
     /// Resolves when somebody asked the node to stop; [`Running::stop`] is the next thing to do.

@@ -132,8 +132,8 @@ impl StartError {
 /// Starts a node: binds, opens the store, announces, and leaves the rest to a task of the current
 /// tokio runtime.
 pub async fn start(start: Start) -> Result<Running, StartError> {
-    let lock = Lock::take(&start.paths)?;
-    Owner::open(&start, lock).map_err(StartError::with_holder)?.run(start, None)
+    let entry = Entry::take(&start)?;
+    Owner::open(&start, entry).map_err(StartError::with_holder)?.run(start, None)
 }
 
 /// Goes on with a node that another process handed over.
@@ -192,16 +192,44 @@ pub async fn succeed(
 }
 
 fn take_over(start: &Start) -> Result<Running, StartError> {
-    let lock = Lock::take(&start.paths)?;
-    let mut owner = Owner::open(start, lock)?;
+    let entry = Entry::take(start)?;
+    let mut owner = Owner::open(start, entry)?;
     owner.took_over = true;
     owner.run(start.clone(), None)
 }
 
+/// The right to run the node of a profile, and the door for those who join it.
+pub(super) struct Entry {
+    pub(super) lock: Lock,
+    pub(super) control: Option<UnixListener>,
+    /// Why there is no control socket, where there is none.
+    pub(super) closed: Option<String>,
+}
+
+impl Entry {
+    /// A node that keeps nothing does without both where it can make no files.
+    fn take(start: &Start) -> Result<Self, StartError> {
+        let closed = |lock, error: StartError| {
+            if start.store {
+                return Err(error);
+            }
+            Ok(Self { lock, control: None, closed: Some(error.to_string()) })
+        };
+        let lock = match Lock::take(&start.paths).map_err(StartError::from) {
+            Ok(lock) => lock,
+            Err(error @ StartError::AlreadyRunning { .. }) => return Err(error),
+            Err(error) => return closed(Lock::none(), error),
+        };
+        match control::bind(&start.paths) {
+            Ok(control) => Ok(Self { lock, control: Some(control), closed: None }),
+            Err(error) => closed(lock, StartError::Control(error)),
+        }
+    }
+}
+
 /// Everything a node's owner has before there is a node.
 pub(super) struct Owner {
-    pub(super) lock: Lock,
-    pub(super) control: UnixListener,
+    pub(super) entry: Entry,
     pub(super) selection: Selection,
     pub(super) sockets: Sockets,
     pub(super) acceptor: Option<Acceptor>,
@@ -218,9 +246,8 @@ struct Taken {
 }
 
 impl Owner {
-    fn open(start: &Start, lock: Lock) -> Result<Self, StartError> {
+    fn open(start: &Start, entry: Entry) -> Result<Self, StartError> {
         let selection = selection(start)?;
-        let control = control::bind(&start.paths).map_err(StartError::Control)?;
         let links = selection.read().map_err(StartError::Links)?;
         let (port, exact) = (start.config.port, selection.exact_loopback());
         let sockets = Sockets::open(port, start.ipv6, exact, links)?;
@@ -231,21 +258,23 @@ impl Owner {
             if start.config.passive { Vec::new() } else { tcp::listen(port, start.ipv6, exact)? };
         let acceptor = (!listeners.is_empty()).then(|| Acceptor::new(listeners));
         let shelf = Shelf::default();
-        Ok(Self { lock, control, selection, sockets, acceptor, shelf, took_over: false })
+        Ok(Self { entry, selection, sockets, acceptor, shelf, took_over: false })
     }
 
     fn adopt(start: &Start, handed: Handed) -> Result<(Self, Taken), StartError> {
         let Handed { bundle, lock, control, listeners, sockets, stages, chosen } = handed;
         let shelf = Shelf::new(chosen);
-        let lock = match lock {
-            Some(fd) => Lock::adopt(fd, &start.paths)?,
-            None => Lock::take(&start.paths)?,
+        let lock = if lock.is_empty() {
+            Lock::take(&start.paths)?
+        } else {
+            Lock::adopt(lock, &start.paths)?
         };
         let control = match control {
             Some(fd) => control::adopt(fd),
             None => control::bind(&start.paths),
         };
-        let control = control.map_err(StartError::Control)?;
+        let control = Some(control.map_err(StartError::Control)?);
+        let entry = Entry { lock, control, closed: None };
         let selection = selection(start)?;
         let links = selection.read().map_err(StartError::Links)?;
         let (port, exact) = (start.config.port, selection.exact_loopback());
@@ -257,7 +286,7 @@ impl Owner {
             .collect::<io::Result<_>>()
             .map_err(StartError::Handed)?;
         let acceptor = (!listeners.is_empty()).then(|| Acceptor::new(listeners));
-        let owner = Self { lock, control, selection, sockets, acceptor, shelf, took_over: true };
+        let owner = Self { entry, selection, sockets, acceptor, shelf, took_over: true };
         Ok((owner, Taken { node: bundle.node, stages }))
     }
 

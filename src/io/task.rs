@@ -19,7 +19,7 @@ use super::fetch::Fetches;
 use super::gate::Released;
 use super::handle::{Ask, Gone, Handle, Listeners, Stamped, Subscription};
 use super::links::{Selection, Watch};
-use super::owner::Owner;
+use super::owner::{Entry, Owner};
 use super::pictures::Pictures;
 use super::recall::{Found, Recalls};
 use super::serve::Servers;
@@ -106,7 +106,8 @@ impl Task {
         (mut disk, fetches): (Disk, Fetches),
         start: &Start,
     ) -> Running {
-        let Owner { lock, control, selection, sockets, acceptor, shelf, took_over } = owner;
+        let Owner { entry, selection, sockets, acceptor, shelf, took_over } = owner;
+        let Entry { lock, control, closed } = entry;
         let (handle, asks) = Handle::new();
         let (stop, stopping) = oneshot::channel();
         let (asked, was_asked) = watch::channel(false);
@@ -144,7 +145,7 @@ impl Task {
         };
         task.begin(took_over);
         let task = tokio::spawn(task.run());
-        Running { handle, hello, stop, asked: was_asked, task }
+        Running { handle, hello, closed, stop, asked: was_asked, task }
     }
 
     fn begin(&mut self, took_over: bool) {

@@ -12,7 +12,7 @@ use std::path::Path;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::{Paths, StoreError, folder_of};
+use super::{LOCK, Paths, StoreError, folder_of};
 
 const FOLDER_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
@@ -71,6 +71,11 @@ pub(super) fn is_own(folder: &Path) -> bool {
         .is_ok_and(|found| found.is_dir() && found.uid() == rustix::process::geteuid().as_raw())
 }
 
+/// Whether this is a folder, belongs to us, and lets nobody else in.
+pub(super) fn is_own_alone(folder: &Path) -> bool {
+    is_own(folder) && fs::metadata(folder).is_ok_and(|found| found.mode() & 0o777 == FOLDER_MODE)
+}
+
 /// Replaces a private file as a whole: whoever reads it, also after a power failure, finds either
 /// the old bytes or the new ones. A symbolic link stays one, the file it names is replaced.
 ///
@@ -101,10 +106,13 @@ pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
 
 /// The right to run the node of a profile: one process at a time has it, and it ends with the
 /// process however that ends.
+///
+/// It is a lock in every place where the node may be found ([`Paths::places`]), so that nobody becomes
+/// a second owner who has another runtime folder.
 #[derive(Debug)]
 #[must_use = "the lock is held for as long as this value lives"]
 pub struct Lock {
-    file: OwnedFd,
+    files: Vec<OwnedFd>,
     passed_on: bool,
 }
 
@@ -117,40 +125,29 @@ impl Lock {
     /// [`StoreError::Held`] if another process has it; else [`StoreError::File`] and
     /// [`StoreError::Foreign`].
     pub fn take(paths: &Paths) -> Result<Self, StoreError> {
-        create_private_folder(&paths.runtime_dir)?;
-        let path = paths.lock();
-        let failed = |error: Errno| StoreError::file("lock", &path)(error.into());
-        loop {
-            let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-            let file =
-                rustix::fs::open(&path, flags, Mode::from_raw_mode(FILE_MODE)).map_err(failed)?;
-            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => {}
-                Err(Errno::WOULDBLOCK) => {
-                    return Err(StoreError::Held { holder: holder(&file), path });
-                }
-                Err(error) => return Err(failed(error)),
-            }
-            // Whoever cleans the runtime folder may have removed the file between the two calls; a
-            // lock on a file that is no longer there keeps nobody out.
-            let locked = rustix::fs::fstat(&file).map_err(failed)?;
-            match rustix::fs::stat(&path) {
-                Ok(there) if (there.st_dev, there.st_ino) == (locked.st_dev, locked.st_ino) => {}
-                Ok(_) | Err(Errno::NOENT) => continue,
-                Err(error) => return Err(failed(error)),
-            }
-            rustix::fs::fchmod(&file, Mode::from_raw_mode(FILE_MODE)).map_err(failed)?;
-            sign(&file).map_err(failed)?;
-            return Ok(Self { file, passed_on: false });
-        }
+        // The common place first: of two who start at once one fails there.
+        let common = match paths.common_dir.as_deref().map(lock_in) {
+            Some(Err(error @ StoreError::Held { .. })) => return Err(error),
+            // Where no lock can be made, nobody else can make one either.
+            None | Some(Err(_)) => None,
+            Some(Ok(file)) => Some(file),
+        };
+        let mut lock = Self { files: Vec::from_iter(common), passed_on: false };
+        lock.files.push(lock_in(&paths.runtime_dir)?);
+        Ok(lock)
     }
 
-    /// A second descriptor of the lock, for the process that is to have it next.
-    pub fn share(&self) -> io::Result<OwnedFd> {
-        self.file.try_clone()
+    /// No lock, for a node that keeps nothing.
+    pub const fn none() -> Self {
+        Self { files: Vec::new(), passed_on: false }
     }
 
-    /// Lets go of a lock whose second descriptor another process has: it is never free in between.
+    /// Second descriptors of the lock, for the process that is to have it next.
+    pub fn share(&self) -> io::Result<Vec<OwnedFd>> {
+        self.files.iter().map(OwnedFd::try_clone).collect()
+    }
+
+    /// Lets go of a lock whose second descriptors another process has: it is never free in between.
     pub fn leave(mut self) {
         self.passed_on = true;
     }
@@ -161,16 +158,18 @@ impl Lock {
     ///
     /// [`StoreError::Held`] if somebody else has the lock after all; [`StoreError::File`] if this
     /// is no lock.
-    pub fn adopt(passed: OwnedFd, paths: &Paths) -> Result<Self, StoreError> {
-        let path = paths.lock();
-        match rustix::fs::flock(&passed, FlockOperation::NonBlockingLockExclusive) {
-            Err(Errno::WOULDBLOCK) => {
-                return Err(StoreError::Held { holder: holder(&passed), path });
+    pub fn adopt(passed: Vec<OwnedFd>, paths: &Paths) -> Result<Self, StoreError> {
+        for file in &passed {
+            let path = paths.lock();
+            match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+                Err(Errno::WOULDBLOCK) => {
+                    return Err(StoreError::Held { holder: holder(file), path });
+                }
+                taken => taken.and_then(|()| sign(file)),
             }
-            taken => taken.and_then(|()| sign(&passed)),
+            .map_err(|error| StoreError::file("lock", &path)(error.into()))?;
         }
-        .map_err(|error| StoreError::file("lock", &path)(error.into()))?;
-        Ok(Self { file: passed, passed_on: false })
+        Ok(Self { files: passed, passed_on: false })
     }
 }
 
@@ -179,9 +178,41 @@ impl Drop for Lock {
         if self.passed_on {
             return;
         }
-        // Closing alone would not do: a child that is just being started has the descriptor too,
+        // Closing alone would not do: a child that is just being started has the descriptors too,
         // until it becomes another program.
-        let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
+        for file in &self.files {
+            let _ = rustix::fs::flock(file, FlockOperation::Unlock);
+        }
+    }
+}
+
+/// Locks the file in this folder, and signs it.
+fn lock_in(folder: &Path) -> Result<OwnedFd, StoreError> {
+    create_private_folder(folder)?;
+    let path = folder.join(LOCK);
+    let failed = |error: Errno| StoreError::file("lock", &path)(error.into());
+    loop {
+        let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let file =
+            rustix::fs::open(&path, flags, Mode::from_raw_mode(FILE_MODE)).map_err(failed)?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => {
+                return Err(StoreError::Held { holder: holder(&file), path });
+            }
+            Err(error) => return Err(failed(error)),
+        }
+        // Whoever cleans the runtime folder may have removed the file between the two calls; a
+        // lock on a file that is no longer there keeps nobody out.
+        let locked = rustix::fs::fstat(&file).map_err(failed)?;
+        match rustix::fs::stat(&path) {
+            Ok(there) if (there.st_dev, there.st_ino) == (locked.st_dev, locked.st_ino) => {}
+            Ok(_) | Err(Errno::NOENT) => continue,
+            Err(error) => return Err(failed(error)),
+        }
+        rustix::fs::fchmod(&file, Mode::from_raw_mode(FILE_MODE)).map_err(failed)?;
+        sign(&file).map_err(failed)?;
+        return Ok(file);
     }
 }
 
@@ -235,6 +266,39 @@ mod tests {
         let second = Lock::adopt(passed, &paths).unwrap();
         assert!(matches!(Lock::take(&paths), Err(StoreError::Held { .. })));
         drop(second);
+        drop(Lock::take(&paths).unwrap());
+    }
+
+    #[test]
+    fn a_lock_keeps_out_those_who_have_another_runtime_folder() {
+        let home = tempfile::tempdir().unwrap();
+        let at = |own: &str, common: Option<&str>| Paths {
+            runtime_dir: home.path().join(own),
+            common_dir: common.map(|name| home.path().join(name)),
+            ..Paths::all_in(home.path())
+        };
+        let all = [at("named", Some("state")), at("user", Some("state")), at("state", None)];
+        for first in &all {
+            let lock = Lock::take(first).unwrap();
+            for second in &all {
+                assert!(matches!(Lock::take(second), Err(StoreError::Held { .. })));
+            }
+            let passed = lock.share().unwrap();
+            lock.leave();
+            let heir = Lock::adopt(passed, first).unwrap();
+            for second in &all {
+                assert!(matches!(Lock::take(second), Err(StoreError::Held { .. })));
+            }
+            drop(heir);
+        }
+    }
+
+    #[test]
+    fn a_common_place_that_cannot_be_locked_is_left_out() {
+        let home = tempfile::tempdir().unwrap();
+        fs::write(home.path().join("file"), "").unwrap();
+        let common_dir = Some(home.path().join("file"));
+        let paths = Paths { common_dir, ..Paths::all_in(home.path()) };
         drop(Lock::take(&paths).unwrap());
     }
 

@@ -63,6 +63,10 @@ pub struct Paths {
     pub log_dir: PathBuf,
     /// Folder of lock and control socket, 0700.
     pub runtime_dir: PathBuf,
+    /// `run/` in the state folder, where that is another one: processes of the same user that have
+    /// another runtime folder or none (cron, `su`, a service) have this one. Whoever runs the node
+    /// holds a lock here too, and can be found here.
+    pub common_dir: Option<PathBuf>,
 }
 
 impl Paths {
@@ -71,13 +75,26 @@ impl Paths {
     /// Nothing is created.
     ///
     /// The runtime folder must be an existing folder of our own (after `su` the variable often
-    /// points at somebody else's); otherwise `run/` in the state folder takes its place.
+    /// points at somebody else's); otherwise the one that the system makes for us at the log-on takes
+    /// its place (Linux, `/run/user/UID`), else `run/` in the state folder.
     ///
     /// # Errors
     ///
     /// [`StoreError::Profile`] for a name that is no plain folder name, [`StoreError::NoHome`] where
     /// no home folder is known and the XDG variables do not make up for it.
     pub fn of(profile: Option<&str>, env: Env<'_>) -> Result<Self, StoreError> {
+        let user = rustix::process::geteuid().as_raw();
+        let system =
+            cfg!(target_os = "linux").then(|| Path::new("/run/user").join(user.to_string()));
+        Self::with_runtime(profile, env, system.as_deref())
+    }
+
+    /// `system`: the runtime folder that the system makes for us, if it does.
+    fn with_runtime(
+        profile: Option<&str>,
+        env: Env<'_>,
+        system: Option<&Path>,
+    ) -> Result<Self, StoreError> {
         let within = |base: PathBuf| match profile {
             None => base.join("feige"),
             Some(name) => base.join("feige").join("profiles").join(name),
@@ -88,9 +105,12 @@ impl Paths {
         let config_dir = within(base(env, "XDG_CONFIG_HOME", CONFIG)?);
         let data_dir = within(base(env, "XDG_DATA_HOME", DATA)?);
         let state_dir = within(base(env, "XDG_STATE_HOME", STATE)?);
-        let runtime_dir = match absolute(env, "XDG_RUNTIME_DIR").filter(|dir| files::is_own(dir)) {
-            Some(dir) => within(dir),
-            None => state_dir.join("run"),
+        let named = absolute(env, "XDG_RUNTIME_DIR").filter(|dir| files::is_own(dir));
+        let system = || system.filter(|dir| files::is_own_alone(dir)).map(Path::to_owned);
+        let beside_the_log = state_dir.join("run");
+        let (runtime_dir, common_dir) = match named.or_else(system) {
+            Some(dir) => (within(dir), Some(beside_the_log)),
+            None => (beside_the_log, None),
         };
         Ok(Self {
             config: config_dir.join("config.toml"),
@@ -98,6 +118,7 @@ impl Paths {
             db: data_dir.join("feige.db"),
             log_dir: state_dir,
             runtime_dir,
+            common_dir,
         })
     }
 
@@ -110,14 +131,23 @@ impl Paths {
             db: folder.join("feige.db"),
             log_dir: folder.to_owned(),
             runtime_dir: folder.join("run"),
+            common_dir: None,
         }
     }
 
-    /// The file that [`Lock`] locks.
+    /// Every folder in which the node of this profile may be found, our own first.
+    pub fn places(&self) -> impl Iterator<Item = &Path> {
+        std::iter::once(self.runtime_dir.as_path()).chain(self.common_dir.as_deref())
+    }
+
+    /// The file that [`Lock`] locks in our own place.
     pub fn lock(&self) -> PathBuf {
-        self.runtime_dir.join("lock")
+        self.runtime_dir.join(LOCK)
     }
 }
+
+/// Name of the file that [`Lock`] locks.
+const LOCK: &str = "lock";
 
 const MACOS: bool = cfg!(target_os = "macos");
 const CONFIG: &str = if MACOS { "Library/Application Support" } else { ".config" };
@@ -170,9 +200,18 @@ mod tests {
     use super::*;
 
     fn paths(profile: Option<&str>, vars: &[(&str, &str)]) -> Result<Paths, StoreError> {
-        Paths::of(profile, &|name| {
+        paths_with(profile, vars, None)
+    }
+
+    fn paths_with(
+        profile: Option<&str>,
+        vars: &[(&str, &str)],
+        system: Option<&Path>,
+    ) -> Result<Paths, StoreError> {
+        let env = |name: &str| {
             vars.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value))
-        })
+        };
+        Paths::with_runtime(profile, &env, system)
     }
 
     #[test]
@@ -222,5 +261,31 @@ mod tests {
         let roots = [("HOME", "/home/lin"), ("XDG_RUNTIME_DIR", "/")];
         let expected = if rustix::process::geteuid().is_root() { "/feige" } else { "/home/lin" };
         assert!(paths(None, &roots).unwrap().runtime_dir.starts_with(expected));
+    }
+
+    #[test]
+    fn without_the_variable_the_system_s_runtime_folder_is_taken_if_it_is_ours_alone() {
+        use std::fs::{Permissions, set_permissions};
+        use std::os::unix::fs::PermissionsExt;
+
+        let home = tempfile::tempdir().unwrap();
+        let (named, system) = (home.path().join("named"), home.path().join("1000"));
+        let state = Path::new("/s/feige/run");
+        let places = |vars: &[(&str, &str)]| {
+            let vars = [&[("HOME", "/home/lin"), ("XDG_STATE_HOME", "/s")], vars].concat();
+            let found = paths_with(None, &vars, Some(&system)).unwrap();
+            found.places().map(Path::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(places(&[]), [state], "it is not there");
+        std::fs::create_dir(&system).unwrap();
+        set_permissions(&system, Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(places(&[]), [state], "others may look into it");
+        set_permissions(&system, Permissions::from_mode(0o700)).unwrap();
+        let of_the_system = system.join("feige");
+        assert_eq!(places(&[]), [of_the_system.as_path(), state]);
+        let other = [("XDG_RUNTIME_DIR", named.to_str().unwrap())];
+        assert_eq!(places(&other), [of_the_system.as_path(), state], "the named one is not there");
+        std::fs::create_dir(&named).unwrap();
+        assert_eq!(places(&other), [&named.join("feige"), state]);
     }
 }

@@ -148,6 +148,15 @@ impl Settings {
         Ok(settings)
     }
 
+    /// A text as [`Settings::away_text`] may be.
+    ///
+    /// # Errors
+    ///
+    /// Why it may not.
+    pub fn away_text(text: String) -> Result<String, String> {
+        away(text)
+    }
+
     /// Sets one key in the user's file; comments, order and everything else stay. `text` is the
     /// value as text, lists with commas.
     ///

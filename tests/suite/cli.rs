@@ -21,6 +21,8 @@ mod refused;
 mod sealed;
 mod send;
 mod stream;
+mod surroundings;
+mod wording;
 
 use crate::support::home::Lan;
 

@@ -18,7 +18,7 @@ use feige::node::{
     Config, Delivery, DownReason, Event, Identity, NoticeCode, Reply, Request, Status, Target,
     Wishes,
 };
-use feige::store::Paths;
+use feige::store::{Lock, Paths, StoreError};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
@@ -640,6 +640,44 @@ async fn who_may_not_take_over_is_not_offered_the_port() {
     peer.expect(WHILE, |heard| is_command(heard, BR_EXIT)).await.unwrap();
     let how = soon("the end", guest.succession.wait()).await;
     assert!(matches!(how, Succeeded::Moved), "{how:?}");
+}
+
+#[tokio::test]
+async fn a_node_is_found_and_handed_over_between_runtime_folders() {
+    let port = free_port().unwrap();
+    let host = Host::new(16, 1, port);
+    // With a runtime folder, with another one, with none.
+    let at = |own: &str| {
+        let (own, common) = (host.home.path().join(own), host.home.path().join("run"));
+        let common_dir = (own != common).then_some(common);
+        Paths { runtime_dir: own, common_dir, ..host.paths() }
+    };
+    let all = ["named", "user", "run"].map(at);
+    for first in &all {
+        for second in &all {
+            let node = feige::io::start(start_at(first, host.addr, "Owner")).await.unwrap();
+            let heir = join(second, true).await.unwrap().unwrap();
+            let beside = start_at(second, (host.addr.ip(), port ^ 1).into(), "Second");
+            let beside = feige::io::start(beside).await;
+            assert!(matches!(beside, Err(StartError::AlreadyRunning { .. })), "{beside:?}");
+            let Joined { hello, succession, handle } = heir;
+            drop(handle);
+            let follows = async {
+                let how = soon("the end of the owner", succession.wait()).await;
+                succeed(start_at(second, host.addr, "Heir"), &hello, how).await.unwrap().unwrap()
+            };
+            let (_, place) = tokio::join!(node.stop(), follows);
+            let Place::Owner(node) = place else { panic!("the port is free for it") };
+            for third in &all {
+                assert!(join(third, false).await.unwrap().is_some(), "{first:?} {second:?}");
+                assert!(matches!(Lock::take(third), Err(StoreError::Held { .. })));
+            }
+            node.stop().await;
+            for third in &all {
+                assert!(join(third, false).await.unwrap().is_none(), "{first:?} {second:?}");
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use crate::cli::error::{CliError, Exit};
+use crate::cli::error::{BESIDE, CliError, Exit};
 use crate::cli::output::Style;
 use crate::cli::wish::Role;
 use crate::io::control::{self, Hello, Joined, Succeeded};
@@ -65,10 +65,9 @@ pub(super) async fn be_the_node(start: &Start, style: Style) -> Result<Running, 
         if !brief {
             let message =
                 format!("a node of this profile runs already: process {pid} has port {port}");
-            return Err(CliError::new(Exit::CannotListen, message).hint(
-                "`feige listen` shows what it hears, `feige node stop` ends it; another --profile \
-                 runs beside it",
-            ));
+            return Err(CliError::new(Exit::CannotListen, message).hint(format_args!(
+                "`feige listen` shows what it hears, `feige node stop` ends it; or {BESIDE}"
+            )));
         }
         style.say(&format!("process {pid} has port {port} until its work is done; waiting for it"));
         drop(handle);

@@ -107,7 +107,7 @@ impl Args {
         };
         if !Alias::is_name(name) {
             return Err(CliError::usage(format_args!(
-                "{name:?} cannot be an alias: 1 to 64 bytes, no control characters, no @ in front"
+                "'{name}' cannot be an alias: 1 to 64 bytes, no control characters, no @ in front"
             )));
         }
         Ok((name, target))

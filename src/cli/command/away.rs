@@ -24,12 +24,15 @@ pub(in crate::cli) struct Args {
 
 impl Args {
     pub(in crate::cli) async fn run(&self, globals: &Globals) -> Result<Exit, CliError> {
-        let mut flags = globals.flags(None);
-        if !self.words.is_empty() {
-            flags.push(("away_text", text::read(&self.words)?));
-        }
         let paths = Paths::of(globals.profile.as_deref(), &process_env)?;
-        let settings = Settings::load(&paths, &process_env, &flags)?;
-        absence::set(globals, &paths, Some(settings.away_text.value)).await
+        let settings = Settings::load(&paths, &process_env, &globals.flags(None))?;
+        let text = if self.words.is_empty() {
+            settings.away_text.value
+        } else {
+            Settings::away_text(text::read(&self.words)?).map_err(|what| {
+                CliError::usage(format_args!("this text cannot be the reply: {what}"))
+            })?
+        };
+        absence::set(globals, &paths, Some(text)).await
     }
 }

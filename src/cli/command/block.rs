@@ -39,7 +39,7 @@ pub(in crate::cli) struct Args {
     list: bool,
 
     /// Hear somebody again
-    #[arg(long, value_name = "WHO", conflicts_with = "who")]
+    #[arg(long, value_name = "WHO", value_parser = pick::readable, conflicts_with = "who")]
     remove: Option<String>,
 }
 

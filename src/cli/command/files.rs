@@ -21,7 +21,7 @@ Examples:
   feige files --of 10.0.0.7")]
 pub(in crate::cli) struct Args {
     /// What WHO shares with everybody (iptux)
-    #[arg(long, value_name = "WHO")]
+    #[arg(long, value_name = "WHO", value_parser = pick::readable)]
     of: Option<String>,
 }
 

@@ -50,7 +50,7 @@ pub(in crate::cli) struct Args {
     words: Vec<String>,
 
     /// Only with this peer, a group (@name), or everybody (@all: broadcasts)
-    #[arg(long, value_name = "WHO")]
+    #[arg(long, value_name = "WHO", value_parser = pick::readable)]
     with: Option<String>,
 
     /// Not older than this

@@ -81,7 +81,7 @@ impl Args {
     }
 
     async fn targets(&self, client: &mut Client) -> Result<Vec<Target>, CliError> {
-        client.resolve(&self.whos, self.yes).await
+        client.resolve(&self.whos, self.yes).await.map_err(CliError::nothing_sent)
     }
 }
 

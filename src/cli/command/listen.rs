@@ -39,7 +39,7 @@ pub(in crate::cli) struct Args {
     span: Option<Duration>,
 
     /// Only messages and comings of this peer
-    #[arg(long, value_name = "WHO")]
+    #[arg(long, value_name = "WHO", value_parser = pick::readable)]
     from: Option<String>,
 
     /// Only messages and comings of peers in this group, and what is written in a group of FeiQ
@@ -59,7 +59,7 @@ pub(in crate::cli) struct Args {
     since: Option<u64>,
 
     /// Fetch what WHO offers as it comes (repeatable); files up to 100M each, folders too
-    #[arg(long, value_name = "WHO")]
+    #[arg(long, value_name = "WHO", value_parser = pick::readable)]
     accept: Vec<String>,
 
     /// Into this folder [default: the download folder of the settings]

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::cli::client::Client;
 use crate::cli::error::{CliError, Exit};
-use crate::cli::output::{Feed, Human, VERSION, date_and_time, rfc3339};
+use crate::cli::output::{Feed, Human, VERSION, brief, date_and_time, rfc3339};
 use crate::cli::pick::Book;
 use crate::cli::wish::{Role, Wish};
 use crate::cli::{duration, pick};
@@ -222,7 +222,7 @@ async fn groups(client: &mut Client) -> Result<Exit, CliError> {
         table.set_header(["ID", "NAME", "LAST HEARD"]);
         for group in &groups {
             let name = group.name.as_deref().unwrap_or("-");
-            table.add_row([term::safe(&group.id), term::safe(name), rfc3339(group.heard).into()]);
+            table.add_row([brief(&group.id), brief(name), rfc3339(group.heard)]);
         }
         for column in table.column_iter_mut() {
             column.set_padding((0, 2));
@@ -289,7 +289,6 @@ fn table(peers: &[PeerView], human: &Human, verbose: bool, seen: &[String]) -> S
 }
 
 fn row(peer: &PeerView, human: &Human, verbose: bool) -> Vec<String> {
-    let safe = |text: &str| term::safe(text).into_owned();
     let away = if peer.absent { " (away)" } else { "" };
     let mut addrs = vec![match peer.port {
         crate::node::PORT => peer.addr.to_string(),
@@ -297,18 +296,20 @@ fn row(peer: &PeerView, human: &Human, verbose: bool) -> Vec<String> {
     }];
     let mut row = vec![
         format!("{}{away}", human.label(peer)),
-        safe(&peer.group),
+        brief(&peer.group),
         String::new(),
-        safe(&peer.dialect),
+        brief(&peer.dialect),
     ];
     if verbose {
         addrs.extend(peer.addrs.iter().skip(1).map(ToString::to_string));
         row.extend([
-            peer.version.as_deref().map(safe).unwrap_or_default(),
-            safe(&format!("{}@{}", peer.user, peer.host)),
+            peer.version.as_deref().map(brief).unwrap_or_default(),
+            brief(&format!("{}@{}", peer.user, peer.host)),
             charset(peer),
-            peer.fingerprint.as_deref().map_or_else(|| "-".to_owned(), safe),
-            safe(&peer.id.0),
+            peer.fingerprint
+                .as_deref()
+                .map_or_else(|| "-".to_owned(), |key| term::safe(key).into_owned()),
+            brief(&peer.id.0),
         ]);
     }
     row[2] = addrs.join(" ");

@@ -23,7 +23,7 @@ use std::fmt::Write as _;
 use anstyle::{Ansi256Color, AnsiColor, Color, RgbColor};
 use chrono::NaiveDate;
 
-pub use words::{UNFELT, failed, group_label, milliseconds, queued, waited, why};
+pub use words::{UNFELT, brief, failed, group_label, milliseconds, queued, waited, why};
 use words::{about, change, gone, notes};
 
 use super::{Style, local};
@@ -133,7 +133,7 @@ impl Human {
         let nick =
             if shared || poses { format!("{nick} ({})", peer.addr) } else { nick.into_owned() };
         match own {
-            Some(own) => format!("{} [{nick}]", term::cut(&one_space(&term::safe(own)), NAME_MAX)),
+            Some(own) => format!("{} [{nick}]", brief(own)),
             None => nick,
         }
     }

@@ -17,8 +17,8 @@ use tokio::sync::{mpsc, oneshot};
 
 pub(super) use human::pictures::about as picture;
 pub use human::{
-    Human, Rendered, UNFELT, failed, files, group_label, milliseconds, peer_colour, queued, waited,
-    why,
+    Human, Rendered, UNFELT, brief, failed, files, group_label, milliseconds, peer_colour, queued,
+    waited, why,
 };
 
 use super::Globals;
@@ -176,6 +176,11 @@ fn write_out(text: &str) -> io::Result<()> {
         out.write_all(b"\n")?;
     }
     out.flush()
+}
+
+/// Lets somebody else's code write to standard output.
+pub fn print(write: impl FnOnce() -> io::Result<()>) -> Result<(), CliError> {
+    write().and_then(|()| io::stdout().flush()).map_err(|error| unwritten(&error))
 }
 
 fn unwritten(error: &io::Error) -> CliError {

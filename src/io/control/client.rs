@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::lines::{HANDED_MAX, Lines, send_fds};
-use super::{ANSWER_MAX, Hello, ToClient, ToNode, encode, is_own, short_path, socket_path};
+use super::{ANSWER_MAX, Hello, ToClient, ToNode, encode, is_own, short_path, socket_in};
 use crate::io::VERSION;
 use crate::io::handle::{Ask, Gone, Handle, Listeners, Subscription};
 use crate::io::handover::Handed;
@@ -99,15 +99,26 @@ const HELLO_WAIT: Duration = Duration::from_secs(2);
 /// Joins the node of this profile, if one runs; `lasting`: to stay, and to take over when its owner
 /// ends.
 pub async fn join(paths: &Paths, lasting: bool) -> Result<Option<Joined>, JoinError> {
-    let path = socket_path(paths);
+    for folder in paths.places() {
+        if let Some(joined) = join_in(folder, lasting).await? {
+            return Ok(Some(joined));
+        }
+    }
+    Ok(None)
+}
+
+/// Joins the node whose control socket is in this folder.
+async fn join_in(folder: &Path, lasting: bool) -> Result<Option<Joined>, JoinError> {
+    let path = socket_in(folder);
     let failed = |source| JoinError::Socket { path: path.clone(), source };
     let connect = async {
-        let (short, _folder) = short_path(paths)?;
+        let (short, _folder) = short_path(folder)?;
         UnixStream::connect(short).await
     };
     let stream = match connect.await {
         Ok(stream) => stream,
-        Err(error) if is_absence(&error) => return Ok(None),
+        // A folder that we may not look into has no node of ours.
+        Err(error) if is_absence(&error) || path.symlink_metadata().is_err() => return Ok(None),
         Err(error) => return Err(failed(error)),
     };
     if !is_own(&stream).map_err(failed)? {

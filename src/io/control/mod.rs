@@ -23,7 +23,6 @@ use serde::{Deserialize, Serialize};
 use super::handle::Stamped;
 use super::handover::Bundle;
 use crate::node::{Reply, Request};
-use crate::store::Paths;
 
 pub use client::{JoinError, Joined, Succeeded, Succession, join};
 pub(crate) use server::{LastWords, Server, adopt, bind, remove};
@@ -115,8 +114,9 @@ const ANSWER_MAX: usize = 256 << 20;
 /// The socket's name in the runtime folder.
 const SOCKET: &str = "control";
 
-fn socket_path(paths: &Paths) -> PathBuf {
-    paths.runtime_dir.join(SOCKET)
+/// Path of the control socket in a place of the profile.
+fn socket_in(folder: &Path) -> PathBuf {
+    folder.join(SOCKET)
 }
 
 /// Longest path of a socket that the system takes, bytes (unix(7)).
@@ -124,13 +124,13 @@ const SOCKET_PATH_MAX: usize = 107;
 
 /// A path of the socket that is short enough, and what has to stay open while it is used: where
 /// the folder's own path is too long, it is reached through its descriptor.
-fn short_path(paths: &Paths) -> io::Result<(PathBuf, Option<OwnedFd>)> {
-    let path = socket_path(paths);
+fn short_path(folder: &Path) -> io::Result<(PathBuf, Option<OwnedFd>)> {
+    let path = socket_in(folder);
     if path.as_os_str().len() <= SOCKET_PATH_MAX || !cfg!(target_os = "linux") {
         return Ok((path, None));
     }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let folder = rustix::fs::open(&paths.runtime_dir, flags, Mode::empty())?;
+    let folder = rustix::fs::open(folder, flags, Mode::empty())?;
     let name = folder.as_raw_fd().to_string();
     Ok((Path::new("/proc/self/fd").join(name).join(SOCKET), Some(folder)))
 }

@@ -3,7 +3,8 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::lines::{Lines, send_fds};
-use super::{ASK_MAX, Hello, ToClient, ToNode, encode, is_own, short_path, socket_path};
+use super::{ASK_MAX, Hello, ToClient, ToNode, encode, is_own, short_path, socket_in};
 use crate::io::disk::Told;
 use crate::io::handle::{Empty, Handle, Subscription};
 use crate::io::handover::Bundle;
@@ -25,9 +26,10 @@ use crate::store::Paths;
 /// Lets clients in and serves each on a task of its own.
 #[derive(Debug)]
 pub(crate) struct Server {
-    listener: Arc<UnixListener>,
+    /// None where no socket could be made: then nobody comes.
+    listener: Option<Arc<UnixListener>>,
     clients: Clients,
-    task: JoinHandle<()>,
+    task: Option<JoinHandle<()>>,
 }
 
 /// Those who have joined, the earliest first.
@@ -84,16 +86,27 @@ const LEAVE_WAIT: Duration = Duration::from_millis(200);
 /// Makes the control socket. The caller holds the profile's lock, so a socket file that is there
 /// is a dead owner's.
 pub(crate) fn bind(paths: &Paths) -> io::Result<UnixListener> {
-    let path = socket_path(paths);
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let (short, _folder) = short_path(paths)?;
+    let path = socket_in(&paths.runtime_dir);
+    clear(&path)?;
+    let (short, _folder) = short_path(&paths.runtime_dir)?;
     let listener = UnixListener::bind(short)?;
     // The folder is ours alone, so nobody came in between.
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+    if let Some(common) = &paths.common_dir {
+        let link = socket_in(common);
+        // Who has our runtime folder finds us without it.
+        if let Err(error) = clear(&link).and_then(|()| symlink(&path, &link)) {
+            tracing::debug!("no link to the control socket: {error}");
+        }
+    }
     Ok(listener)
+}
+
+fn clear(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Goes on with the control socket of the owner before.
@@ -105,16 +118,25 @@ pub(crate) fn adopt(fd: OwnedFd) -> io::Result<UnixListener> {
 
 /// Takes the control socket away, so that nobody knocks in vain. Only while holding the lock.
 pub(crate) fn remove(paths: &Paths) {
-    // What stays behind is removed by the next owner.
-    let _ = fs::remove_file(socket_path(paths));
+    for folder in paths.places() {
+        // What stays behind is removed by the next owner.
+        let _ = fs::remove_file(socket_in(folder));
+    }
 }
 
 impl Server {
     /// Starts to let clients in. `hello` is told to them, with the names the node has then and what
     /// was `told` until then.
-    pub(crate) fn new(listener: UnixListener, hello: Hello, told: Told, handle: Handle) -> Self {
-        let (listener, clients) = (Arc::new(listener), Clients::default());
-        let task = tokio::spawn(accept(listener.clone(), clients.clone(), hello, told, handle));
+    pub(crate) fn new(
+        listener: Option<UnixListener>,
+        hello: Hello,
+        told: Told,
+        handle: Handle,
+    ) -> Self {
+        let (listener, clients) = (listener.map(Arc::new), Clients::default());
+        let task = listener
+            .clone()
+            .map(|listener| tokio::spawn(accept(listener, clients.clone(), hello, told, handle)));
         Self { listener, clients, task }
     }
 
@@ -124,13 +146,15 @@ impl Server {
     }
 
     /// A second descriptor of the socket, for another process.
-    pub(crate) fn share(&self) -> io::Result<OwnedFd> {
-        self.listener.as_fd().try_clone_to_owned()
+    pub(crate) fn share(&self) -> io::Result<Option<OwnedFd>> {
+        self.listener.as_ref().map(|listener| listener.as_fd().try_clone_to_owned()).transpose()
     }
 
     /// Lets nobody in any more; who knocks waits for the next owner.
     pub(crate) fn close(&self) {
-        self.task.abort();
+        if let Some(task) = &self.task {
+            task.abort();
+        }
     }
 
     /// Whether there is somebody to hand over to.
@@ -179,7 +203,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.task.abort();
+        self.close();
     }
 }
 

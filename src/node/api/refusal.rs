@@ -100,7 +100,7 @@ pub enum Refusal {
         reason: String,
     },
     /// No name for an alias.
-    #[error("{name:?} cannot be an alias: 1 to 64 bytes, no control characters, no @ in front")]
+    #[error("'{name}' cannot be an alias: 1 to 64 bytes, no control characters, no @ in front")]
     BadAlias {
         /// As it was given.
         name: String,
@@ -124,7 +124,7 @@ pub enum Refusal {
     #[error("this node keeps nothing on disk, so nothing can be sent later")]
     KeepsNothing,
     /// This is no group of FeiQ.
-    #[error("{group:?} is no group of FeiQ: 1 to 16 hexadecimal digits")]
+    #[error("'{group}' is no group of FeiQ: 1 to 16 hexadecimal digits")]
     BadGroup {
         /// As it was given.
         group: String,

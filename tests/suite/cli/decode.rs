@@ -244,7 +244,28 @@ fn captures_of_both_kinds_are_read() {
         check_office(&decoded(&home, &[], &file));
         // A capture that was interrupted is read as far as it goes.
         let cut = &file[..file.len() - 7];
-        assert_eq!(decoded(&home, &[], cut).len(), 3);
+        let done = home.run_with(&["decode", "--json"], cut).code(1);
+        assert_eq!(done.lines().len(), 3);
+        assert_eq!(done.err, "feige: the capture ends in the middle of a packet\n");
+    }
+}
+
+#[test]
+fn a_broken_capture_is_said_to_be_so_in_words() {
+    let home = Lan::new().home("a");
+    let in_a_header = &pcap(1, &office())[..24 + 7];
+    let whole = pcapng(&office());
+    let no_section = [&whole[..8], &[0xff; 20], &whole[28..]].concat();
+    let mut no_length = whole.clone();
+    no_length[28 + 4] = 3;
+    for (file, words) in [
+        (&b"\xd4\xc3\xb2\xa1\x02\0"[..], "bad capture: it ends within its header"),
+        (&no_section, "bad capture: its header is neither that of pcap nor of pcapng"),
+        (&no_length, "bad capture: it has a block that is none"),
+        (in_a_header, "the capture ends in the middle of a packet"),
+    ] {
+        let done = home.run_with(&["decode"], file).code(1);
+        assert_eq!(done.err, format!("feige: {words}\n"));
     }
 }
 

@@ -19,6 +19,9 @@ use crate::json::Page;
 use crate::support::home::{Lan, TestHome};
 use crate::support::process::{Process, now, until};
 
+/// How to have two nodes at once: the port belongs to one process, whatever its profile.
+const BESIDE: &str = "beside it with --profile NAME --port N, which peers on 2425 do not see";
+
 #[test]
 fn a_port_that_another_program_holds_is_named_with_its_holder() {
     let home = Lan::new().home("a");
@@ -114,7 +117,10 @@ fn options_that_would_change_a_running_node_are_wrong_usage() {
     ] {
         let done = home.run(&[&["peers"], &option[..]].concat()).code(2);
         assert!(done.err.contains(option[0]), "{}", done.err);
+        assert!(done.err.contains(BESIDE), "{}", done.err);
     }
+    let done = home.run(&["peers", "--alone"]).code(4);
+    assert!(done.err.contains(BESIDE), "{}", done.err);
     let done = home.run(&["send", "--group", "b", "127.8.0.9", "x"]).code(2);
     assert!(done.err.contains("--group"), "{}", done.err);
     home.run(&["peers", "--no-store"]).code(2);
@@ -334,6 +340,7 @@ fn a_second_node_of_a_profile_ends_at_once_and_the_first_goes_on() {
         let why = format!("runs already: process {pid} has port {}", bob.port);
         assert!(second.err.contains(&why), "{}", second.err);
         assert!(second.err.contains("`feige node stop` ends it"), "{}", second.err);
+        assert!(second.err.contains(BESIDE), "{}", second.err);
         let status = bob.run(&["node", "status", "--json"]).code(0);
         assert_eq!(status.lines()[0]["shell"]["pid"], pid.get());
         owner.signal(Signal::TERM);

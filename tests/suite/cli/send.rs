@@ -257,3 +257,28 @@ fn a_thousand_recipients_are_one_command() {
     assert_eq!(lines.len(), 2 * TEAM + 1, "a message and a receipt for each");
     drop(team);
 }
+
+#[test]
+fn line_ends_are_kept_as_they_are_sent_and_a_nul_is_no_text() {
+    let lan = Lan::new();
+    let (alice, bob) = (lan.home("alice"), lan.home("bob"));
+    let heard = bob.start(&["listen", "--json"]);
+    up_by_status(&bob);
+    alice.run_with(&["send", "bob", "-"], b"one\rtwo\r\nthree").code(0);
+    let text = "one\ntwo\nthree";
+    let message = heard.out.event("message", |event| event["direction"] == "in");
+    assert_eq!(message["text"], text);
+    let kept = alice.run(&["history", "--json"]).code(0).lines();
+    assert_eq!(kept[0]["text"], text, "{kept:?}");
+    for args in [
+        &["send", "bob", "-"][..],
+        &["send", "--sealed", "bob", "-"],
+        &["send", "--feiq-group", "1", "-"],
+        &["broadcast", "-"],
+        &["away", "-"],
+    ] {
+        let done = alice.run_with(args, b"a\0b").code(2);
+        assert!(done.err.contains("the text has a NUL as byte 2"), "{args:?}: {}", done.err);
+    }
+    assert_eq!(alice.run(&["history", "--json"]).code(0).lines().len(), 1);
+}

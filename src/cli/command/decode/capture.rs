@@ -71,9 +71,6 @@ pub(super) fn read(
     port: u16,
     mut each: impl FnMut(Datagram) -> Result<(), CliError>,
 ) -> Result<(), CliError> {
-    let broken = |error: &PcapError<&[u8]>| {
-        CliError::new(Exit::Partly, "bad capture").because(&Plain(format!("{error:?}")))
-    };
     let head = header(&mut input, head)
         .map_err(|error| CliError::new(Exit::Partly, "cannot read the capture").because(&error))?;
     let input = io::Cursor::new(head).chain(input);
@@ -135,17 +132,32 @@ pub(super) fn read(
             Err(PcapError::Incomplete(_)) => {
                 reader.refill().map_err(|error| broken(&error))?;
             }
-            // A capture that was interrupted ends in the middle of a block.
-            Err(PcapError::Eof | PcapError::UnexpectedEof) => return Ok(()),
+            Err(PcapError::Eof) => return Ok(()),
+            // It was interrupted, or is still being written.
+            Err(PcapError::UnexpectedEof) => {
+                return Err(CliError::new(
+                    Exit::Partly,
+                    "the capture ends in the middle of a packet",
+                ));
+            }
             Err(error) => return Err(broken(&error)),
         }
     }
 }
 
-/// An error whose words are all there is.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Plain(String);
+/// What is wrong with a capture.
+fn broken(error: &PcapError<&[u8]>) -> CliError {
+    let why = match error {
+        PcapError::Eof | PcapError::UnexpectedEof | PcapError::Incomplete(_) => {
+            "it ends within its header"
+        }
+        PcapError::HeaderNotRecognized => "its header is neither that of pcap nor of pcapng",
+        PcapError::BufferTooSmall => "it has a block that is longer than 256 KiB",
+        PcapError::ReadError => "it cannot be read any further",
+        PcapError::NomError(..) | PcapError::OwnedNomError(..) => "it has a block that is none",
+    };
+    CliError::new(Exit::Partly, format_args!("bad capture: {why}"))
+}
 
 /// What a capture says of an interface.
 #[derive(Clone, Copy)]

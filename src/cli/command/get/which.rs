@@ -19,7 +19,7 @@ pub(in crate::cli::command) struct Which {
     all: bool,
 
     /// Every offer of WHO that waits
-    #[arg(long, value_name = "WHO")]
+    #[arg(long, value_name = "WHO", value_parser = pick::readable)]
     from: Option<String>,
 }
 

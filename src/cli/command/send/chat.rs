@@ -9,6 +9,9 @@ use crate::cli::output::{Feed, group_label};
 use crate::node::{Delivery, Event, GroupRef, NoticeCode, Reply, Request};
 use crate::term;
 
+/// Longest ID of a group, digits.
+const ID_MAX: usize = 16;
+
 /// Sends `text` to the group of this id or name.
 pub(super) async fn send(client: &mut Client, group: &str, text: String) -> Result<Exit, CliError> {
     let mut feed = Feed::new(client.style())?;
@@ -58,6 +61,20 @@ async fn find(client: &mut Client, wanted: &str) -> Result<GroupRef, CliError> {
     let mut named = groups.iter().filter(|group| group.name.as_deref() == Some(wanted));
     if let (Some(one), None) = (named.next(), named.next()) {
         return Ok(GroupRef { id: one.id.clone(), name: one.name.clone() });
+    }
+    let is_id = (1..=ID_MAX).contains(&wanted.len())
+        && wanted.bytes().all(|digit| digit.is_ascii_hexdigit());
+    if !is_id {
+        let several = groups.iter().any(|group| group.name.as_deref() == Some(wanted));
+        let words = if several {
+            "several groups of FeiQ are called"
+        } else {
+            "no group of FeiQ was heard that is called"
+        };
+        return Err(CliError::new(Exit::Nobody, format_args!("{words} {wanted}")).hint(
+            "`feige peers --feiq-groups` lists those heard; the ID of a group always does, 1 to 16 \
+             hexadecimal digits",
+        ));
     }
     let id = wanted.to_ascii_lowercase();
     let name = groups.iter().find(|group| group.id == id).and_then(|group| group.name.clone());

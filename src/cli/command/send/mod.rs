@@ -233,11 +233,12 @@ impl Args {
         &self,
         client: &mut Client,
     ) -> Result<(Vec<Target>, Vec<PeerView>), CliError> {
-        if self.manner.later() {
+        let resolved = if self.manner.later() {
             absent::resolve(client, self.whos(), self.yes).await
         } else {
-            Ok((client.resolve(self.whos(), self.yes).await?, Vec::new()))
-        }
+            client.resolve(self.whos(), self.yes).await.map(|to| (to, Vec::new()))
+        };
+        resolved.map_err(CliError::nothing_sent)
     }
 }
 

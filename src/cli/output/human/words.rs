@@ -9,11 +9,16 @@ use crate::node::{
 };
 use crate::term;
 
+/// A name from outside, safe and cut as nicknames are.
+pub fn brief(name: &str) -> String {
+    term::cut(&one_space(&term::safe(name)), NAME_MAX).into_owned()
+}
+
 /// Where a peer is, and what it runs.
 pub(super) fn about(peer: &PeerView) -> String {
     let mut parts = vec![peer.addr.to_string(), term::safe(&peer.dialect).into_owned()];
     if !peer.group.is_empty() {
-        parts.push(one_space(&term::safe(&peer.group)));
+        parts.push(brief(&peer.group));
     }
     if peer.absent {
         parts.push("away".to_owned());
@@ -27,12 +32,12 @@ pub(super) fn change(before: Option<&PeerView>, peer: &PeerView) -> String {
     if let Some(before) = before {
         let renamed = before.untitled_nick() != peer.untitled_nick();
         if renamed {
-            changes.push(format!("was called {}", one_space(&term::safe(&before.nick))));
+            changes.push(format!("was called {}", brief(&before.nick)));
         }
         if before.group != peer.group {
             changes.push(match peer.group.as_str() {
                 "" => "has no group now".to_owned(),
-                group => format!("is in the group {} now", one_space(&term::safe(group))),
+                group => format!("is in the group {} now", brief(group)),
             });
         }
         let was_at = SocketAddr::new(before.addr, before.port);
@@ -70,7 +75,7 @@ pub const UNFELT: &str = "did not answer the knock";
 /// A group of FeiQ before the name of whoever writes in it.
 pub fn group_label(group: &GroupRef) -> String {
     let name = group.name.as_deref().unwrap_or(&group.id);
-    format!("[{}]", term::cut(&one_space(&term::safe(name)), NAME_MAX))
+    format!("[{}]", brief(name))
 }
 
 pub(super) fn notes(message: &MessageEvent) -> Vec<String> {
@@ -110,7 +115,7 @@ pub(super) fn to_several(message: &MessageEvent) -> Option<String> {
         .iter()
         .take(NAMES)
         .map(|to| if to.user.is_empty() { &to.host } else { &to.user })
-        .map(|name| term::cut(&one_space(&term::safe(name)), NAME_MAX).into_owned())
+        .map(|name| brief(name))
         .collect();
     if names.is_empty() {
         return Some("to several".to_owned());
