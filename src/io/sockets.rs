@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep_until};
 
 use self::port::{Attempt, Port, Waiting};
 use super::icmp::News;
-use super::links::is_loopback;
+use super::links::{Listed, is_loopback};
 use super::routes::Routes;
 use super::udp::{Place, SocketError, granted};
 use crate::node::{Bounce, Link, LinkId, Transmit};
@@ -77,7 +77,7 @@ impl Sockets {
         port: u16,
         ipv6: bool,
         exact_loopback: Option<Ipv4Addr>,
-        links: Vec<Link>,
+        links: Vec<Listed>,
     ) -> Result<Self, SocketError> {
         let mut sockets = Self::with(port, ipv6, exact_loopback, Vec::new());
         match sockets.refresh(links).into_iter().next() {
@@ -92,7 +92,7 @@ impl Sockets {
         port: u16,
         ipv6: bool,
         exact_loopback: Option<Ipv4Addr>,
-        links: Vec<Link>,
+        links: Vec<Listed>,
         handed: Vec<(LinkId, Role, OwnedFd)>,
     ) -> io::Result<Self> {
         let ports = handed
@@ -127,12 +127,13 @@ impl Sockets {
     }
 
     /// The links are these now: closes the sockets of those that went, opens those of the new
-    /// ones. A link without a socket is left out and its error returned.
-    pub(crate) fn refresh(&mut self, links: Vec<Link>) -> Vec<SocketError> {
+    /// ones. A link without a socket is left out and its error returned. One that is only down
+    /// keeps its sockets with what waits in them, and stays in its groups.
+    pub(crate) fn refresh(&mut self, links: Vec<Listed>) -> Vec<SocketError> {
         let mut errors = Vec::new();
         let mut ports = std::mem::take(&mut self.ports);
         self.links.clear();
-        for mut link in links {
+        for Listed { mut link, up } in links {
             let (mut usable, mut groups) = (false, false);
             for (role, place) in self.places(&link) {
                 let had = ports.iter().position(|port| port.link == link.id && port.role == role);
@@ -153,7 +154,7 @@ impl Sockets {
                 }
             }
             link.multicast = groups;
-            if usable {
+            if usable && up {
                 self.links.push(link);
             }
         }
@@ -193,9 +194,14 @@ impl Sockets {
         }
     }
 
-    /// The links that have a socket.
+    /// The links that are up and have a socket.
     pub(crate) fn links(&self) -> &[Link] {
         &self.links
+    }
+
+    /// Whether there is no socket to send through, now or when a link comes up.
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.ports.iter().any(|port| port.role.sends())
     }
 
     /// The smallest receive buffer of all sockets, bytes.
@@ -269,6 +275,8 @@ impl Sockets {
             Some(link) => link,
             None => self.routes.resolve(to, &self.links)?,
         };
+        // Through one that is down the system takes datagrams, and drops them without a word.
+        self.links.iter().find(|up| up.id == link)?;
         let role = if to.is_ipv4() { Role::V4 } else { Role::V6 };
         let only = !cfg!(target_os = "linux") && self.exact_loopback.is_none();
         self.ports.iter().position(|port| port.role == role && (only || port.link == link))
@@ -435,19 +443,42 @@ mod tests {
     #[tokio::test]
     async fn a_link_that_went_takes_its_sockets_along() {
         let (mut sockets, own) = on_loopback(3);
-        let links = sockets.links().to_vec();
+        let links = listed(&sockets, true);
         assert!(sockets.refresh(Vec::new()).is_empty());
-        assert!(sockets.ports.is_empty() && sockets.links().is_empty());
+        assert!(sockets.is_empty() && sockets.ports.is_empty() && sockets.links().is_empty());
         assert!(sockets.refresh(links).is_empty());
         assert_eq!(sockets.ports.len(), 3);
         assert_eq!(sockets.ports[0].socket.local_addr().unwrap(), own);
     }
 
     #[tokio::test]
+    async fn a_link_that_is_only_down_keeps_its_sockets_and_is_not_used() {
+        let (mut sockets, own) = on_loopback(5);
+        sockets.send(datagram(own, None));
+        let (up, down) = (listed(&sockets, true), listed(&sockets, false));
+        let link = up[0].link.clone();
+        assert!(sockets.refresh(down).is_empty());
+        assert!(sockets.links().is_empty() && !sockets.is_empty());
+        for through in [Some(link.id), None] {
+            sockets.send(datagram(own, through));
+        }
+        assert!(sockets.refresh(up).is_empty());
+        assert_eq!(sockets.links(), std::slice::from_ref(&link));
+        let mut buffer = [0; 64];
+        sockets.readable().await;
+        assert_eq!(sockets.receive(&mut buffer), Some((link.id, own, 5)), "sent before");
+        assert_eq!(sockets.receive(&mut buffer), None, "and nothing meanwhile");
+    }
+
+    fn listed(sockets: &Sockets, up: bool) -> Vec<Listed> {
+        sockets.links().iter().map(|link| Listed { link: link.clone(), up }).collect()
+    }
+
+    #[tokio::test]
     async fn handed_sockets_keep_what_they_have_not_read() {
         let (mut first, own) = on_loopback(4);
         first.send(datagram(own, None));
-        let (links, shared) = (first.links().to_vec(), first.share().unwrap());
+        let (links, shared) = (listed(&first, true), first.share().unwrap());
         drop(first);
         let exact = Some(Ipv4Addr::new(127, 78, 0, 4));
         let mut second = Sockets::adopt(own.port(), true, exact, links, shared).unwrap();

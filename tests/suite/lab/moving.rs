@@ -95,6 +95,46 @@ fn a_link_that_comes_late_is_used() {
 
 #[test]
 #[ignore = "needs root and network namespaces; .ci/run runs it"]
+fn a_cable_that_was_out_is_announced_on_when_it_is_back() {
+    let lab = Lab::up("3");
+    let [one, two] = people(&lab, ["h1", "h2"]);
+    one.meets("h2");
+    two.meets("h1");
+    // The addresses stay where they are, at the other end of each cable.
+    let cable = |host: &str, state: &str| lab.ip("sw", &format!("link set {host}eth0 {state}"));
+    let told = |what: &str| {
+        two.events.wait_within(NOTICED, what, |events| {
+            events.iter().find(|e| e["code"] == "links" && e["text"] == what).cloned()
+        })
+    };
+    cable("h1", "down");
+    let send = lab.feige("h2", &["send", "h1", "--timeout", "50s", "--", "还在吗"]);
+    send.event("message", |event| event["text"] == "还在吗");
+    cable("h2", "down");
+    told("eth0 went");
+    let config = lab.run("h2", &["config"]).succeeds();
+    let listed = config.out.lines().find(|line| line.starts_with("link  eth0"));
+    assert!(listed.is_some_and(|line| line.ends_with("left out (down)")), "{config:?}");
+    lab.settle("h3", "h3", "", "");
+    let three = lab.feige("h3", &["listen"]);
+    cable("h1", "up");
+    cable("h2", "up");
+    told("eth0 came");
+    three.events.wait_within(NOTICED, "h2", |events| {
+        events.iter().find(|e| e["peer"]["nick"] == "h2").cloned()
+    });
+    two.meets("h3");
+    // What was being sent goes on, and nobody was taken for gone.
+    one.reads("还在吗");
+    send.event("receipt", |event| event["peer"]["nick"] == "h1");
+    for feige in [&one, &two] {
+        let gone = feige.events.all().into_iter().find(|event| event["event"] == "peer_down");
+        assert_eq!(gone, None);
+    }
+}
+
+#[test]
+#[ignore = "needs root and network namespaces; .ci/run runs it"]
 fn hosts_without_ipv4_see_each_other_by_their_link_local_addresses() {
     let lab = Lab::up("2");
     for host in ["h1", "h2"] {
@@ -170,6 +210,9 @@ fn far_subnet(lab: &str, settings: &str, far: &[&str]) {
     }
     assert_eq!(nicks(&lab, "h2"), ["h1"]);
 }
+
+/// Within this time a change of the links is noticed.
+const NOTICED: Duration = Duration::from_secs(5);
 
 /// Answers to an entry are spread over about a second in a small office.
 const ANSWER_DELAY: Duration = Duration::from_millis(1_100);
