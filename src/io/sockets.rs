@@ -4,8 +4,8 @@
 //! Datagrams leave one by one: `sendmmsg` was measured to save a tenth to a third of a system call
 //! that is itself a tenth of what a message costs.
 //!
-//! What the network says of an address comes back as a bounce: what `send` returns, and what
-//! [`super::icmp`] reads of earlier datagrams.
+//! What did not leave comes back as [`Unsent`]; what the network says of earlier datagrams, which
+//! [`super::icmp`] reads, as a bounce.
 
 mod port;
 
@@ -13,6 +13,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::task::Poll;
 
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,15 @@ pub(crate) struct Sockets {
     waiting_bytes: usize,
     news: News,
     bounced: Vec<(SocketAddr, Bounce)>,
+    unsent: Vec<Unsent>,
+}
+
+/// A datagram that did not leave.
+#[derive(Debug)]
+pub(crate) struct Unsent {
+    pub(crate) to: SocketAddr,
+    pub(crate) bytes: Arc<[u8]>,
+    pub(crate) reason: Bounce,
 }
 
 /// What a socket is for.
@@ -123,6 +133,7 @@ impl Sockets {
             waiting_bytes: 0,
             news: News::new(),
             bounced: Vec::new(),
+            unsent: Vec::new(),
         }
     }
 
@@ -249,22 +260,22 @@ impl Sockets {
         let Transmit { link, to, bytes, .. } = transmit;
         let Some(port) = self.port_for(link, to) else {
             tracing::debug!(?link, %to, "no socket to send through");
-            if link.is_none() {
-                self.bounced.push((to, Bounce::HostUnreachable));
-            }
-            return;
+            return self.unsent.push(Unsent { to, bytes, reason: Bounce::HostUnreachable });
         };
         if self.ports[port].queue.is_empty() {
             match self.ports[port].attempt(to, &bytes) {
                 Attempt::Sent => return,
                 Attempt::Wait => {}
-                Attempt::Failed(bounce) => return self.bounce(to, bounce),
+                Attempt::Failed(reason) => {
+                    return self.unsent.push(Unsent { to, bytes, reason });
+                }
             }
         }
         let waiting = Waiting { to, bytes, since: Instant::now() };
         if self.waiting_bytes + cost(&waiting) > WAITING_BYTES {
             tracing::warn!(%to, "too much waits to be sent, a datagram is dropped");
-            return;
+            let Waiting { to, bytes, .. } = waiting;
+            return self.unsent.push(Unsent { to, bytes, reason: Bounce::Refused });
         }
         self.waiting_bytes += cost(&waiting);
         self.ports[port].queue.push_back(waiting);
@@ -282,8 +293,7 @@ impl Sockets {
         self.ports.iter().position(|port| port.role == role && (only || port.link == link))
     }
 
-    /// A failure is news only where it concerns one host: a broadcast that cannot leave one way
-    /// (255.255.255.255 without a default route) leaves another way too.
+    /// News counts only where it concerns one host: of many some may hear what others refuse.
     fn bounce(&mut self, to: SocketAddr, bounce: Bounce) {
         let many = match to.ip() {
             IpAddr::V4(ip) => {
@@ -329,6 +339,11 @@ impl Sockets {
         std::mem::take(&mut self.bounced)
     }
 
+    /// What did not leave since the last call.
+    pub(crate) fn unsent(&mut self) -> Vec<Unsent> {
+        std::mem::take(&mut self.unsent)
+    }
+
     /// Whether datagrams wait for room.
     pub(crate) fn is_waiting(&self) -> bool {
         self.ports.iter().any(|port| !port.queue.is_empty())
@@ -357,12 +372,8 @@ impl Sockets {
 
     /// Sends what waits, as far as there is room.
     pub(crate) fn flush(&mut self) {
-        let mut failed = Vec::new();
         for port in &mut self.ports {
-            port.flush(&mut failed);
-        }
-        for (to, bounce) in failed {
-            self.bounce(to, bounce);
+            port.flush(&mut self.unsent);
         }
         self.waiting_bytes = self.ports.iter().flat_map(|port| &port.queue).map(cost).sum();
     }
@@ -428,16 +439,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_leave_comes_back_unless_it_was_for_everybody() {
+    async fn what_cannot_leave_comes_back_whole() {
         let (mut sockets, own) = on_loopback(2);
         let link = Some(sockets.links()[0].id);
         // A socket of the loopback cannot reach another network.
         let far: SocketAddr = ([192, 0, 2, 1], own.port()).into();
         sockets.send(datagram(far, link));
-        sockets.send(datagram(([255; 4], own.port()).into(), link));
-        let bounced = sockets.bounced();
-        assert!(bounced.iter().all(|(to, _)| *to == far), "{bounced:?}");
-        assert!(sockets.bounced().is_empty());
+        sockets.send(datagram(own, Some(LinkId(u32::MAX))));
+        let unsent: Vec<_> = sockets.unsent().into_iter().map(|un| (un.to, un.bytes)).collect();
+        let hello: Arc<[u8]> = b"hello".as_slice().into();
+        assert_eq!(unsent, [(far, Arc::clone(&hello)), (own, hello)]);
+        assert!(sockets.unsent().is_empty() && sockets.bounced().is_empty());
     }
 
     #[tokio::test]

@@ -23,7 +23,7 @@ use super::owner::Owner;
 use super::pictures::Pictures;
 use super::recall::{Found, Recalls};
 use super::serve::Servers;
-use super::sockets::Sockets;
+use super::sockets::{Sockets, Unsent};
 use super::tcp::{Acceptor, Caller};
 use super::udp::RECEIVE_BUFFER;
 use super::{Running, Start, Stopped};
@@ -346,8 +346,12 @@ impl Task {
         }
     }
 
-    /// What the network refused comes back to the node, after what it wanted done is done.
+    /// What did not leave and what the network refused comes back to the node, after what it wanted
+    /// done is done.
     pub(super) fn feed_bounces(&mut self) {
+        for Unsent { to, bytes, reason } in self.sockets.unsent() {
+            self.handle(self.clock.now(), Input::Unsent { to, bytes: &bytes, reason });
+        }
         for (to, reason) in self.sockets.bounced() {
             self.handle(self.clock.now(), Input::Bounced { to, reason });
         }

@@ -187,11 +187,20 @@ pub enum Input<'a> {
     Request(RequestId, Request),
     /// The links of this host now: all of them, at the start and whenever one changes.
     Links(Vec<Link>),
-    /// A datagram to this address bounced ("port unreachable") or could not be sent; a hint, not
-    /// the end: the other program may be restarting.
+    /// A datagram to this address bounced ("port unreachable"); a hint, not the end: the other
+    /// program may be restarting.
     Bounced {
         /// Where it was meant to go.
         to: SocketAddr,
+        /// What the system said.
+        reason: Bounce,
+    },
+    /// This datagram did not leave this host, whatever the wish to send it was worth.
+    Unsent {
+        /// Where it was meant to go.
+        to: SocketAddr,
+        /// Its bytes.
+        bytes: &'a [u8],
         /// What the system said.
         reason: Bounce,
     },

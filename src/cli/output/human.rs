@@ -612,6 +612,9 @@ mod tests {
         let unconfirmed = failed(Outcome::NotConfirmed, 17, Some(Bounce::PortUnreachable), 2425);
         assert_eq!(unconfirmed, "not confirmed after 17 tries; nothing listens on its port 2425");
         assert_eq!(failed(Outcome::NotSent, 0, None, 2425), "not sent");
+        let unreachable = Some(Bounce::HostUnreachable);
+        let unsent = failed(Outcome::NotSent, 0, unreachable, 2425);
+        assert_eq!(unsent, "not sent: that host cannot be reached");
     }
 
     #[test]

@@ -174,6 +174,20 @@ fn what_cannot_be_reached_is_told_and_disturbs_nobody() {
 
 #[test]
 #[ignore = "needs root and network namespaces; .ci/run runs it"]
+fn what_has_no_way_out_is_not_sent() {
+    let lab = Lab::up("1");
+    lab.ip("h1", "route del default");
+    let done = lab.run("h1", &["--json", "send", "192.0.2.1", "--timeout", "2s", "--", "在吗"]);
+    assert_eq!(done.code, Some(1), "{done:?}");
+    let end = done.lines().into_iter().find(|line| line["event"] == "failed").expect("it ends");
+    assert_eq!((&end["outcome"], &end["tries"]), (&"not_sent".into(), &0.into()));
+    assert_eq!(end["hint"], "host_unreachable");
+    let done = lab.run("h1", &["send", "192.0.2.1", "--timeout", "2s", "--", "在吗"]);
+    assert!(done.out.contains("not sent: that host cannot be reached"), "{done:?}");
+}
+
+#[test]
+#[ignore = "needs root and network namespaces; .ci/run runs it"]
 fn a_far_host_is_reached_by_its_address_in_the_settings() {
     far_subnet("2 --far 2", r#"networks = ["10.99.1.1"]"#, &["f1"]);
 }

@@ -4,7 +4,7 @@ use std::slice;
 
 use feige::node::{
     Bounce, Delivery, Direction, Effect, Event, Input, Network, Outcome as End, PacketNo, Record,
-    Refusal, Reply, Request, SaveResult, Target, Wishes,
+    Refusal, Reply, Request, SaveResult, Target, Transmit, Wishes,
 };
 use feige::wire::{Body, Charset, Command, RawPacket};
 
@@ -464,6 +464,57 @@ fn a_bounce_is_a_hint_and_not_the_end() {
     desk.keep(&out);
     let out = desk.pass(ms(30_000));
     assert!(out.events().iter().any(|e| matches!(e, Event::Failed { hint: None, .. })));
+}
+
+/// Gives back every message of `outcome` that was to leave.
+fn give_back(desk: &mut Desk, outcome: &Outcome) {
+    let went = outcome.transmits().into_iter().cloned().collect::<Vec<_>>();
+    for Transmit { to, bytes, .. } in went {
+        let reason = Bounce::HostUnreachable;
+        let out = desk.input(Input::Unsent { to, bytes: &bytes, reason });
+        assert!(out.effects.is_empty());
+    }
+}
+
+#[test]
+fn what_did_not_leave_is_no_try() {
+    let mut desk = with_ann();
+    let (_, first) = desk.send("Ann", "hi");
+    desk.keep(&first);
+    give_back(&mut desk, &first);
+    let mut until_now = 0;
+    let end = loop {
+        let out = desk.pass(ms(100));
+        if let [(_, end, tries)] = ends(&out)[..] {
+            break (end, tries, out);
+        }
+        until_now += texts(&out).len();
+        give_back(&mut desk, &out);
+    };
+    assert!(until_now > 10, "it is tried until its time is over");
+    assert_eq!((end.0, end.1), (End::NotSent, 0));
+    let hinted =
+        |e: &&Event| matches!(e, Event::Failed { hint: Some(Bounce::HostUnreachable), .. });
+    assert!(end.2.events().iter().any(hinted));
+    assert_eq!(end.2.transmits().len(), 0, "nobody is doubted for that");
+}
+
+#[test]
+fn one_that_left_in_the_end_counts_the_tries_that_left() {
+    let mut desk = with_ann();
+    let (number, first) = desk.send("Ann", "hi");
+    desk.keep(&first);
+    give_back(&mut desk, &first);
+    let second = desk.pass(ms(2_000));
+    assert!(!texts(&second).is_empty());
+    let out = desk.hear("10.0.0.2", receipt(number, "ann@pc"));
+    let confirmed = out.events().into_iter().find_map(|event| match event {
+        Event::Receipt { tries, rtt_ms, .. } => Some((*tries, *rtt_ms)),
+        _ => None,
+    });
+    let (tries, rtt_ms) = confirmed.expect("it is confirmed");
+    assert_eq!(usize::try_from(tries), Ok(texts(&second).len()));
+    assert!(rtt_ms < 2_000.0, "from the first that left: {rtt_ms}");
 }
 
 #[test]

@@ -159,6 +159,7 @@ pub fn failed(outcome: Outcome, tries: u32, hint: Option<Bounce>, port: u16) -> 
     };
     match hint {
         None => words,
+        Some(hint) if outcome == Outcome::NotSent => format!("{words}: {}", why(hint, port)),
         Some(hint) => format!("{words}; {}", why(hint, port)),
     }
 }
