@@ -85,6 +85,11 @@ impl CliError {
         Self { exit, message: None, details: Vec::new(), hint: None }
     }
 
+    /// Nobody can be asked, for no network link is up.
+    pub fn no_link() -> Self {
+        Self::new(Exit::CannotListen, Refusal::NoLink).hint(LINK_HINT)
+    }
+
     /// Whoever read our output has enough: success.
     pub const fn closed_pipe() -> Self {
         Self::silent(Exit::Done)
@@ -130,6 +135,8 @@ impl CliError {
         self.exit
     }
 }
+
+const LINK_HINT: &str = "`ip address` shows whether a network is up";
 
 /// Whom [`Refusal::TooLong`] names, as the user would recognise the peer.
 fn known_as(peer: &PeerView) -> String {
@@ -186,7 +193,7 @@ impl From<Refusal> for CliError {
                     "nothing was sent to anybody; split the text or the list of files, or send one file",
                 )
             }
-            Refusal::NoLink => error.hint("`ip address` shows whether a network is up"),
+            Refusal::NoLink => error.hint(LINK_HINT),
             Refusal::Passive => {
                 error.hint("end the `feige listen --passive` that runs, or use --profile")
             }

@@ -28,8 +28,9 @@ use super::tcp::{Acceptor, Caller};
 use super::udp::RECEIVE_BUFFER;
 use super::{Running, Start, Stopped};
 use crate::node::{
-    Done, Effect, Event, FetchId, FetchNews, Input, JobId, Node, NoticeCode, Now, PictureNews,
-    Reply, Request, RequestId, ServeNews, ShellStatus, StageId, StreamId, Tick, UnixMillis,
+    Done, Effect, Event, FetchId, FetchNews, Input, JobId, Link, Node, NoticeCode, Now,
+    PictureNews, Reply, Request, RequestId, ServeNews, ShellStatus, StageId, StreamId, Tick,
+    UnixMillis,
 };
 use crate::store::{Copies, Lock, Paths};
 
@@ -165,6 +166,10 @@ impl Task {
                 granted / 1024
             );
             self.notice(now, NoticeCode::SmallBuffer, text);
+        }
+        if !took_over && !self.sockets.links().iter().any(Link::leads_to_others) {
+            let text = "no network link is up; this goes on when one comes".to_owned();
+            self.notice(now, NoticeCode::Links, text);
         }
         if took_over {
             let text = "this process took the port over".to_owned();

@@ -96,6 +96,14 @@ impl Link {
             IpAddr::V6(addr) => self.v6.contains(&addr),
         }
     }
+
+    /// Whether somebody else may be reached through it: not through the loopback, unless by an
+    /// exact address of it, which has a broadcast for the nodes that share it.
+    pub fn leads_to_others(&self) -> bool {
+        let loopback = self.v4.iter().any(|net| net.addr.is_loopback())
+            || self.v6.iter().any(Ipv6Addr::is_loopback);
+        !loopback || self.v4.iter().any(|net| net.broadcast.is_some())
+    }
 }
 
 /// Names a request of a face until its reply.

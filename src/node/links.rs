@@ -52,6 +52,11 @@ impl Links {
         self.links.is_empty()
     }
 
+    /// Whether nobody but this host can be reached.
+    pub(crate) fn is_alone(&self) -> bool {
+        !self.links.values().any(Link::leads_to_others)
+    }
+
     /// All of them, by index.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Link> {
         self.links.values()

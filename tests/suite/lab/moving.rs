@@ -188,6 +188,40 @@ fn what_has_no_way_out_is_not_sent() {
 
 #[test]
 #[ignore = "needs root and network namespaces; .ci/run runs it"]
+fn without_a_network_commands_say_so_and_a_listener_waits() {
+    let lab = Lab::up("2");
+    lab.ip("h1", "link set eth0 down");
+    let broadcast = ["broadcast", "开会"];
+    let by_addr = ["send", "10.99.0.2", "--timeout", "2s", "--", "在吗"];
+    let by_name = ["send", "h2", "--timeout", "2s", "--", "在吗"];
+    let say_so = |node: &str| {
+        for args in [&["peers"][..], &broadcast, &by_addr, &by_name] {
+            let done = lab.run("h1", args);
+            assert_eq!(done.code, Some(4), "{node}: {args:?}: {done:?}");
+            assert!(done.talk.contains("no network link is up"), "{args:?}: {done:?}");
+            let sends = args[0] != "peers" && args != by_name;
+            assert_eq!(done.talk.contains("not sent"), sends, "{args:?}: {done:?}");
+            assert_eq!(done.out, "");
+        }
+    };
+    say_so("each command is the node");
+    let [one, two] = people(&lab, ["h1", "h2"]);
+    let missing = "no network link is up; this goes on when one comes";
+    one.event("notice", |event| event["text"] == missing);
+    say_so("the listener is the node");
+    lab.ip("h1", "link set eth0 up");
+    lab.ip("h1", "route replace default dev eth0");
+    two.meets("h1");
+    one.meets("h2");
+    lab.run("h1", &broadcast).succeeds();
+    two.reads("开会");
+    let events = one.events.all();
+    let told = events.iter().filter(|event| event["text"] == missing).count();
+    assert_eq!(told, 1);
+}
+
+#[test]
+#[ignore = "needs root and network namespaces; .ci/run runs it"]
 fn a_far_host_is_reached_by_its_address_in_the_settings() {
     far_subnet("2 --far 2", r#"networks = ["10.99.1.1"]"#, &["f1"]);
 }

@@ -3,8 +3,9 @@
 use std::slice;
 
 use feige::node::{
-    Bounce, Delivery, Direction, Effect, Event, Input, Network, Outcome as End, PacketNo, Record,
-    Refusal, Reply, Request, SaveResult, Target, Transmit, Wishes,
+    Bounce, Delivery, Direction, Effect, Event, Input, Ipv4Net, Link, LinkId, Network,
+    Outcome as End, PacketNo, Record, Refusal, Reply, Request, SaveResult, Target, Transmit,
+    Wishes,
 };
 use feige::wire::{Body, Charset, Command, RawPacket};
 
@@ -330,6 +331,32 @@ fn refusals_send_nothing() {
     );
     let to = vec![Target::Addr(addr("10.0.0.2"))];
     assert_eq!(desk.ask(send(&to, "x")).0, Reply::Refused(Refusal::NoLink));
+}
+
+#[test]
+fn with_only_the_loopback_up_nothing_is_sent_but_to_this_host() {
+    let mut desk = Desk::bare(|_| {});
+    let addr_of_lo = Ipv4Net { addr: [127, 0, 0, 1].into(), broadcast: None, limited: false };
+    let (id, name) = (LinkId(1), "lo".to_owned());
+    let lo = Link { id, name, v4: vec![addr_of_lo], v6: Vec::new(), multicast: false };
+    desk.input(Input::Links(vec![lo.clone()]));
+    let send = |to: &str, later| {
+        let to = vec![Target::Addr(addr(to))];
+        let wishes = Wishes { later, ..Wishes::default() };
+        Request::Send { to, text: "x".into(), check: true, timeout_ms: 1_000, wishes }
+    };
+    let (reply, out) = desk.ask(send("10.0.0.2", false));
+    assert_eq!(reply, Reply::Refused(Refusal::NoLink));
+    assert!(out.effects.is_empty());
+    let broadcast = || Request::Broadcast { text: "x".into() };
+    assert_eq!(desk.ask(broadcast()).0, Reply::Refused(Refusal::NoLink));
+    assert!(matches!(desk.ask(send("127.0.0.9", false)).0, Reply::Sent { .. }));
+    assert!(matches!(desk.ask(send("10.0.0.2", true)).0, Reply::Sent { .. }), "kept");
+    // An exact address of the loopback is a LAN of its own.
+    let broadcast_of_lo = Some([127, 255, 255, 255].into());
+    let shared = Ipv4Net { broadcast: broadcast_of_lo, ..addr_of_lo };
+    desk.input(Input::Links(vec![Link { v4: vec![shared], ..lo }]));
+    assert!(matches!(desk.ask(broadcast()).0, Reply::Sent { .. }));
 }
 
 #[test]
