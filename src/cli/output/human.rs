@@ -596,6 +596,14 @@ mod tests {
         also.addrs.extend(before);
         let also = Event::PeerChanged { peer: also };
         assert_eq!(words(&mut human, &also), "00:00:00 *  robert is also at 10.0.0.2");
+        // A link-local one is told without its link, and known with it.
+        let mut six = peer("eve", "e", "10.0.0.9");
+        let at: std::net::SocketAddr = "[fe80::9%2]:2425".parse().unwrap();
+        (six.addr, six.addrs) = (at.ip(), vec![at]);
+        human.know(&six);
+        (six.addr, six.addrs) = ([10, 0, 0, 9].into(), vec![([10, 0, 0, 9], six.port).into(), at]);
+        let also = Event::PeerChanged { peer: six };
+        assert_eq!(words(&mut human, &also), "00:00:00 *  eve is also at 10.0.0.9");
         (now.addr, now.addrs) = ([10, 0, 0, 3].into(), vec![([10, 0, 0, 3], now.port).into()]);
         let moved = Event::PeerChanged { peer: now };
         assert_eq!(words(&mut human, &moved), "00:00:00 *  robert is now at 10.0.0.3");
