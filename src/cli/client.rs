@@ -21,7 +21,7 @@ use super::output::Style;
 use super::wish::{Origin, Role, Wish, refuse_to_change, start};
 use crate::io::control::{self, Hello, Succeeded};
 use crate::io::{self, Chosen, Gone, Handle, Stamped, Start, StartError, Subscription};
-use crate::node::{PacketNo, PeerId, PeerView, Policy, Reply, Request, Status};
+use crate::node::{Link, PacketNo, PeerId, PeerView, Policy, Reply, Request, Status};
 use crate::store::{Paths, Reader};
 
 /// A node to ask and to listen to.
@@ -226,6 +226,12 @@ impl Client {
             Reply::Status(status) => Ok(*status),
             other => Err(unexpected(&other)),
         }
+    }
+
+    /// An error if nobody can be reached because no network link is up.
+    pub(super) async fn needs_a_link(&mut self) -> Result<(), CliError> {
+        let alone = !self.status().await?.links.iter().any(Link::leads_to_others);
+        if alone { Err(CliError::no_link()) } else { Ok(()) }
     }
 
     /// Asks the LAN who is there, and waits: `wait` long if it is given, else as long as answers of

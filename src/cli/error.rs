@@ -102,6 +102,11 @@ impl CliError {
         }
     }
 
+    /// Nobody can be asked, for no network link is up.
+    pub fn no_link() -> Self {
+        Self::new(Exit::CannotListen, Refusal::NoLink).hint(LINK_HINT)
+    }
+
     /// Whoever read our output has enough: success.
     pub const fn closed_pipe() -> Self {
         Self::silent(Exit::Done)
@@ -162,6 +167,8 @@ impl CliError {
     }
 }
 
+const LINK_HINT: &str = "`ip address` shows whether a network is up";
+
 /// Whom [`Refusal::TooLong`] names, as the user would recognise the peer.
 fn known_as(peer: &PeerView) -> String {
     let addr = peer.addr.to_string();
@@ -217,7 +224,7 @@ impl From<Refusal> for CliError {
                     "nothing was sent to anybody; split the text or the list of files, or send one file",
                 )
             }
-            Refusal::NoLink => error.hint("`ip address` shows whether a network is up"),
+            Refusal::NoLink => error.hint(LINK_HINT),
             Refusal::Passive => error
                 .hint(format_args!("end the `feige listen --passive` that runs, or {BESIDE}")),
             Refusal::Busy => error.hint("wait for the receipts of what was sent before"),

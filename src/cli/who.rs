@@ -3,7 +3,7 @@
 use super::client::Client;
 use super::error::CliError;
 use super::output::Feed;
-use super::pick::{self, Book, Rules};
+use super::pick::{self, Book, NoPick, Rules};
 use crate::node::{PeerId, PeerView, Reply, Request, SeenPeer, Target};
 use crate::store::{Paths, Reader, StoreError};
 
@@ -53,7 +53,7 @@ impl Client {
         };
         if !self.is_owner() || whos.iter().all(fixed) {
             let peers = self.peers().await?;
-            return Ok(pick::pick(whos, &peers, &book, rules)?);
+            return self.picked(pick::pick(whos, &peers, &book, rules), &peers).await;
         }
         let known = if whos.iter().all(|who| pick::is_one(who)) {
             let views: Vec<_> = self.seen().await?.into_iter().map(|seen| seen.peer).collect();
@@ -66,7 +66,19 @@ impl Client {
         if !wanted.is_empty() && wanted.iter().all(|id| is_here(id, &peers)) {
             return Ok(known);
         }
-        Ok(pick::pick(whos, &peers, &book, rules)?)
+        self.picked(pick::pick(whos, &peers, &book, rules), &peers).await
+    }
+
+    /// Who was picked of `peers`; where there are none, the reason may be that no link is up.
+    async fn picked(
+        &mut self,
+        picked: Result<Vec<Target>, NoPick>,
+        peers: &[PeerView],
+    ) -> Result<Vec<Target>, CliError> {
+        if matches!(picked, Err(NoPick::Nobody { .. })) && peers.is_empty() {
+            self.needs_a_link().await?;
+        }
+        Ok(picked?)
     }
 }
 

@@ -15,6 +15,16 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::node::{Ipv4Net, Link, LinkId};
 
+/// A link as the system lists it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Listed {
+    /// The link, with its addresses.
+    pub link: Link,
+    /// It carries datagrams. A link that is switched off, whose cable is out, or that waits to be
+    /// let in (802.1X, Wi-Fi) keeps its addresses, but nothing leaves through it.
+    pub up: bool,
+}
+
 /// Which links are used: by default all of them, loopback included, but for
 /// [ports of bridges](is_port_of_a_bridge).
 #[derive(Clone, Debug)]
@@ -54,17 +64,18 @@ impl Selection {
         })
     }
 
-    /// The used links as they are now, by index.
-    pub fn read(&self) -> io::Result<Vec<Link>> {
+    /// The chosen links as they are now, by index. Those that are not up are used as soon as they
+    /// are.
+    pub fn read(&self) -> io::Result<Vec<Listed>> {
         Ok(self.choose(all(if_addrs::get_if_addrs()?)))
     }
 
-    fn choose(&self, mut links: Vec<Link>) -> Vec<Link> {
-        links.retain(|link| !self.skips(&link.name));
+    fn choose(&self, mut links: Vec<Listed>) -> Vec<Listed> {
+        links.retain(|listed| !self.skips(&listed.link.name));
         if self.bind.is_empty() {
-            links.retain(|link| !is_port_of_a_bridge(link));
+            links.retain(|listed| !is_port_of_a_bridge(&listed.link));
         } else {
-            links.retain_mut(|link| self.wants(link));
+            links.retain_mut(|listed| self.wants(&mut listed.link));
         }
         links
     }
@@ -84,27 +95,37 @@ impl Selection {
 }
 
 /// Every link of this host that has an address, by index, used or not.
-pub fn read_all() -> io::Result<Vec<Link>> {
+pub fn read_all() -> io::Result<Vec<Listed>> {
     Ok(all(if_addrs::get_if_addrs()?))
 }
 
-fn all(interfaces: Vec<Interface>) -> Vec<Link> {
-    let mut links: Vec<Link> = Vec::new();
+fn all(interfaces: Vec<Interface>) -> Vec<Listed> {
+    let mut links: Vec<Listed> = Vec::new();
     for interface in interfaces {
         let Some(index) = interface.index else { continue };
-        let at = links.iter().position(|link| link.id == LinkId(index)).unwrap_or_else(|| {
-            let (id, name) = (LinkId(index), interface.name.clone());
-            links.push(Link { id, name, v4: Vec::new(), v6: Vec::new(), multicast: false });
+        let id = LinkId(index);
+        let at = links.iter().position(|listed| listed.link.id == id).unwrap_or_else(|| {
+            let (name, v4, v6) = (interface.name.clone(), Vec::new(), Vec::new());
+            let link = Link { id, name, v4, v6, multicast: false };
+            links.push(Listed { link, up: is_up(&interface) });
             links.len() - 1
         });
-        let link = &mut links[at];
+        let link = &mut links[at].link;
         match &interface.addr {
             IfAddr::V4(addr) => link.v4.push(net(&interface, addr)),
             IfAddr::V6(addr) => link.v6.push(addr.ip),
         }
     }
-    links.sort_by_key(|link| link.id);
+    links.sort_by_key(|listed| listed.link.id);
     links
+}
+
+/// Whether a link carries datagrams. On Unix the list knows but one flag, `IFF_RUNNING`, and calls
+/// a link without it `Unknown`. Linux sets the flag for the states `up` and `unknown` (loopback,
+/// tunnels and others that do not tell), and for none of `down`, `lowerlayerdown`, `notpresent`,
+/// `dormant` and `testing` (netdevice(7), RFC 2863).
+fn is_up(interface: &Interface) -> bool {
+    interface.is_oper_up()
 }
 
 /// Reaches every socket on this host that is bound to it.
@@ -326,10 +347,14 @@ mod tests {
         ]
     }
 
+    fn links(listed: Vec<Listed>) -> Vec<Link> {
+        listed.into_iter().map(|listed| listed.link).collect()
+    }
+
     fn choose(bind: &[&str], skip: &[&str]) -> Vec<Link> {
         let bind: Vec<IpAddr> = bind.iter().map(|addr| addr.parse().unwrap()).collect();
         let skip: Vec<String> = skip.iter().map(|&name| name.to_owned()).collect();
-        Selection::new(&bind, &skip).unwrap().choose(all(host()))
+        links(Selection::new(&bind, &skip).unwrap().choose(all(host())))
     }
 
     fn names(links: &[Link]) -> Vec<&str> {
@@ -366,19 +391,28 @@ mod tests {
             v6("veth3c4d", 4, "fd00::4"),
             v4("eth1", 5, [169, 254, 7, 7], 16, None),
         ];
-        let every = all(interfaces.clone());
+        let every = links(all(interfaces.clone()));
         assert_eq!(names(&every), ["eth0", "veth1a2b", "veth3c4d", "eth1"]);
         let ports: Vec<_> = every.into_iter().filter(is_port_of_a_bridge).collect();
         assert_eq!(names(&ports), ["veth1a2b"]);
         let named = Selection::new(&["fe80::2".parse().unwrap()], &[]).unwrap();
         assert_eq!(
-            names(&named.choose(all(interfaces.clone()))),
+            names(&links(named.choose(all(interfaces.clone())))),
             ["veth1a2b"],
             "the user knows better"
         );
-        let links = Selection::new(&[], &[]).unwrap().choose(all(interfaces));
+        let links = links(Selection::new(&[], &[]).unwrap().choose(all(interfaces)));
         assert_eq!(names(&links), ["eth0", "veth3c4d", "eth1"], "but no port of a bridge");
         assert_eq!(links[2].v4[0].broadcast, Some([169, 254, 255, 255].into()));
+    }
+
+    #[test]
+    fn a_link_that_does_not_run_is_listed_as_not_up() {
+        let mut interfaces = host();
+        interfaces[0].oper_status = if_addrs::IfOperStatus::Unknown;
+        let up = |listed: &[Listed]| -> Vec<bool> { listed.iter().map(|one| one.up).collect() };
+        assert_eq!(up(&all(interfaces)), [true, false, true, true]);
+        assert!(read_all().unwrap().iter().any(|one| is_loopback(&one.link) && one.up));
     }
 
     #[test]

@@ -251,7 +251,7 @@ impl Owner {
         let links = selection.read().map_err(StartError::Links)?;
         let (port, exact) = (start.config.port, selection.exact_loopback());
         let sockets = Sockets::open(port, start.ipv6, exact, links)?;
-        if sockets.links().is_empty() {
+        if sockets.is_empty() {
             return Err(StartError::NoNetwork { bind: start.bind.clone() });
         }
         let listeners =

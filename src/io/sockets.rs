@@ -4,8 +4,8 @@
 //! Datagrams leave one by one: `sendmmsg` was measured to save a tenth to a third of a system call
 //! that is itself a tenth of what a message costs.
 //!
-//! What the network says of an address comes back as a bounce: what `send` returns, and what
-//! [`super::icmp`] reads of earlier datagrams.
+//! What did not leave comes back as [`Unsent`]; what the network says of earlier datagrams, which
+//! [`super::icmp`] reads, as a bounce.
 
 mod port;
 
@@ -13,6 +13,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::task::Poll;
 
 use serde::{Deserialize, Serialize};
@@ -22,7 +23,7 @@ use tokio::time::{Instant, sleep_until};
 
 use self::port::{Attempt, Port, Waiting};
 use super::icmp::News;
-use super::links::is_loopback;
+use super::links::{Listed, is_loopback};
 use super::routes::Routes;
 use super::udp::{Place, SocketError, granted};
 use crate::node::{Bounce, Link, LinkId, Transmit};
@@ -41,6 +42,15 @@ pub(crate) struct Sockets {
     waiting_bytes: usize,
     news: News,
     bounced: Vec<(SocketAddr, Bounce)>,
+    unsent: Vec<Unsent>,
+}
+
+/// A datagram that did not leave.
+#[derive(Debug)]
+pub(crate) struct Unsent {
+    pub(crate) to: SocketAddr,
+    pub(crate) bytes: Arc<[u8]>,
+    pub(crate) reason: Bounce,
 }
 
 /// What a socket is for.
@@ -77,7 +87,7 @@ impl Sockets {
         port: u16,
         ipv6: bool,
         exact_loopback: Option<Ipv4Addr>,
-        links: Vec<Link>,
+        links: Vec<Listed>,
     ) -> Result<Self, SocketError> {
         let mut sockets = Self::with(port, ipv6, exact_loopback, Vec::new());
         match sockets.refresh(links).into_iter().next() {
@@ -92,7 +102,7 @@ impl Sockets {
         port: u16,
         ipv6: bool,
         exact_loopback: Option<Ipv4Addr>,
-        links: Vec<Link>,
+        links: Vec<Listed>,
         handed: Vec<(LinkId, Role, OwnedFd)>,
     ) -> io::Result<Self> {
         let ports = handed
@@ -123,16 +133,18 @@ impl Sockets {
             waiting_bytes: 0,
             news: News::new(),
             bounced: Vec::new(),
+            unsent: Vec::new(),
         }
     }
 
     /// The links are these now: closes the sockets of those that went, opens those of the new
-    /// ones. A link without a socket is left out and its error returned.
-    pub(crate) fn refresh(&mut self, links: Vec<Link>) -> Vec<SocketError> {
+    /// ones. A link without a socket is left out and its error returned. One that is only down
+    /// keeps its sockets with what waits in them, and stays in its groups.
+    pub(crate) fn refresh(&mut self, links: Vec<Listed>) -> Vec<SocketError> {
         let mut errors = Vec::new();
         let mut ports = std::mem::take(&mut self.ports);
         self.links.clear();
-        for mut link in links {
+        for Listed { mut link, up } in links {
             let (mut usable, mut groups) = (false, false);
             for (role, place) in self.places(&link) {
                 let had = ports.iter().position(|port| port.link == link.id && port.role == role);
@@ -153,7 +165,7 @@ impl Sockets {
                 }
             }
             link.multicast = groups;
-            if usable {
+            if usable && up {
                 self.links.push(link);
             }
         }
@@ -193,9 +205,14 @@ impl Sockets {
         }
     }
 
-    /// The links that have a socket.
+    /// The links that are up and have a socket.
     pub(crate) fn links(&self) -> &[Link] {
         &self.links
+    }
+
+    /// Whether there is no socket to send through, now or when a link comes up.
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.ports.iter().any(|port| port.role.sends())
     }
 
     /// The smallest receive buffer of all sockets, bytes.
@@ -243,22 +260,22 @@ impl Sockets {
         let Transmit { link, to, bytes, .. } = transmit;
         let Some(port) = self.port_for(link, to) else {
             tracing::debug!(?link, %to, "no socket to send through");
-            if link.is_none() {
-                self.bounced.push((to, Bounce::HostUnreachable));
-            }
-            return;
+            return self.unsent.push(Unsent { to, bytes, reason: Bounce::HostUnreachable });
         };
         if self.ports[port].queue.is_empty() {
             match self.ports[port].attempt(to, &bytes) {
                 Attempt::Sent => return,
                 Attempt::Wait => {}
-                Attempt::Failed(bounce) => return self.bounce(to, bounce),
+                Attempt::Failed(reason) => {
+                    return self.unsent.push(Unsent { to, bytes, reason });
+                }
             }
         }
         let waiting = Waiting { to, bytes, since: Instant::now() };
         if self.waiting_bytes + cost(&waiting) > WAITING_BYTES {
             tracing::warn!(%to, "too much waits to be sent, a datagram is dropped");
-            return;
+            let Waiting { to, bytes, .. } = waiting;
+            return self.unsent.push(Unsent { to, bytes, reason: Bounce::Refused });
         }
         self.waiting_bytes += cost(&waiting);
         self.ports[port].queue.push_back(waiting);
@@ -269,13 +286,14 @@ impl Sockets {
             Some(link) => link,
             None => self.routes.resolve(to, &self.links)?,
         };
+        // Through one that is down the system takes datagrams, and drops them without a word.
+        self.links.iter().find(|up| up.id == link)?;
         let role = if to.is_ipv4() { Role::V4 } else { Role::V6 };
         let only = !cfg!(target_os = "linux") && self.exact_loopback.is_none();
         self.ports.iter().position(|port| port.role == role && (only || port.link == link))
     }
 
-    /// A failure is news only where it concerns one host: a broadcast that cannot leave one way
-    /// (255.255.255.255 without a default route) leaves another way too.
+    /// News counts only where it concerns one host: of many some may hear what others refuse.
     fn bounce(&mut self, to: SocketAddr, bounce: Bounce) {
         let many = match to.ip() {
             IpAddr::V4(ip) => {
@@ -321,6 +339,11 @@ impl Sockets {
         std::mem::take(&mut self.bounced)
     }
 
+    /// What did not leave since the last call.
+    pub(crate) fn unsent(&mut self) -> Vec<Unsent> {
+        std::mem::take(&mut self.unsent)
+    }
+
     /// Whether datagrams wait for room.
     pub(crate) fn is_waiting(&self) -> bool {
         self.ports.iter().any(|port| !port.queue.is_empty())
@@ -349,12 +372,8 @@ impl Sockets {
 
     /// Sends what waits, as far as there is room.
     pub(crate) fn flush(&mut self) {
-        let mut failed = Vec::new();
         for port in &mut self.ports {
-            port.flush(&mut failed);
-        }
-        for (to, bounce) in failed {
-            self.bounce(to, bounce);
+            port.flush(&mut self.unsent);
         }
         self.waiting_bytes = self.ports.iter().flat_map(|port| &port.queue).map(cost).sum();
     }
@@ -420,34 +439,58 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_leave_comes_back_unless_it_was_for_everybody() {
+    async fn what_cannot_leave_comes_back_whole() {
         let (mut sockets, own) = on_loopback(2);
         let link = Some(sockets.links()[0].id);
         // A socket of the loopback cannot reach another network.
         let far: SocketAddr = ([192, 0, 2, 1], own.port()).into();
         sockets.send(datagram(far, link));
-        sockets.send(datagram(([255; 4], own.port()).into(), link));
-        let bounced = sockets.bounced();
-        assert!(bounced.iter().all(|(to, _)| *to == far), "{bounced:?}");
-        assert!(sockets.bounced().is_empty());
+        sockets.send(datagram(own, Some(LinkId(u32::MAX))));
+        let unsent: Vec<_> = sockets.unsent().into_iter().map(|un| (un.to, un.bytes)).collect();
+        let hello: Arc<[u8]> = b"hello".as_slice().into();
+        assert_eq!(unsent, [(far, Arc::clone(&hello)), (own, hello)]);
+        assert!(sockets.unsent().is_empty() && sockets.bounced().is_empty());
     }
 
     #[tokio::test]
     async fn a_link_that_went_takes_its_sockets_along() {
         let (mut sockets, own) = on_loopback(3);
-        let links = sockets.links().to_vec();
+        let links = listed(&sockets, true);
         assert!(sockets.refresh(Vec::new()).is_empty());
-        assert!(sockets.ports.is_empty() && sockets.links().is_empty());
+        assert!(sockets.is_empty() && sockets.ports.is_empty() && sockets.links().is_empty());
         assert!(sockets.refresh(links).is_empty());
         assert_eq!(sockets.ports.len(), 3);
         assert_eq!(sockets.ports[0].socket.local_addr().unwrap(), own);
     }
 
     #[tokio::test]
+    async fn a_link_that_is_only_down_keeps_its_sockets_and_is_not_used() {
+        let (mut sockets, own) = on_loopback(5);
+        sockets.send(datagram(own, None));
+        let (up, down) = (listed(&sockets, true), listed(&sockets, false));
+        let link = up[0].link.clone();
+        assert!(sockets.refresh(down).is_empty());
+        assert!(sockets.links().is_empty() && !sockets.is_empty());
+        for through in [Some(link.id), None] {
+            sockets.send(datagram(own, through));
+        }
+        assert!(sockets.refresh(up).is_empty());
+        assert_eq!(sockets.links(), std::slice::from_ref(&link));
+        let mut buffer = [0; 64];
+        sockets.readable().await;
+        assert_eq!(sockets.receive(&mut buffer), Some((link.id, own, 5)), "sent before");
+        assert_eq!(sockets.receive(&mut buffer), None, "and nothing meanwhile");
+    }
+
+    fn listed(sockets: &Sockets, up: bool) -> Vec<Listed> {
+        sockets.links().iter().map(|link| Listed { link: link.clone(), up }).collect()
+    }
+
+    #[tokio::test]
     async fn handed_sockets_keep_what_they_have_not_read() {
         let (mut first, own) = on_loopback(4);
         first.send(datagram(own, None));
-        let (links, shared) = (first.links().to_vec(), first.share().unwrap());
+        let (links, shared) = (listed(&first, true), first.share().unwrap());
         drop(first);
         let exact = Some(Ipv4Addr::new(127, 78, 0, 4));
         let mut second = Sockets::adopt(own.port(), true, exact, links, shared).unwrap();

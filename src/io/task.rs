@@ -23,13 +23,14 @@ use super::owner::{Entry, Owner};
 use super::pictures::Pictures;
 use super::recall::{Found, Recalls};
 use super::serve::Servers;
-use super::sockets::Sockets;
+use super::sockets::{Sockets, Unsent};
 use super::tcp::{Acceptor, Caller};
 use super::udp::RECEIVE_BUFFER;
 use super::{Running, Start, Stopped};
 use crate::node::{
-    Done, Effect, Event, FetchId, FetchNews, Input, JobId, Node, NoticeCode, Now, PictureNews,
-    Reply, Request, RequestId, ServeNews, ShellStatus, StageId, StreamId, Tick, UnixMillis,
+    Done, Effect, Event, FetchId, FetchNews, Input, JobId, Link, Node, NoticeCode, Now,
+    PictureNews, Reply, Request, RequestId, ServeNews, ShellStatus, StageId, StreamId, Tick,
+    UnixMillis,
 };
 use crate::store::{Copies, Lock, Paths};
 
@@ -166,6 +167,10 @@ impl Task {
                 granted / 1024
             );
             self.notice(now, NoticeCode::SmallBuffer, text);
+        }
+        if !took_over && !self.sockets.links().iter().any(Link::leads_to_others) {
+            let text = "no network link is up; this goes on when one comes".to_owned();
+            self.notice(now, NoticeCode::Links, text);
         }
         if took_over {
             let text = "this process took the port over".to_owned();
@@ -347,8 +352,12 @@ impl Task {
         }
     }
 
-    /// What the network refused comes back to the node, after what it wanted done is done.
+    /// What did not leave and what the network refused comes back to the node, after what it wanted
+    /// done is done.
     pub(super) fn feed_bounces(&mut self) {
+        for Unsent { to, bytes, reason } in self.sockets.unsent() {
+            self.handle(self.clock.now(), Input::Unsent { to, bytes: &bytes, reason });
+        }
         for (to, reason) in self.sockets.bounced() {
             self.handle(self.clock.now(), Input::Bounced { to, reason });
         }

@@ -339,6 +339,7 @@ impl PeerNote {
             options: Options::from_bits_retain(self.options),
             charsets: self.charsets,
             places: self.places.into_iter().map(place).collect(),
+            came: Tick::default(),
             heard: before(now, self.heard_ago),
             // Of what the other process did not write down yet nothing is lost.
             noted: Tick::default(),

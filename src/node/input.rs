@@ -96,6 +96,14 @@ impl Link {
             IpAddr::V6(addr) => self.v6.contains(&addr),
         }
     }
+
+    /// Whether somebody else may be reached through it: not through the loopback, unless by an
+    /// exact address of it, which has a broadcast for the nodes that share it.
+    pub fn leads_to_others(&self) -> bool {
+        let loopback = self.v4.iter().any(|net| net.addr.is_loopback())
+            || self.v6.iter().any(Ipv6Addr::is_loopback);
+        !loopback || self.v4.iter().any(|net| net.broadcast.is_some())
+    }
 }
 
 /// Names a request of a face until its reply.
@@ -187,11 +195,20 @@ pub enum Input<'a> {
     Request(RequestId, Request),
     /// The links of this host now: all of them, at the start and whenever one changes.
     Links(Vec<Link>),
-    /// A datagram to this address bounced ("port unreachable") or could not be sent; a hint, not
-    /// the end: the other program may be restarting.
+    /// A datagram to this address bounced ("port unreachable"); a hint, not the end: the other
+    /// program may be restarting.
     Bounced {
         /// Where it was meant to go.
         to: SocketAddr,
+        /// What the system said.
+        reason: Bounce,
+    },
+    /// This datagram did not leave this host, whatever the wish to send it was worth.
+    Unsent {
+        /// Where it was meant to go.
+        to: SocketAddr,
+        /// Its bytes.
+        bytes: &'a [u8],
         /// What the system said.
         reason: Bounce,
     },

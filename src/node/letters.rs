@@ -116,12 +116,13 @@ impl Parts {
         if letter.to.is_empty() {
             return Err(Refusal::Nobody);
         }
-        if self.links.is_empty() {
-            return Err(Refusal::NoLink);
-        }
         let later = later(turn, &letter.wishes)?;
         let absent = later.map_or(&[][..], |_| &letter.wishes.absent);
         let recipients = self.recipients(turn, &letter.to, absent)?;
+        // What is kept for later can wait for a link too.
+        if later.is_none() && !recipients.iter().all(|one| self.has_way_to(one)) {
+            return Err(Refusal::NoLink);
+        }
         if self.outbox.len() + recipients.len() > turn.base.policy.waiting_max {
             return Err(Refusal::Busy);
         }
@@ -385,7 +386,7 @@ impl Parts {
         });
         let through: Vec<_> = through.collect();
         let networks = self.presence.networks().to_vec();
-        if through.is_empty() && (networks.is_empty() || self.links.is_empty()) {
+        if through.is_empty() && (networks.is_empty() || self.links.is_alone()) {
             return Err(Refusal::NoLink);
         }
         let Issued { number, gate } = turn.message_number();
@@ -422,6 +423,12 @@ impl Parts {
         };
         let form = self.roster.iter().find_map(reads_less);
         form.unwrap_or(TextForm::Legacy(Charset::GB18030))
+    }
+
+    /// Whether a link is up that a datagram to this recipient may leave through.
+    fn has_way_to(&self, recipient: &Recipient) -> bool {
+        let on_this_host = recipient.view.addr.is_loopback() && !self.links.is_empty();
+        on_this_host || !self.links.is_alone()
     }
 
     /// Finds each recipient once.

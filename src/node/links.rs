@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
+use super::Parts;
+use super::api::NoticeCode;
 use super::input::{Link, LinkId};
 use super::own::is_host;
+use super::turn::Turn;
 
 /// The links now.
 #[derive(Debug, Default)]
@@ -49,6 +52,11 @@ impl Links {
         self.links.is_empty()
     }
 
+    /// Whether nobody but this host can be reached.
+    pub(crate) fn is_alone(&self) -> bool {
+        !self.links.values().any(Link::leads_to_others)
+    }
+
     /// All of them, by index.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Link> {
         self.links.values()
@@ -86,6 +94,29 @@ impl Links {
     /// Whether `addr` is one of ours.
     pub(crate) fn owns(&self, addr: IpAddr) -> bool {
         self.links.values().any(|link| link.owns(addr))
+    }
+}
+
+impl Parts {
+    /// The links are these now.
+    pub(super) fn links_are(&mut self, turn: &mut Turn<'_>, now: Vec<Link>) {
+        let change = self.links.update(now);
+        let Self { presence, roster, links, .. } = self;
+        if self.started {
+            if !change.fresh.is_empty() {
+                presence.appear(turn, roster, links, &change.fresh);
+            }
+            if let Some(text) = change.describe() {
+                turn.notice(NoticeCode::Links, text);
+            }
+        } else if !links.is_empty() {
+            self.started = true;
+            if !self.resumed {
+                presence.start(turn, roster, links);
+            }
+            self.offers.start(turn);
+            self.pictures.start(turn);
+        }
     }
 }
 

@@ -300,6 +300,9 @@ impl Node {
             Input::Request(id, request) => parts.request(&mut turn, id, request, since),
             Input::Links(links) => parts.links_are(&mut turn, links),
             Input::Bounced { to, reason } => parts.outbox.bounced(canonical(to), reason),
+            Input::Unsent { to, bytes, reason } => {
+                parts.outbox.unsent(&mut turn, canonical(to), bytes, reason);
+            }
             Input::Asked { stream, from, request } => {
                 parts.serving.asked(&mut turn, stream, canonical(from), request);
             }
@@ -471,26 +474,6 @@ impl Parts {
                 }
                 false
             }
-        }
-    }
-
-    fn links_are(&mut self, turn: &mut Turn<'_>, now: Vec<Link>) {
-        let change = self.links.update(now);
-        let Self { presence, roster, links, .. } = self;
-        if self.started {
-            if !change.fresh.is_empty() {
-                presence.appear(turn, roster, links, &change.fresh);
-            }
-            if let Some(text) = change.describe() {
-                turn.notice(NoticeCode::Links, text);
-            }
-        } else if !links.is_empty() {
-            self.started = true;
-            if !self.resumed {
-                presence.start(turn, roster, links);
-            }
-            self.offers.start(turn);
-            self.pictures.start(turn);
         }
     }
 

@@ -23,7 +23,7 @@ use super::sealed::{Sealed, Unopened};
 use super::timers::Timer;
 use super::turn::Turn;
 use crate::wire::command::message;
-use crate::wire::{Options, PacketNo, Verdict};
+use crate::wire::{Options, PacketNo, RawPacket, Verdict};
 pub(crate) use files::{FileNews, Seat};
 use later::{Later, Shelf};
 
@@ -267,7 +267,7 @@ impl Outbox {
     ) -> Option<PeerId> {
         let sending = self.sends.get(&no)?;
         let id = sending.view.id.clone();
-        let sent = sending.tries > 0 || !sending.went_to.is_empty();
+        let sent = sending.tries > 0 || sending.leaves_with_its_record();
         let outcome = match sending.later {
             Some(later) if later.told || later.waits => Outcome::Expired,
             _ if sent || sending.may_have_left => Outcome::NotConfirmed,
@@ -292,6 +292,29 @@ impl Outbox {
     pub(crate) fn bounced(&mut self, to: SocketAddr, reason: Bounce) {
         if self.awaits(to) || self.meetings.contains_key(&to) {
             self.bounces.insert(to, reason);
+        }
+    }
+
+    /// A datagram to `to` did not leave: it was no try.
+    pub(crate) fn unsent(
+        &mut self,
+        turn: &mut Turn<'_>,
+        to: SocketAddr,
+        bytes: &[u8],
+        reason: Bounce,
+    ) {
+        let sent = &mut turn.base.counters.sent;
+        *sent = sent.saturating_sub(1);
+        self.bounced(to, reason);
+        let number = RawPacket::parse(bytes).ok().map(|raw| raw.number);
+        let no = number.and_then(|number| self.sent_to.get(&(to, number)));
+        let sending = no.and_then(|no| self.sends.get_mut(no));
+        let is_it = |sending: &&mut Sending| sending.bytes.as_deref() == Some(bytes);
+        if let Some(sending) = sending.filter(is_it) {
+            sending.tries = sending.tries.saturating_sub(1);
+            if sending.tries == 0 {
+                sending.first = None;
+            }
         }
     }
 
@@ -517,6 +540,13 @@ impl Outbox {
             self.file_news.push(FileNews::Failed(no));
         }
         self.tell(turn, roster, no, &sending, outcome, hint);
+    }
+}
+
+impl Sending {
+    /// Whether its first datagram waits for its record, which may come after its time is over.
+    fn leaves_with_its_record(&self) -> bool {
+        self.saving.is_some() && !self.went_to.is_empty()
     }
 }
 

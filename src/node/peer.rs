@@ -137,6 +137,8 @@ pub(crate) struct Peer {
     /// Where it is, the place to write to first: IPv4 before IPv6, which not all clients speak, and
     /// of those the one heard last. Never empty while it is in the roster.
     pub(crate) places: Vec<Place>,
+    /// When it was heard first.
+    pub(crate) came: Tick,
     /// When it was heard last.
     pub(crate) heard: Tick,
     /// What the store knows of when it was heard.
@@ -205,6 +207,7 @@ impl Peer {
             options: packet.options & command::entry::CAP_UTF8,
             charsets: Charsets::default(),
             places: vec![Place::new(seen, now)],
+            came: now,
             heard: now,
             noted: now,
             entered: false,

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::api::{DownReason, Event, PeerId, PeerView, without_title};
 use super::charsets::CharsetBook;
@@ -34,6 +35,10 @@ pub(crate) struct Roster {
 
 /// Peers with the same user and host that are told apart by their nicknames.
 const NAMESAKES_MAX: usize = 128;
+
+/// A start is announced on each family at once, and IPv6 may be first: an address that is heard so
+/// soon after the first one is no move.
+const SAME_START: Duration = Duration::from_millis(1_500);
 
 /// Whose packet it was.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -271,7 +276,7 @@ impl Roster {
         }
         let key = seen.key();
         if let Some(no) = self.namesake(&key, nick) {
-            let news = if self.add_place(no, seen, turn) { News::Changed } else { News::None };
+            let news = self.add_place(no, seen, turn);
             return (Met { peer: no, moved: true }, news);
         }
         self.make_room(turn);
@@ -382,8 +387,10 @@ impl Roster {
     }
 
     /// Whether the peer is now written to at another address than before.
-    fn add_place(&mut self, no: PeerNo, seen: &Sighting<'_>, turn: &Turn<'_>) -> bool {
-        let Some(peer) = self.peers.get_mut(&no) else { return false };
+    fn add_place(&mut self, no: PeerNo, seen: &Sighting<'_>, turn: &Turn<'_>) -> News {
+        let Some(peer) = self.peers.get_mut(&no) else { return News::None };
+        let known_by = peer.places.first().map(|place| place.addr);
+        let just_came = turn.now.tick - peer.came < SAME_START;
         let first = peer.settle(Place::new(seen, turn.now.tick));
         self.by_addr.insert(seen.from, no);
         while peer.places.len() > turn.base.policy.addresses_per_peer_max.max(1) {
@@ -392,7 +399,11 @@ impl Roster {
             }
         }
         self.note_heard(no, turn.now.tick);
-        first
+        match known_by {
+            Some(SocketAddr::V6(_)) if first && just_came => News::Beside,
+            _ if first => News::Changed,
+            _ => News::None,
+        }
     }
 
     fn note_heard(&mut self, no: PeerNo, now: Tick) {
@@ -408,17 +419,20 @@ impl Roster {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum News {
     None,
+    /// It has a better address beside the one it came with: no event of its own.
+    Beside,
     Changed,
     Up,
 }
 
 fn tell(turn: &mut Turn<'_>, peer: &mut Peer, news: News) {
     // Whatever is told of a peer tells where it is.
-    if news != News::None {
+    if news >= News::Changed {
         peer.untold = None;
     }
     match news {
         News::None => {}
+        News::Beside => turn.note_peer(&peer.view()),
         News::Changed => turn.emit(Event::PeerChanged { peer: peer.view() }, None),
         News::Up => turn.emit(Event::PeerUp { peer: peer.view() }, None),
     }

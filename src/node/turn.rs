@@ -10,7 +10,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 
 use super::api::files::OfferId;
-use super::api::{Counters, Direction, Event, NoticeCode, Reply};
+use super::api::{Counters, Direction, Event, NoticeCode, PeerView, Reply};
 use super::config::Policy;
 use super::effect::{Effect, Record, Serve, Transmit};
 use super::input::{LinkId, Now, RequestId, SaveId, SaveResult, StreamId, Tick};
@@ -104,17 +104,24 @@ impl<'a> Turn<'a> {
     pub(crate) fn emit(&mut self, event: Event, after: Option<SaveId>) {
         if let Event::PeerUp { peer } | Event::PeerChanged { peer } | Event::PeerDown { peer, .. } =
             &event
-            && self.base.keeps
         {
-            if self.base.remembered.note(peer, self.now.wall) {
-                self.arm(Timer::Remember, self.base.policy.roster_lag);
-            }
-            if let Some(news) = self.base.remembered.take_if_full() {
-                self.base.timers.disarm(Timer::Remember);
-                self.save(Record::Roster(news));
-            }
+            self.note_peer(peer);
         }
         self.effects.push(Effect::Emit { event, after });
+    }
+
+    /// The store is to know how this peer is now.
+    pub(crate) fn note_peer(&mut self, peer: &PeerView) {
+        if !self.base.keeps {
+            return;
+        }
+        if self.base.remembered.note(peer, self.now.wall) {
+            self.arm(Timer::Remember, self.base.policy.roster_lag);
+        }
+        if let Some(news) = self.base.remembered.take_if_full() {
+            self.base.timers.disarm(Timer::Remember);
+            self.save(Record::Roster(news));
+        }
     }
 
     /// Tells the user something.

@@ -10,7 +10,7 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::output::Printer;
 use crate::cli::{Globals, OwnGroup, in_runtime};
 use crate::io::StartError;
-use crate::io::links::{Kind, Selection, is_port_of_a_bridge, read_all};
+use crate::io::links::{Kind, Listed, Selection, is_port_of_a_bridge, read_all};
 use crate::node::Request;
 use crate::store::settings::{Entry, Settings, Source};
 use crate::store::{Paths, process_env};
@@ -131,24 +131,26 @@ fn print_links(printer: &mut Printer, settings: &Settings) -> Result<(), CliErro
         addresses: Vec<String>,
         kind: &'static str,
         used: bool,
+        up: bool,
     }
     let selection = Selection::new(&settings.bind.value, &settings.skip_links.value)
         .map_err(StartError::SkipLinks)?;
-    let used = selection.read().map_err(StartError::Links)?;
+    let chosen = selection.read().map_err(StartError::Links)?;
     let all = read_all().map_err(StartError::Links)?;
-    let columns = all.iter().map(|link| term::width(&link.name)).max().unwrap_or(0);
-    for link in &all {
+    let columns = all.iter().map(|one| term::width(&one.link.name)).max().unwrap_or(0);
+    for &Listed { ref link, up } in &all {
         let (kind, advice) = kind(&link.name);
-        let is_used = used.iter().any(|used| used.id == link.id);
+        let used = chosen.iter().any(|chosen| chosen.link.id == link.id);
         let v4 = link.v4.iter().map(|net| net.addr.to_string());
         let addresses: Vec<_> = v4.chain(link.v6.iter().map(ToString::to_string)).collect();
         if printer.is_json() {
-            printer.json(&Line { v: 1, link: &link.name, addresses, kind, used: is_used })?;
+            printer.json(&Line { v: 1, link: &link.name, addresses, kind, used, up })?;
             continue;
         }
         let name = term::pad(&term::safe(&link.name), columns);
-        let advice = match is_used {
-            true => advice,
+        let advice = match used {
+            true if up => advice,
+            true => "left out (down)",
             false if settings.bind.value.is_empty() && is_port_of_a_bridge(link) => {
                 "left out (a port of a bridge)"
             }

@@ -114,6 +114,9 @@ impl Args {
         }
         feed.finish().await?;
         if peers.is_empty() && !self.watch {
+            if here == 0 {
+                client.needs_a_link().await?;
+            }
             return Err(self.nobody(client.port(), here));
         }
         Ok(Exit::Done)
@@ -131,6 +134,9 @@ impl Args {
         let all = known.len();
         known.retain(|known| self.wants(&known.peer));
         if known.is_empty() {
+            if all == 0 {
+                client.needs_a_link().await?;
+            }
             return Err(self.nobody(client.port(), all));
         }
         if feed.style().json {

@@ -596,6 +596,14 @@ mod tests {
         also.addrs.extend(before);
         let also = Event::PeerChanged { peer: also };
         assert_eq!(words(&mut human, &also), "00:00:00 *  robert is also at 10.0.0.2");
+        // A link-local one is told without its link, and known with it.
+        let mut six = peer("eve", "e", "10.0.0.9");
+        let at: std::net::SocketAddr = "[fe80::9%2]:2425".parse().unwrap();
+        (six.addr, six.addrs) = (at.ip(), vec![at]);
+        human.know(&six);
+        (six.addr, six.addrs) = ([10, 0, 0, 9].into(), vec![([10, 0, 0, 9], six.port).into(), at]);
+        let also = Event::PeerChanged { peer: six };
+        assert_eq!(words(&mut human, &also), "00:00:00 *  eve is also at 10.0.0.9");
         (now.addr, now.addrs) = ([10, 0, 0, 3].into(), vec![([10, 0, 0, 3], now.port).into()]);
         let moved = Event::PeerChanged { peer: now };
         assert_eq!(words(&mut human, &moved), "00:00:00 *  robert is now at 10.0.0.3");
@@ -612,6 +620,9 @@ mod tests {
         let unconfirmed = failed(Outcome::NotConfirmed, 17, Some(Bounce::PortUnreachable), 2425);
         assert_eq!(unconfirmed, "not confirmed after 17 tries; nothing listens on its port 2425");
         assert_eq!(failed(Outcome::NotSent, 0, None, 2425), "not sent");
+        let unreachable = Some(Bounce::HostUnreachable);
+        let unsent = failed(Outcome::NotSent, 0, unreachable, 2425);
+        assert_eq!(unsent, "not sent: that host cannot be reached");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tokio::net::UdpSocket;
 use tokio::time::Instant;
 
 use super::super::icmp::{self, News, past_news};
-use super::Role;
+use super::{Role, Unsent};
 use crate::node::{Bounce, LinkId};
 
 #[derive(Debug)]
@@ -33,6 +33,12 @@ pub(super) struct Waiting {
     pub(super) to: SocketAddr,
     pub(super) bytes: Arc<[u8]>,
     pub(super) since: Instant,
+}
+
+impl Waiting {
+    fn unsent(self, reason: Bounce) -> Unsent {
+        Unsent { to: self.to, bytes: self.bytes, reason }
+    }
 }
 
 /// What came of an attempt to send.
@@ -128,7 +134,7 @@ impl Port {
         Attempt::Wait
     }
 
-    pub(super) fn flush(&mut self, failed: &mut Vec<(SocketAddr, Bounce)>) {
+    pub(super) fn flush(&mut self, failed: &mut Vec<Unsent>) {
         if self.rest.is_some_and(|rest| rest > Instant::now()) {
             return;
         }
@@ -136,7 +142,7 @@ impl Port {
         while let Some(waiting) = self.queue.pop_front() {
             match self.attempt_again(waiting.to, &waiting.bytes) {
                 Attempt::Sent => {}
-                Attempt::Failed(bounce) => failed.push((waiting.to, bounce)),
+                Attempt::Failed(reason) => failed.push(waiting.unsent(reason)),
                 Attempt::Wait if self.rest.is_none() => {
                     self.queue.push_front(waiting);
                     return self.be_judged_anew();
@@ -147,7 +153,7 @@ impl Port {
                     if waiting.since.elapsed() < PATIENCE {
                         self.queue.push_back(waiting);
                     } else {
-                        failed.push((waiting.to, Bounce::Refused));
+                        failed.push(waiting.unsent(Bounce::Refused));
                     }
                     return;
                 }

@@ -36,8 +36,7 @@ impl Outbox {
         let rtt = sending.first.filter(|_| confirmed);
         let queued = sending.later.filter(|later| later.told);
         let waited = turn.now.wall.0.saturating_sub(sending.written.0);
-        // Its time may be over before its record comes back, with which the first datagram leaves.
-        let left = outcome != Outcome::NotSent && !sending.went_to.is_empty();
+        let left = outcome != Outcome::NotSent && sending.leaves_with_its_record();
         let record = OutcomeRecord {
             at: turn.now.wall,
             number: no.number,

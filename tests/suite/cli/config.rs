@@ -43,6 +43,7 @@ fn links_are_named_with_whether_they_are_used() {
     };
     let lo = link(&[("FEIGE_BIND", "")]).expect("there is a loopback");
     assert_eq!((&lo["link"], &lo["used"]), (&"lo".into(), &true.into()));
+    assert_eq!(lo["up"], true);
     let lo = link(&[("FEIGE_SKIP_LINKS", "lo")]).expect("it is listed all the same");
     assert_eq!(lo["used"], false);
 }

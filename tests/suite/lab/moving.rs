@@ -95,6 +95,46 @@ fn a_link_that_comes_late_is_used() {
 
 #[test]
 #[ignore = "needs root and network namespaces; .ci/run runs it"]
+fn a_cable_that_was_out_is_announced_on_when_it_is_back() {
+    let lab = Lab::up("3");
+    let [one, two] = people(&lab, ["h1", "h2"]);
+    one.meets("h2");
+    two.meets("h1");
+    // The addresses stay where they are, at the other end of each cable.
+    let cable = |host: &str, state: &str| lab.ip("sw", &format!("link set {host}eth0 {state}"));
+    let told = |what: &str| {
+        two.events.wait_within(NOTICED, what, |events| {
+            events.iter().find(|e| e["code"] == "links" && e["text"] == what).cloned()
+        })
+    };
+    cable("h1", "down");
+    let send = lab.feige("h2", &["send", "h1", "--timeout", "50s", "--", "还在吗"]);
+    send.event("message", |event| event["text"] == "还在吗");
+    cable("h2", "down");
+    told("eth0 went");
+    let config = lab.run("h2", &["config"]).succeeds();
+    let listed = config.out.lines().find(|line| line.starts_with("link  eth0"));
+    assert!(listed.is_some_and(|line| line.ends_with("left out (down)")), "{config:?}");
+    lab.settle("h3", "h3", "", "");
+    let three = lab.feige("h3", &["listen"]);
+    cable("h1", "up");
+    cable("h2", "up");
+    told("eth0 came");
+    three.events.wait_within(NOTICED, "h2", |events| {
+        events.iter().find(|e| e["peer"]["nick"] == "h2").cloned()
+    });
+    two.meets("h3");
+    // What was being sent goes on, and nobody was taken for gone.
+    one.reads("还在吗");
+    send.event("receipt", |event| event["peer"]["nick"] == "h1");
+    for feige in [&one, &two] {
+        let gone = feige.events.all().into_iter().find(|event| event["event"] == "peer_down");
+        assert_eq!(gone, None);
+    }
+}
+
+#[test]
+#[ignore = "needs root and network namespaces; .ci/run runs it"]
 fn hosts_without_ipv4_see_each_other_by_their_link_local_addresses() {
     let lab = Lab::up("2");
     for host in ["h1", "h2"] {
@@ -130,6 +170,54 @@ fn what_cannot_be_reached_is_told_and_disturbs_nobody() {
     let receipt = done.lines().into_iter().find(|line| line["event"] == "receipt");
     assert_eq!(receipt.expect("h2 confirms")["tries"], 1);
     two.reads("在吗");
+}
+
+#[test]
+#[ignore = "needs root and network namespaces; .ci/run runs it"]
+fn what_has_no_way_out_is_not_sent() {
+    let lab = Lab::up("1");
+    lab.ip("h1", "route del default");
+    let done = lab.run("h1", &["--json", "send", "192.0.2.1", "--timeout", "2s", "--", "在吗"]);
+    assert_eq!(done.code, Some(1), "{done:?}");
+    let end = done.lines().into_iter().find(|line| line["event"] == "failed").expect("it ends");
+    assert_eq!((&end["outcome"], &end["tries"]), (&"not_sent".into(), &0.into()));
+    assert_eq!(end["hint"], "host_unreachable");
+    let done = lab.run("h1", &["send", "192.0.2.1", "--timeout", "2s", "--", "在吗"]);
+    assert!(done.out.contains("not sent: that host cannot be reached"), "{done:?}");
+}
+
+#[test]
+#[ignore = "needs root and network namespaces; .ci/run runs it"]
+fn without_a_network_commands_say_so_and_a_listener_waits() {
+    let lab = Lab::up("2");
+    lab.ip("h1", "link set eth0 down");
+    let broadcast = ["broadcast", "开会"];
+    let by_addr = ["send", "10.99.0.2", "--timeout", "2s", "--", "在吗"];
+    let by_name = ["send", "h2", "--timeout", "2s", "--", "在吗"];
+    let say_so = |node: &str| {
+        for args in [&["peers"][..], &broadcast, &by_addr, &by_name] {
+            let done = lab.run("h1", args);
+            assert_eq!(done.code, Some(4), "{node}: {args:?}: {done:?}");
+            assert!(done.talk.contains("no network link is up"), "{args:?}: {done:?}");
+            let sends = args[0] != "peers" && args != by_name;
+            assert_eq!(done.talk.contains("not sent"), sends, "{args:?}: {done:?}");
+            assert_eq!(done.out, "");
+        }
+    };
+    say_so("each command is the node");
+    let [one, two] = people(&lab, ["h1", "h2"]);
+    let missing = "no network link is up; this goes on when one comes";
+    one.event("notice", |event| event["text"] == missing);
+    say_so("the listener is the node");
+    lab.ip("h1", "link set eth0 up");
+    lab.ip("h1", "route replace default dev eth0");
+    two.meets("h1");
+    one.meets("h2");
+    lab.run("h1", &broadcast).succeeds();
+    two.reads("开会");
+    let events = one.events.all();
+    let told = events.iter().filter(|event| event["text"] == missing).count();
+    assert_eq!(told, 1);
 }
 
 #[test]
@@ -170,6 +258,9 @@ fn far_subnet(lab: &str, settings: &str, far: &[&str]) {
     }
     assert_eq!(nicks(&lab, "h2"), ["h1"]);
 }
+
+/// Within this time a change of the links is noticed.
+const NOTICED: Duration = Duration::from_secs(5);
 
 /// Answers to an entry are spread over about a second in a small office.
 const ANSWER_DELAY: Duration = Duration::from_millis(1_100);

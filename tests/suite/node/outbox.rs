@@ -3,8 +3,9 @@
 use std::slice;
 
 use feige::node::{
-    Bounce, Delivery, Direction, Effect, Event, Input, Network, Outcome as End, PacketNo, Record,
-    Refusal, Reply, Request, SaveResult, Target, Wishes,
+    Bounce, Delivery, Direction, Effect, Event, Input, Ipv4Net, Link, LinkId, Network,
+    Outcome as End, PacketNo, Record, Refusal, Reply, Request, SaveResult, Target, Transmit,
+    Wishes,
 };
 use feige::wire::{Body, Charset, Command, RawPacket};
 
@@ -333,6 +334,32 @@ fn refusals_send_nothing() {
 }
 
 #[test]
+fn with_only_the_loopback_up_nothing_is_sent_but_to_this_host() {
+    let mut desk = Desk::bare(|_| {});
+    let addr_of_lo = Ipv4Net { addr: [127, 0, 0, 1].into(), broadcast: None, limited: false };
+    let (id, name) = (LinkId(1), "lo".to_owned());
+    let lo = Link { id, name, v4: vec![addr_of_lo], v6: Vec::new(), multicast: false };
+    desk.input(Input::Links(vec![lo.clone()]));
+    let send = |to: &str, later| {
+        let to = vec![Target::Addr(addr(to))];
+        let wishes = Wishes { later, ..Wishes::default() };
+        Request::Send { to, text: "x".into(), check: true, timeout_ms: 1_000, wishes }
+    };
+    let (reply, out) = desk.ask(send("10.0.0.2", false));
+    assert_eq!(reply, Reply::Refused(Refusal::NoLink));
+    assert!(out.effects.is_empty());
+    let broadcast = || Request::Broadcast { text: "x".into() };
+    assert_eq!(desk.ask(broadcast()).0, Reply::Refused(Refusal::NoLink));
+    assert!(matches!(desk.ask(send("127.0.0.9", false)).0, Reply::Sent { .. }));
+    assert!(matches!(desk.ask(send("10.0.0.2", true)).0, Reply::Sent { .. }), "kept");
+    // An exact address of the loopback is a LAN of its own.
+    let broadcast_of_lo = Some([127, 255, 255, 255].into());
+    let shared = Ipv4Net { broadcast: broadcast_of_lo, ..addr_of_lo };
+    desk.input(Input::Links(vec![Link { v4: vec![shared], ..lo }]));
+    assert!(matches!(desk.ask(broadcast()).0, Reply::Sent { .. }));
+}
+
+#[test]
 fn too_many_open_messages_are_refused() {
     let mut desk = Desk::with(|config| config.policy.waiting_max = 2);
     desk.hear("10.0.0.2", official(3, 1, "ann@pc", "Ann"));
@@ -466,6 +493,57 @@ fn a_bounce_is_a_hint_and_not_the_end() {
     desk.keep(&out);
     let out = desk.pass(ms(30_000));
     assert!(out.events().iter().any(|e| matches!(e, Event::Failed { hint: None, .. })));
+}
+
+/// Gives back every message of `outcome` that was to leave.
+fn give_back(desk: &mut Desk, outcome: &Outcome) {
+    let went = outcome.transmits().into_iter().cloned().collect::<Vec<_>>();
+    for Transmit { to, bytes, .. } in went {
+        let reason = Bounce::HostUnreachable;
+        let out = desk.input(Input::Unsent { to, bytes: &bytes, reason });
+        assert!(out.effects.is_empty());
+    }
+}
+
+#[test]
+fn what_did_not_leave_is_no_try() {
+    let mut desk = with_ann();
+    let (_, first) = desk.send("Ann", "hi");
+    desk.keep(&first);
+    give_back(&mut desk, &first);
+    let mut until_now = 0;
+    let end = loop {
+        let out = desk.pass(ms(100));
+        if let [(_, end, tries)] = ends(&out)[..] {
+            break (end, tries, out);
+        }
+        until_now += texts(&out).len();
+        give_back(&mut desk, &out);
+    };
+    assert!(until_now > 10, "it is tried until its time is over");
+    assert_eq!((end.0, end.1), (End::NotSent, 0));
+    let hinted =
+        |e: &&Event| matches!(e, Event::Failed { hint: Some(Bounce::HostUnreachable), .. });
+    assert!(end.2.events().iter().any(hinted));
+    assert_eq!(end.2.transmits().len(), 0, "nobody is doubted for that");
+}
+
+#[test]
+fn one_that_left_in_the_end_counts_the_tries_that_left() {
+    let mut desk = with_ann();
+    let (number, first) = desk.send("Ann", "hi");
+    desk.keep(&first);
+    give_back(&mut desk, &first);
+    let second = desk.pass(ms(2_000));
+    assert!(!texts(&second).is_empty());
+    let out = desk.hear("10.0.0.2", receipt(number, "ann@pc"));
+    let confirmed = out.events().into_iter().find_map(|event| match event {
+        Event::Receipt { tries, rtt_ms, .. } => Some((*tries, *rtt_ms)),
+        _ => None,
+    });
+    let (tries, rtt_ms) = confirmed.expect("it is confirmed");
+    assert_eq!(usize::try_from(tries), Ok(texts(&second).len()));
+    assert!(rtt_ms < 2_000.0, "from the first that left: {rtt_ms}");
 }
 
 #[test]

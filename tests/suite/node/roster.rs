@@ -1,6 +1,6 @@
 //! Who is who: identity above the address.
 
-use feige::node::{DownReason, Event, Input, Reply, Request};
+use feige::node::{DownReason, Event, Input, Record, Reply, Request};
 use feige::wire::{Charset, Sure};
 
 use super::desk::{
@@ -272,6 +272,31 @@ fn a_peer_heard_on_both_families_is_written_to_by_ipv4() {
     // What was left out is nobody's address.
     let out = desk.hear("[fe80::4%1]:2425", official(1, 1, "bob@pc", "Bob"));
     assert_eq!(told(&out), ["up Bob"]);
+}
+
+#[test]
+fn an_ipv4_address_beside_the_ipv6_one_a_peer_came_with_is_no_move() {
+    let mut desk = Desk::new();
+    let six = "[fe80::2%1]:2425";
+    assert_eq!(told(&desk.hear(six, official(1, 1, "ann@pc", "Ann"))), ["up Ann"]);
+    desk.pass(ms(40));
+    let four = desk.hear("10.0.0.2", official(1, 1, "ann@pc", "Ann"));
+    assert!(told(&four).is_empty());
+    assert_eq!(desk.peer("Ann").addrs, [addr("10.0.0.2"), addr(six)], "it is preferred");
+    // The store hears of it all the same.
+    let written = desk.pass(ms(60_000));
+    let known = written.saves().into_iter().find_map(|(_, record)| match record {
+        Record::Roster(roster) => roster.seen.iter().find(|seen| seen.peer.nick == "Ann").cloned(),
+        _ => None,
+    });
+    assert_eq!(known.expect("it is written down").peer.addr, addr("10.0.0.2").ip());
+    // One that comes long after is news, and so is a change of names at once.
+    desk.hear(six.replace("::2", "::3").as_str(), official(1, 1, "bob@pc", "Bob"));
+    desk.pass(ms(2_000));
+    assert_eq!(told(&desk.hear("10.0.0.3", official(1, 1, "bob@pc", "Bob"))), ["changed Bob"]);
+    desk.hear(six.replace("::2", "::4").as_str(), official(1, 1, "cat@pc", "Cat"));
+    let away = official(1 | 0x100, 1, "cat@pc", "Cat");
+    assert_eq!(told(&desk.hear("10.0.0.4", away)), ["changed Cat"]);
 }
 
 #[test]

@@ -42,7 +42,9 @@ pub(super) fn change(before: Option<&PeerView>, peer: &PeerView) -> String {
         }
         let was_at = SocketAddr::new(before.addr, before.port);
         if was_at != SocketAddr::new(peer.addr, peer.port) {
-            let is_too = peer.addrs.contains(&was_at);
+            // Among these a link-local one says on which link it is.
+            let mut addrs = peer.addrs.iter();
+            let is_too = addrs.any(|at| (at.ip(), at.port()) == (before.addr, before.port));
             let words = if is_too { "is also at" } else { "is now at" };
             changes.push(format!("{words} {}", peer.addr));
         }
@@ -164,6 +166,7 @@ pub fn failed(outcome: Outcome, tries: u32, hint: Option<Bounce>, port: u16) -> 
     };
     match hint {
         None => words,
+        Some(hint) if outcome == Outcome::NotSent => format!("{words}: {}", why(hint, port)),
         Some(hint) => format!("{words}; {}", why(hint, port)),
     }
 }
