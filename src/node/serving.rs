@@ -355,7 +355,7 @@ impl Serving {
         views
     }
 
-    /// What another run had on offer. What is known already stays.
+    /// What another run had on offer. What is known already stays, but for what is over meanwhile.
     pub(crate) fn restore(&mut self, turn: &mut Turn<'_>, records: Vec<GrantRecord>, kept: bool) {
         for record in records {
             let OfferId(last) = &mut turn.base.last_offer;
@@ -366,8 +366,19 @@ impl Serving {
             let left = Duration::from_millis(u64::try_from(left.min(whole)).unwrap_or(0));
             let until = turn.now.tick + left;
             let no = record.no();
-            let known = self.grants.entry(no).and_modify(|grant| grant.kept |= kept);
-            known.or_insert(Grant::new(record, until, kept));
+            if let Some(grant) = self.grants.get_mut(&no) {
+                grant.kept |= kept;
+                // Files that changed are told of by what was kept alone.
+                let states = grant.record.states.iter_mut().zip(&record.states);
+                for (state, &read) in states {
+                    if (*state, read) == (ItemState::Waiting, ItemState::Over) {
+                        *state = read;
+                        self.changed.insert(no);
+                    }
+                }
+                continue;
+            }
+            self.grants.insert(no, Grant::new(record, until, kept));
         }
         self.arm(turn);
     }

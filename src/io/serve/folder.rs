@@ -56,17 +56,10 @@ impl<'a, 'p> Stream<'a, 'p> {
         Self { pump, writer, names, buffer, skipped: 0 }
     }
 
-    /// Sends a regular file as a stream: one header, and its contents.
-    pub(super) fn file(
-        mut self,
-        file: &OwnedFd,
-        name: &str,
-        stat: &Stat,
-        size: u64,
-    ) -> Result<(), Broken> {
+    /// Sends what stands before the contents of a regular file that is a stream of its own.
+    pub(super) fn file(mut self, name: &str, stat: &Stat, size: u64) -> Result<(), Broken> {
         self.header(name, stat, Some(size));
-        self.flush(size > 0)?;
-        self.pump.file(file.as_fd(), 0, size, name)
+        self.flush(size > 0)
     }
 
     /// Sends a folder and everything in it.
