@@ -303,8 +303,8 @@ fn ended(
     sha256: Option<String>,
     problem: Option<TransferProblem>,
 ) -> ServeNews {
-    let Counted { files, skipped } = counted;
-    ServeNews::Ended { bytes, files, skipped, sha256, problem }
+    let Counted { files, skipped, unreadable } = counted;
+    ServeNews::Ended { bytes, files, skipped, unreadable, sha256, problem }
 }
 
 impl Broken {

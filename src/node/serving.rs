@@ -243,7 +243,7 @@ impl Serving {
                     turn.emit(Event::Progress(Box::new(progress)), None);
                 }
             }
-            ServeNews::Ended { bytes, files, skipped, sha256, problem } => {
+            ServeNews::Ended { bytes, files, skipped, unreadable, sha256, problem } => {
                 let Some(mut stream) = self.streams.remove(&id) else { return };
                 (stream.sent, stream.files) = (bytes, files);
                 let Some(grant) = self.grants.get_mut(&stream.no) else { return };
@@ -254,7 +254,7 @@ impl Serving {
                     (Some(_), None) => TransferOutcome::Broken,
                 };
                 let mut end = stream.ended(&grant.record, turn.now.tick, outcome);
-                end.skipped = skipped;
+                (end.skipped, end.unreadable) = (skipped, unreadable);
                 end.sha256 = sha256.filter(|_| outcome == TransferOutcome::Done);
                 end.problem = problem.filter(|_| outcome == TransferOutcome::Broken);
                 if stream.replaced {

@@ -99,12 +99,19 @@ fn hung_up(out: &Outcome) -> Vec<u64> {
 }
 
 fn done(bytes: u64) -> ServeNews {
-    ServeNews::Ended { bytes, files: 1, skipped: 0, sha256: None, problem: None }
+    ServeNews::Ended { bytes, files: 1, skipped: 0, unreadable: 0, sha256: None, problem: None }
 }
 
 fn broken(bytes: u64) -> ServeNews {
     let problem = TransferProblem { side: Side::Theirs, what: "gone".into(), hint: "wait".into() };
-    ServeNews::Ended { bytes, files: 0, skipped: 0, sha256: None, problem: Some(problem) }
+    ServeNews::Ended {
+        bytes,
+        files: 0,
+        skipped: 0,
+        unreadable: 0,
+        sha256: None,
+        problem: Some(problem),
+    }
 }
 
 fn news(desk: &mut Desk, stream: u64, news: ServeNews) -> Outcome {

@@ -169,6 +169,7 @@ impl Args {
             Some(source) => Request::SendPicture { to, path: source.path(), timeout_ms, wishes },
             None => Request::Send { to, text, check, timeout_ms, wishes },
         };
+        enclosed.warn(client.style());
         let files: Vec<_> = enclosed.chosen().collect();
         let sent = if files.is_empty() {
             client.request(request).await?
