@@ -330,13 +330,28 @@ fn ctrl_c_takes_an_offer_back() {
     let anna = lan.home("anna");
     anna.write("a.txt", b"hello");
     let (node, mut bob) = with_bob(&lan, &anna);
-    let mut sends = anna.start(&["send", "bob", "--file", "a.txt"]);
-    let offered = accept(&mut bob, &anna);
-    sends.err.line("on offer until");
+    for args in
+        [&["send", "bob", "--file", "a.txt"][..], &["send", "--json", "bob", "--file", "a.txt"]]
+    {
+        let mut sends = anna.start(args);
+        let offered = accept(&mut bob, &anna);
+        sends.err.line("on offer until");
+        sends.signal(Signal::INT);
+        let number = |end: &Value| end["number"] == offered.number;
+        node.out.event("transferred", |end| number(end) && end["outcome"] == "withdrawn");
+        assert_eq!(sends.exit(), Some(130));
+        sends.err.line("taken back: what was not fetched is on offer no more");
+        let said = sends.err.all();
+        assert!(!said.iter().any(|line| line.contains("not confirmed")), "{said:?}");
+        assert_eq!(fetch(bob.addr().ip(), at(&anna), &offered.file(0, 0)), b"");
+    }
+    // Nobody has confirmed this one.
+    let mut sends = anna.start(&["send", "--json", "bob", "--file", "a.txt"]);
+    bob.expect_datagram(0x20);
+    sends.out.event("message", |_| true);
     sends.signal(Signal::INT);
-    node.out.event("transferred", |end| end["outcome"] == "withdrawn");
     assert_eq!(sends.exit(), Some(130));
-    assert_eq!(fetch(bob.addr().ip(), at(&anna), &offered.file(0, 0)), b"");
+    sends.err.line("not confirmed: interrupted; what was sent may have arrived");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::cli::bars::Bars;
-use crate::cli::client::Client;
+use crate::cli::client::{Awaited, Client};
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::files;
 use crate::io::Stamped;
@@ -70,6 +70,7 @@ impl Transfers {
                 report.feed().style().say(if self.later {
                     "on offer until it is fetched or refused; after Ctrl-C, by the node that runs"
                 } else {
+                    client.waits_for(Some(Awaited::Fetches(self.number)));
                     "on offer until it is fetched or refused; Ctrl-C takes it back"
                 });
             }
