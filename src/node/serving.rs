@@ -258,7 +258,8 @@ impl Serving {
                 end.sha256 = sha256.filter(|_| outcome == TransferOutcome::Done);
                 end.problem = problem.filter(|_| outcome == TransferOutcome::Broken);
                 if stream.replaced {
-                    end.problem = Some(stream::asked_again());
+                    let broken = outcome == TransferOutcome::Broken;
+                    end.problem = broken.then(stream::asked_again);
                 } else if let Some(state) = grant.record.states.get_mut(stream.item) {
                     *state = match outcome {
                         TransferOutcome::Done => ItemState::Done,
