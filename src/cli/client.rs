@@ -36,8 +36,17 @@ pub(super) struct Client {
     last_seq: Option<u64>,
     /// Events that were missed and are kept, while they are heard.
     missed: Option<VecDeque<Stamped>>,
-    /// A message whose receipts are awaited.
-    waits_for: Option<PacketNo>,
+    /// What is awaited of a message.
+    waits_for: Option<Awaited>,
+}
+
+/// What a command waits for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Awaited {
+    /// The receipts of a message, and what may follow.
+    Receipts(PacketNo),
+    /// That the files of a message are fetched whose receipts are all there.
+    Fetches(PacketNo),
 }
 
 impl Client {
@@ -105,10 +114,9 @@ impl Client {
         self.style
     }
 
-    /// The receipts of this message are awaited; if the command is interrupted, nobody waits for
-    /// them any more.
-    pub(super) const fn waits_for(&mut self, number: Option<PacketNo>) {
-        self.waits_for = number;
+    /// This is awaited; if the command is interrupted, nobody waits for it any more.
+    pub(super) const fn waits_for(&mut self, awaited: Option<Awaited>) {
+        self.waits_for = awaited;
     }
 
     /// Whether the node is in this process.
@@ -431,10 +439,16 @@ impl Client {
     pub(super) async fn close(mut self) {
         // A node that does not answer any more must not keep us from leaving.
         const PATIENCE: Duration = Duration::from_secs(1);
-        if let Some(number) = self.waits_for.take() {
+        if let Some(awaited) = self.waits_for.take() {
+            let (Awaited::Receipts(number) | Awaited::Fetches(number)) = awaited;
             let cancelled = self.request(Request::Cancel { number });
             if timeout(PATIENCE, cancelled).await.is_ok_and(|done| done.is_ok()) {
-                self.style.say("not confirmed: interrupted; what was sent may have arrived");
+                self.style.say(match awaited {
+                    Awaited::Receipts(_) => {
+                        "not confirmed: interrupted; what was sent may have arrived"
+                    }
+                    Awaited::Fetches(_) => "taken back: what was not fetched is on offer no more",
+                });
             }
         }
         let mut arrived = 0;

@@ -8,6 +8,7 @@ mod pump;
 mod shelf;
 
 use std::collections::HashMap;
+use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use tokio::task::JoinSet;
 pub use choose::{ChooseError, Chosen};
 pub(crate) use shelf::{Shelf, Slot, check};
 
-use self::choose::{bytes_of, is_chosen, open_without_links};
+use self::choose::{is_chosen, open_without_links};
 use self::folder::{Counted, Stream};
 use self::pump::{Broken, Pump};
 use self::shelf::is_as_chosen;
@@ -223,7 +224,7 @@ impl Transfer {
         let (bytes, sent) = match pump {
             Ok(mut pump) => {
                 let sent = self.send(&mut pump, &mut counted);
-                (pump.moved(), sent.and_then(|sha256| pump.finish().map(|()| sha256)))
+                (pump.moved(), sent)
             }
             Err(error) => (0, Err(Broken::Receiver(error))),
         };
@@ -239,7 +240,7 @@ impl Transfer {
         }
     }
 
-    /// Sends everything: the digest, if one was wanted.
+    /// Sends everything, and waits until the receiver has it: the digest, if one was wanted.
     fn send(&self, pump: &mut Pump<'_>, counted: &mut Counted) -> Result<Option<String>, Broken> {
         let Serve { choice, offset, tree, .. } = &self.serve;
         let (name, size) = (choice.name.as_str(), choice.size);
@@ -247,39 +248,52 @@ impl Transfer {
         if choice.is_folder() {
             let writer = TreeWriter::new(self.serve.charset);
             Stream::new(pump, writer, self.serve.names).folder(&file, name, &stat, counted)?;
+            pump.finish()?;
             return Ok(None);
-        }
-        if bytes_of(&stat) < size {
-            return Err(Broken::Changed { name: name.to_owned() });
         }
         if self.serve.digest {
             pump.begin_digest(file.as_fd(), *offset, name)?;
         }
         if *tree {
             let writer = TreeWriter::new(self.serve.charset);
-            Stream::new(pump, writer, self.serve.names).file(&file, name, &stat, size)?;
-        } else {
-            pump.file(file.as_fd(), *offset, size, name)?;
+            Stream::new(pump, writer, self.serve.names).file(name, &stat, size)?;
         }
+        let from = if *tree { 0 } else { *offset };
+        let last = size.saturating_sub(1).max(from);
+        pump.file(file.as_fd(), from, last, name)?;
+        // Who has the last byte takes the file for whole.
+        self.look(&file)?;
+        pump.file(file.as_fd(), last, size, name)?;
         counted.files = 1;
+        pump.finish()?;
+        // The system sends the file's own pages: what is written to them goes out with them.
+        self.look(&file)?;
         Ok(pump.take_digest())
     }
 
     /// The file that was chosen, open: as it was held, else by its path.
     fn open(&self) -> Result<(Arc<OwnedFd>, Stat), Broken> {
         let choice = &self.serve.choice;
-        let name = || choice.name.clone();
-        if let Some(file) = &self.held
-            && let Ok(Some(stat)) = is_chosen(choice, file)
-        {
-            return Ok((Arc::clone(file), stat));
+        let is_it = |file: &&Arc<OwnedFd>| matches!(is_chosen(choice, file), Ok(Some(_)));
+        let file = match self.held.as_ref().filter(is_it) {
+            Some(file) => Arc::clone(file),
+            None => Arc::new(open_without_links(&choice.path).map_err(|e| self.unreadable(e))?.0),
+        };
+        let stat = self.look(&file)?;
+        Ok((file, stat))
+    }
+
+    /// Looks whether it is still as it was chosen.
+    fn look(&self, file: &OwnedFd) -> Result<Stat, Broken> {
+        let choice = &self.serve.choice;
+        match is_chosen(choice, file).map_err(|error| self.unreadable(error))? {
+            Some(stat) if is_as_chosen(choice, &stat) => Ok(stat),
+            _ => Err(Broken::Changed { name: choice.name.clone() }),
         }
-        let unreadable = |source| Broken::Read { name: name(), source };
-        let (file, _) = open_without_links(&choice.path).map_err(unreadable)?;
-        match is_chosen(choice, &file).map_err(unreadable)? {
-            Some(stat) if is_as_chosen(choice, &stat) => Ok((Arc::new(file), stat)),
-            _ => Err(Broken::Changed { name: name() }),
-        }
+    }
+
+    fn unreadable(&self, source: io::Error) -> Broken {
+        Broken::Read { name: self.serve.choice.name.clone(), source }
     }
 }
 
@@ -289,8 +303,8 @@ fn ended(
     sha256: Option<String>,
     problem: Option<TransferProblem>,
 ) -> ServeNews {
-    let Counted { files, skipped } = counted;
-    ServeNews::Ended { bytes, files, skipped, sha256, problem }
+    let Counted { files, skipped, unreadable } = counted;
+    ServeNews::Ended { bytes, files, skipped, unreadable, sha256, problem }
 }
 
 impl Broken {

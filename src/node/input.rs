@@ -136,6 +136,8 @@ pub enum ServeNews {
         files: u64,
         /// Entries of a folder that were passed over.
         skipped: u64,
+        /// Files and folders in a folder that could not be read.
+        unreadable: u64,
         /// SHA-256 of the whole file in hexadecimal, if it was asked for.
         sha256: Option<String>,
         /// Why it is not complete; none if the receiver has all of it.

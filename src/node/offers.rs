@@ -326,12 +326,14 @@ impl Offers {
         let Some(offer) = self.open.get(&id) else { return };
         let rules = self.rules.iter().filter(|rule| rule.is_about(&offer.view.peer, offer.from));
         let rules: Vec<_> = rules.collect();
-        let items = offer.view.items.iter();
-        let accepted = items.filter(|item| rules.iter().any(|rule| rule.accepts(item)));
-        let picks: Vec<_> = accepted.map(|item| Pick::Offer(id, Some(item.item))).collect();
-        // By a rule a folder has its rule's cap, whatever it says of itself.
-        let folder_max = rules.iter().map(|rule| rule.max).max();
-        if !picks.is_empty() {
+        // By rules a folder has the cap of those that accept it, whatever it says of itself.
+        let accepted = offer.view.items.iter().filter_map(|item| {
+            let max = rules.iter().filter(|rule| rule.accepts(item)).map(|rule| rule.max).max();
+            max.map(|max| (Pick::Offer(id, Some(item.item)), max))
+        });
+        let accepted: Vec<_> = accepted.collect();
+        for (pick, max) in accepted {
+            let (picks, folder_max) = (vec![pick], Some(max));
             let get = Get { picks, into: None, limit: None, folder_max, digest: false };
             // What cannot be fetched waits for the user.
             let _ = self.get(turn, &get);

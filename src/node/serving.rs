@@ -243,7 +243,7 @@ impl Serving {
                     turn.emit(Event::Progress(Box::new(progress)), None);
                 }
             }
-            ServeNews::Ended { bytes, files, skipped, sha256, problem } => {
+            ServeNews::Ended { bytes, files, skipped, unreadable, sha256, problem } => {
                 let Some(mut stream) = self.streams.remove(&id) else { return };
                 (stream.sent, stream.files) = (bytes, files);
                 let Some(grant) = self.grants.get_mut(&stream.no) else { return };
@@ -254,11 +254,12 @@ impl Serving {
                     (Some(_), None) => TransferOutcome::Broken,
                 };
                 let mut end = stream.ended(&grant.record, turn.now.tick, outcome);
-                end.skipped = skipped;
+                (end.skipped, end.unreadable) = (skipped, unreadable);
                 end.sha256 = sha256.filter(|_| outcome == TransferOutcome::Done);
                 end.problem = problem.filter(|_| outcome == TransferOutcome::Broken);
                 if stream.replaced {
-                    end.problem = Some(stream::asked_again());
+                    let broken = outcome == TransferOutcome::Broken;
+                    end.problem = broken.then(stream::asked_again);
                 } else if let Some(state) = grant.record.states.get_mut(stream.item) {
                     *state = match outcome {
                         TransferOutcome::Done => ItemState::Done,
@@ -355,7 +356,7 @@ impl Serving {
         views
     }
 
-    /// What another run had on offer. What is known already stays.
+    /// What another run had on offer. What is known already stays, but for what is over meanwhile.
     pub(crate) fn restore(&mut self, turn: &mut Turn<'_>, records: Vec<GrantRecord>, kept: bool) {
         for record in records {
             let OfferId(last) = &mut turn.base.last_offer;
@@ -366,8 +367,19 @@ impl Serving {
             let left = Duration::from_millis(u64::try_from(left.min(whole)).unwrap_or(0));
             let until = turn.now.tick + left;
             let no = record.no();
-            let known = self.grants.entry(no).and_modify(|grant| grant.kept |= kept);
-            known.or_insert(Grant::new(record, until, kept));
+            if let Some(grant) = self.grants.get_mut(&no) {
+                grant.kept |= kept;
+                // Files that changed are told of by what was kept alone.
+                let states = grant.record.states.iter_mut().zip(&record.states);
+                for (state, &read) in states {
+                    if (*state, read) == (ItemState::Waiting, ItemState::Over) {
+                        *state = read;
+                        self.changed.insert(no);
+                    }
+                }
+                continue;
+            }
+            self.grants.insert(no, Grant::new(record, until, kept));
         }
         self.arm(turn);
     }

@@ -3,6 +3,7 @@
 mod away;
 mod book;
 mod both;
+mod changed;
 mod config;
 mod crash;
 mod decode;

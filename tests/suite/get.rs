@@ -329,6 +329,26 @@ fn an_interrupted_command_says_that_the_node_goes_on() {
 }
 
 #[test]
+fn a_command_whose_node_is_killed_says_that_it_has_to_be_run_again() {
+    let mut office = Office::new(OFFICIAL);
+    let _sender = office.serve(move |_, stream| {
+        while flows(stream, &[b'x'; 512]) {
+            std::thread::yield_now();
+        }
+    });
+    let offer = office.offer(OFFER_UTF8, b"0:a:7fffffff:1:1:\x07").to_string();
+    let folder = office.folder();
+    let args = ["get", &offer, "--json", "--limit", "1M", "-o", folder.to_str().unwrap()];
+    let mut command = office.home.start(&args);
+    command.out.event("progress", |_| true);
+    office.node.signal(rustix::process::Signal::KILL);
+    assert_eq!(command.exit(), Some(1));
+    command.err.line(&format!("`feige get {offer}` goes on where it was"));
+    let said = command.err.all();
+    assert!(!said.iter().any(|line| line.contains("the node goes on")), "{said:?}");
+}
+
+#[test]
 fn an_end_that_was_missed_is_an_end() {
     use rustix::process::Signal;
 

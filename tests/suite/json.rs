@@ -509,6 +509,7 @@ fn transferred() -> Transferred {
         sha256: Some("00".into()),
         path: Some("/tmp/报告.pdf".into()),
         skipped: 0,
+        unreadable: 0,
         problem: Some(TransferProblem {
             side: Side::Theirs,
             what: "the peer closed the connection".into(),

@@ -115,9 +115,14 @@ impl Args {
             rest.offers = open.iter().map(|(offer, _)| *offer).collect();
         }
         while !open.is_empty() {
-            let Some(stamped) = client.next_event().await? else {
-                rest.offers.clear();
-                break;
+            let stamped = match client.next_event().await {
+                Ok(Some(stamped)) => stamped,
+                Ok(None) => {
+                    rest.offers.clear();
+                    break;
+                }
+                Err(error) if client.hello().is_none() => return Err(rest.ends_with(error)),
+                Err(error) => return Err(error),
             };
             match &stamped.event {
                 Event::Progress(moving) if open.contains(&(moving.offer, moving.item)) => {
@@ -171,11 +176,23 @@ struct Rest {
     offers: BTreeSet<OfferId>,
 }
 
+impl Rest {
+    fn named(&self) -> String {
+        self.offers.iter().map(OfferId::to_string).collect::<Vec<_>>().join(" ")
+    }
+
+    /// There is no node any more that goes on.
+    fn ends_with(&mut self, error: CliError) -> CliError {
+        let offers = self.named();
+        self.offers.clear();
+        error.hint(format_args!("`feige get {offers}` goes on where it was"))
+    }
+}
+
 impl Drop for Rest {
     fn drop(&mut self) {
         if !self.offers.is_empty() {
-            let offers: Vec<_> = self.offers.iter().map(OfferId::to_string).collect();
-            let offers = offers.join(" ");
+            let offers = self.named();
             self.style.say(&format!("the node goes on; `feige refuse {offers}` stops it"));
         }
     }

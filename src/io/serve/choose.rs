@@ -1,11 +1,14 @@
 //! Choosing what to offer: a path as its user wrote it becomes an open file and what is known of it.
 
-use std::ffi::OsStr;
+use std::ffi::{CStr, OsStr};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, openat, statat};
+use rustix::fs::{
+    Access, AtFlags, Dir, FileType, Mode, OFlags, Stat, accessat, fstat, openat, statat,
+};
+use rustix::io::Errno;
 
 use crate::node::{FileChoice, ItemKind};
 use crate::wire::picture::Kind;
@@ -19,6 +22,8 @@ pub struct Chosen {
     pub choice: FileChoice,
     /// Open for reading.
     pub file: OwnedFd,
+    /// Files and folders below it that cannot be read now.
+    pub unreadable: u64,
 }
 
 /// Why something cannot be offered.
@@ -74,12 +79,12 @@ impl Chosen {
         // As its user called it; `.` and `..` are what they lead to.
         let name = path.file_name().or(whole.file_name());
         let name = name.ok_or_else(|| ChooseError::Name { path: path.to_owned() })?;
-        let size = match kind {
+        let Total { bytes: size, unreadable } = match kind {
             ItemKind::Folder => total(&file).map_err(|stop| match stop {
                 Stop::Io(source) => failed(source),
                 Stop::TooMuch(what) => ChooseError::TooMuch { path: path.to_owned(), what },
             })?,
-            _ => bytes_of(&stat),
+            _ => Total { bytes: bytes_of(&stat), unreadable: 0 },
         };
         let choice = FileChoice {
             name: name_of(name),
@@ -91,7 +96,7 @@ impl Chosen {
             device: stat.st_dev,
             inode: stat.st_ino,
         };
-        Ok(Self { choice, file })
+        Ok(Self { choice, file, unreadable })
     }
 }
 
@@ -189,10 +194,16 @@ impl From<rustix::io::Errno> for Stop {
     }
 }
 
-/// Bytes of all regular files below a folder. Below it no link is followed, and what cannot be
-/// looked at counts nothing.
-fn total(root: &OwnedFd) -> Result<u64, Stop> {
-    let mut bytes = 0_u64;
+/// What is below a folder.
+struct Total {
+    /// Of all regular files that can be read.
+    bytes: u64,
+    unreadable: u64,
+}
+
+/// What is below a folder. No link is followed there.
+fn total(root: &OwnedFd) -> Result<Total, Stop> {
+    let (mut bytes, mut unreadable) = (0_u64, 0);
     let mut entries = 1_usize;
     let mut open = vec![Dir::read_from(root)?];
     while let Some(folder) = open.last_mut() {
@@ -205,14 +216,17 @@ fn total(root: &OwnedFd) -> Result<u64, Stop> {
         if matches!(name.to_bytes(), b"." | b"..") {
             continue;
         }
-        let Ok(stat) = statat(folder.fd()?, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+        let Ok(stat) = statat(folder.fd()?, name, AtFlags::SYMLINK_NOFOLLOW) else {
+            unreadable += 1;
+            continue;
+        };
         match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile if is_denied(folder, name) => unreadable += 1,
             FileType::RegularFile => bytes = bytes.saturating_add(bytes_of(&stat)),
-            FileType::Directory => {
-                if let Ok(below) = openat(folder.fd()?, name, FOLDER, Mode::empty()) {
-                    open.push(Dir::new(below)?);
-                }
-            }
+            FileType::Directory => match openat(folder.fd()?, name, FOLDER, Mode::empty()) {
+                Ok(below) => open.push(Dir::new(below)?),
+                Err(_) => unreadable += 1,
+            },
             _ => continue,
         }
         entries += 1;
@@ -225,7 +239,13 @@ fn total(root: &OwnedFd) -> Result<u64, Stop> {
             return Err(Stop::TooMuch(what));
         }
     }
-    Ok(bytes)
+    Ok(Total { bytes, unreadable })
+}
+
+/// Whether the system would not let us read this file; it is opened only when it is sent.
+fn is_denied(folder: &Dir, name: &CStr) -> bool {
+    let asked = folder.fd().and_then(|at| accessat(at, name, Access::READ_OK, AtFlags::EACCESS));
+    matches!(asked, Err(Errno::ACCESS | Errno::PERM))
 }
 
 /// Whether an open file is the one that was chosen.

@@ -24,7 +24,7 @@ pub(super) struct Stream<'a, 'p> {
     names: NameForm,
     /// What is to be sent next, across the boundaries of files.
     buffer: Vec<u8>,
-    skipped: u64,
+    counted: Counted,
 }
 
 /// What was in a folder.
@@ -32,8 +32,10 @@ pub(super) struct Stream<'a, 'p> {
 pub(super) struct Counted {
     /// Files sent.
     pub(super) files: u64,
-    /// Entries passed over: links, devices, pipes, sockets, and what cannot be opened.
+    /// Entries passed over: links, devices, pipes, sockets.
     pub(super) skipped: u64,
+    /// Files and folders that could not be opened.
+    pub(super) unreadable: u64,
 }
 
 /// A folder to go on in.
@@ -53,20 +55,13 @@ const ROOM: usize = 68 * 1024;
 impl<'a, 'p> Stream<'a, 'p> {
     pub(super) fn new(pump: &'a mut Pump<'p>, writer: TreeWriter, names: NameForm) -> Self {
         let buffer = Vec::with_capacity(FULL + ROOM);
-        Self { pump, writer, names, buffer, skipped: 0 }
+        Self { pump, writer, names, buffer, counted: Counted::default() }
     }
 
-    /// Sends a regular file as a stream: one header, and its contents.
-    pub(super) fn file(
-        mut self,
-        file: &OwnedFd,
-        name: &str,
-        stat: &Stat,
-        size: u64,
-    ) -> Result<(), Broken> {
+    /// Sends what stands before the contents of a regular file that is a stream of its own.
+    pub(super) fn file(mut self, name: &str, stat: &Stat, size: u64) -> Result<(), Broken> {
         self.header(name, stat, Some(size));
-        self.flush(size > 0)?;
-        self.pump.file(file.as_fd(), 0, size, name)
+        self.flush(size > 0)
     }
 
     /// Sends a folder and everything in it.
@@ -78,7 +73,7 @@ impl<'a, 'p> Stream<'a, 'p> {
         counted: &mut Counted,
     ) -> Result<(), Broken> {
         let sent = self.walk(root, name, stat);
-        *counted = Counted { files: self.pump.files, skipped: self.skipped };
+        *counted = Counted { files: self.pump.files, ..self.counted };
         sent
     }
 
@@ -93,7 +88,7 @@ impl<'a, 'p> Stream<'a, 'p> {
                     if let Some(below) = self.entry(folder, &entry)? {
                         if open.len() >= DEPTH_MAX {
                             // Nobody reads on below this.
-                            self.skipped += 1;
+                            self.counted.skipped += 1;
                             continue;
                         }
                         let Below { folder, name, stat } = below;
@@ -124,17 +119,21 @@ impl<'a, 'p> Stream<'a, 'p> {
         }
         let kind = match entry.file_type() {
             // Not every file system says; asking first is safer than opening.
-            FileType::Unknown => folder
-                .fd()
-                .and_then(|at| statat(at, name, AtFlags::SYMLINK_NOFOLLOW))
-                .map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode)),
+            FileType::Unknown => {
+                let asked = folder.fd().and_then(|at| statat(at, name, AtFlags::SYMLINK_NOFOLLOW));
+                let Ok(stat) = asked else {
+                    self.counted.unreadable += 1;
+                    return Ok(None);
+                };
+                FileType::from_raw_mode(stat.st_mode)
+            }
             kind => kind,
         };
         let flags = match kind {
             FileType::RegularFile => FILE,
             FileType::Directory => FOLDER,
             _ => {
-                self.skipped += 1;
+                self.counted.skipped += 1;
                 return Ok(None);
             }
         };
@@ -143,10 +142,17 @@ impl<'a, 'p> Stream<'a, 'p> {
             let stat = fstat(&file)?;
             Ok((file, stat))
         });
-        // Gone, swapped for a link, or not for us to read: there is no way to say so in the stream.
-        let Ok((file, stat)) = opened else {
-            self.skipped += 1;
-            return Ok(None);
+        let (file, stat) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                // There is no way to say so in the stream.
+                match error {
+                    // A link has taken its place.
+                    Errno::LOOP => self.counted.skipped += 1,
+                    _ => self.counted.unreadable += 1,
+                }
+                return Ok(None);
+            }
         };
         let text = text_of(name);
         match FileType::from_raw_mode(stat.st_mode) {
@@ -154,10 +160,10 @@ impl<'a, 'p> Stream<'a, 'p> {
                 if let Ok(folder) = Dir::new(file) {
                     return Ok(Some(Below { folder, name: text.into_owned(), stat }));
                 }
-                self.skipped += 1;
+                self.counted.unreadable += 1;
             }
             FileType::RegularFile => self.contents(&file, &text, &stat)?,
-            _ => self.skipped += 1,
+            _ => self.counted.skipped += 1,
         }
         Ok(None)
     }

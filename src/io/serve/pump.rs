@@ -55,8 +55,8 @@ pub(crate) enum Broken {
         /// What the system said.
         source: io::Error,
     },
-    /// The file is not the one that was offered any more.
-    #[error("{name} is not the file that was offered any more")]
+    /// The file is not the one that was offered any more, or was written to.
+    #[error("{name} has changed since it was offered")]
     Changed {
         /// Its name.
         name: String,

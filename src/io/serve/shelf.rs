@@ -55,10 +55,12 @@ impl Shelf {
         held.filter_map(|(slot, file)| Some((slot, own(file).ok()?))).collect()
     }
 
-    /// Whether what was chosen is held.
+    /// Whether what was chosen is held, and is as it was then.
     fn holds(&self, (number, item): Slot, choice: &FileChoice) -> bool {
         let held = self.get(number, item);
-        held.is_some_and(|file| matches!(is_chosen(choice, file), Ok(Some(_))))
+        held.is_some_and(
+            |file| matches!(is_chosen(choice, file), Ok(Some(stat)) if is_as_chosen(choice, &stat)),
+        )
     }
 }
 
@@ -68,8 +70,7 @@ fn held_max() -> usize {
 }
 
 /// Looks at the files that an earlier run had on offer, and takes those off that are not the same
-/// any more: gone, replaced, or written to. What is held is as it was chosen. What to tell the user
-/// about each.
+/// any more: gone and not held, replaced, or written to. What to tell the user about each.
 pub(crate) fn check(grants: &mut [GrantRecord], held: &Shelf) -> Vec<String> {
     let mut notices = Vec::new();
     let mut looked: HashMap<(PacketNo, usize), bool> = HashMap::new();
@@ -103,8 +104,9 @@ fn is_unchanged(choice: &FileChoice) -> bool {
     matches!(is_chosen(choice, &file), Ok(Some(stat)) if is_as_chosen(choice, &stat))
 }
 
-/// Whether a file that was opened by its path looks as it did when it was chosen: the number of an
-/// inode is given again as soon as its file is gone.
+/// Whether a file looks as it did when it was chosen. Who holds it open keeps others from replacing it,
+/// not from writing to it; and the number of an inode that nobody holds is given again as soon as its
+/// file is gone.
 pub(super) fn is_as_chosen(choice: &FileChoice, stat: &Stat) -> bool {
     choice.is_folder() || (bytes_of(stat) == choice.size && mtime_of(stat) == choice.mtime)
 }

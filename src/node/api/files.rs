@@ -235,6 +235,9 @@ pub struct Transferred {
     pub path: Option<PathBuf>,
     /// Entries of a folder that were passed over: links, devices and the like.
     pub skipped: u64,
+    /// Files and folders in a folder of ours that could not be read, and so were not sent.
+    #[serde(default)]
+    pub unreadable: u64,
     /// Why it is not complete.
     pub problem: Option<TransferProblem>,
 }

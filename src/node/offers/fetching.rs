@@ -240,6 +240,7 @@ impl Offers {
             sha256: end.sha256,
             path: path.clone(),
             skipped: end.skipped,
+            unreadable: 0,
             problem: problem.filter(|_| outcome == TransferOutcome::Broken),
         };
         if let Some(base) = end.ids {

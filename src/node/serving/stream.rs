@@ -84,6 +84,7 @@ impl Stream {
             sha256: None,
             path: None,
             skipped: 0,
+            unreadable: 0,
             problem: None,
         }
     }

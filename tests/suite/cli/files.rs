@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::net::Ipv4Addr;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::process::Command;
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -117,6 +118,62 @@ fn a_file_and_a_folder_are_offered_fetched_and_told_of() {
     assert!(lines.iter().any(|line| line["event"] == "offer" && line["direction"] == "out"));
     let message = lines.iter().find(|line| line["event"] == "message").unwrap();
     assert_eq!((&message["text"], &message["files"]), (&"好".into(), &2.into()));
+}
+
+/// `feige ARGS` in this home for which permissions count as for anybody but root.
+fn without_privileges(home: &TestHome, args: &[&str]) -> Command {
+    let feige = home.feige(args);
+    if !rustix::process::geteuid().is_root() {
+        return feige;
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--inh-caps=-all", "--bounding-set=-dac_override,-dac_read_search"]);
+    command.arg(feige.get_program()).args(feige.get_args());
+    command.current_dir(home.path("")).env_clear();
+    command.envs(feige.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command
+}
+
+#[test]
+fn what_cannot_be_read_in_a_folder_is_told_of() {
+    for json in [false, true] {
+        let lan = Lan::new();
+        let anna = lan.home("anna");
+        anna.write("folder/open", b"hi");
+        anna.write("folder/closed/in it", b"hello");
+        let shut = [anna.write("folder/shut", b"hello"), anna.path("folder/closed")];
+        symlink("/etc/passwd", anna.path("folder/link")).unwrap();
+        let permit = |mode: u32| {
+            for path in &shut {
+                fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+            }
+        };
+        permit(0);
+        let mut bob = lan.stranger();
+        let to = bob.addr().to_string();
+        let mut args = vec!["send", &to, "--file", "folder"];
+        args.extend(json.then_some("--json"));
+        let mut sends = Process::start(without_privileges(&anna, &args));
+        bob.expect_datagram(1);
+        bob.send(b"1:5:x:pc:3:x\0lab\0", anna.addr);
+        let offered = accept(&mut bob, &anna);
+        assert_eq!(offered.files[0].size, 2);
+        sends.err.line("2 files or folders in folder/ cannot be read and will be missing");
+        let stream = fetch(bob.addr().ip(), at(&anna), &offered.folder(0));
+        let paths: Vec<_> = unpack(&stream).into_iter().map(|(path, _)| path).collect();
+        assert_eq!(paths, ["folder/", "folder/open"]);
+        if json {
+            let end = sends.out.event("transferred", |_| true);
+            assert_eq!((&end["outcome"], &end["done"]), (&"done".into(), &1.into()));
+            assert_eq!((&end["skipped"], &end["unreadable"]), (&1.into(), &2.into()));
+        } else {
+            let end = sends.out.line("folder/ was fetched, 1 files, 2 B");
+            let words = ", 1 entries passed over (links, devices), 2 could not be read";
+            assert!(end.ends_with(words), "{end}");
+        }
+        assert_eq!(sends.exit(), Some(1));
+        permit(0o700);
+    }
 }
 
 #[test]
@@ -273,13 +330,28 @@ fn ctrl_c_takes_an_offer_back() {
     let anna = lan.home("anna");
     anna.write("a.txt", b"hello");
     let (node, mut bob) = with_bob(&lan, &anna);
-    let mut sends = anna.start(&["send", "bob", "--file", "a.txt"]);
-    let offered = accept(&mut bob, &anna);
-    sends.err.line("on offer until");
+    for args in
+        [&["send", "bob", "--file", "a.txt"][..], &["send", "--json", "bob", "--file", "a.txt"]]
+    {
+        let mut sends = anna.start(args);
+        let offered = accept(&mut bob, &anna);
+        sends.err.line("on offer until");
+        sends.signal(Signal::INT);
+        let number = |end: &Value| end["number"] == offered.number;
+        node.out.event("transferred", |end| number(end) && end["outcome"] == "withdrawn");
+        assert_eq!(sends.exit(), Some(130));
+        sends.err.line("taken back: what was not fetched is on offer no more");
+        let said = sends.err.all();
+        assert!(!said.iter().any(|line| line.contains("not confirmed")), "{said:?}");
+        assert_eq!(fetch(bob.addr().ip(), at(&anna), &offered.file(0, 0)), b"");
+    }
+    // Nobody has confirmed this one.
+    let mut sends = anna.start(&["send", "--json", "bob", "--file", "a.txt"]);
+    bob.expect_datagram(0x20);
+    sends.out.event("message", |_| true);
     sends.signal(Signal::INT);
-    node.out.event("transferred", |end| end["outcome"] == "withdrawn");
     assert_eq!(sends.exit(), Some(130));
-    assert_eq!(fetch(bob.addr().ip(), at(&anna), &offered.file(0, 0)), b"");
+    sends.err.line("not confirmed: interrupted; what was sent may have arrived");
 }
 
 #[test]

@@ -269,6 +269,29 @@ fn rules_accept_what_they_name_and_no_more() {
 }
 
 #[test]
+fn a_folder_has_the_cap_of_the_rules_that_accept_it() {
+    let who = AcceptWho::Nick("Ann".into());
+    let files = AcceptRule { who, max: 1 << 30, types: vec!["pdf".into()], folders: false };
+    let folders = |max| AcceptRule { max, types: vec![], folders: true, ..files.clone() };
+    let list = format!("0:pics:0:{TIME}:2:\x071:big:200:{TIME}:2:\x072:a.pdf:1000:{TIME}:1:\x07");
+    for (rules, expected) in [
+        (vec![folders(1024), files.clone()], [("pics", 1024), ("big", 1024), ("a.pdf", 4096)]),
+        (vec![files.clone(), folders(1024)], [("pics", 1024), ("big", 1024), ("a.pdf", 4096)]),
+        // The largest of those that accept it.
+        (vec![folders(1024), folders(4096)], [("pics", 4096), ("big", 4096), ("a.pdf", 4096)]),
+    ] {
+        let mut desk = office(rules.clone());
+        let out = ann(&mut desk, 10, &list);
+        let begun = begun(&out);
+        let sizes: Vec<_> = begun.iter().map(|(_, f)| (f.name.as_str(), f.size)).collect();
+        assert_eq!(sizes, expected, "{rules:?}");
+    }
+    // A folder that is too large for the rule that takes folders is not taken for another's cap.
+    let mut desk = office(vec![folders(1024), files]);
+    assert!(begun(&ann(&mut desk, 10, &format!("0:pics:401:{TIME}:2:\x07"))).is_empty());
+}
+
+#[test]
 fn who_bears_a_known_name_at_another_address_is_not_accepted_by_it() {
     let who = AcceptWho::Peer { name: "ann@pc".into(), addr: IpAddr::from([10, 0, 0, 2]) };
     let mut desk = office(vec![AcceptRule { who, max: 10, types: vec![], folders: false }]);

@@ -99,12 +99,19 @@ fn hung_up(out: &Outcome) -> Vec<u64> {
 }
 
 fn done(bytes: u64) -> ServeNews {
-    ServeNews::Ended { bytes, files: 1, skipped: 0, sha256: None, problem: None }
+    ServeNews::Ended { bytes, files: 1, skipped: 0, unreadable: 0, sha256: None, problem: None }
 }
 
 fn broken(bytes: u64) -> ServeNews {
     let problem = TransferProblem { side: Side::Theirs, what: "gone".into(), hint: "wait".into() };
-    ServeNews::Ended { bytes, files: 0, skipped: 0, sha256: None, problem: Some(problem) }
+    ServeNews::Ended {
+        bytes,
+        files: 0,
+        skipped: 0,
+        unreadable: 0,
+        sha256: None,
+        problem: Some(problem),
+    }
 }
 
 fn news(desk: &mut Desk, stream: u64, news: ServeNews) -> Outcome {
@@ -263,6 +270,27 @@ fn what_broke_off_may_be_asked_for_again_from_where_it_was() {
     let end = news(&mut desk, 3, done(300));
     assert_eq!(ends(&end), [("a.txt".into(), TransferOutcome::Done, 300, 700)]);
     assert_eq!(offers(&mut desk), []);
+}
+
+#[test]
+fn one_that_is_complete_has_no_problem_though_it_was_asked_for_again() {
+    for (first, outcome) in
+        [(done(1_000), TransferOutcome::Done), (broken(400), TransferOutcome::Broken)]
+    {
+        let mut desk = office();
+        let (number, out) = offer(&mut desk, &["Ann"], vec![file("a.txt", 1_000)]);
+        let id = id(&out, "10.0.0.2");
+        ask(&mut desk, 1, "10.0.0.2", get(number, id, 0));
+        // The first one has ended, or is about to break off; nobody has told of it.
+        let again = ask(&mut desk, 2, "10.0.0.2", get(number, id, 0));
+        assert!(served(&again).is_some() && hung_up(&again) == [1]);
+        let out = news(&mut desk, 1, first);
+        let [Event::Transferred(end)] = out.events()[..] else { panic!("{out:?}") };
+        let problem = end.problem.as_ref().map(|problem| problem.what.as_str());
+        let again = "the receiver asked for it again on another connection";
+        let expected = (outcome == TransferOutcome::Broken).then_some(again);
+        assert_eq!((end.outcome, problem), (outcome, expected));
+    }
 }
 
 #[test]

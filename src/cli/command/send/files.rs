@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use super::picture::Source;
 use crate::cli::error::{CliError, Exit};
+use crate::cli::output::Style;
+use crate::cli::output::files::item_name;
 use crate::io::{ChooseError, Chosen};
 use crate::node::Wishes;
 use crate::store::settings::size;
@@ -66,6 +68,16 @@ impl Enclosed {
     /// Everything that may be offered.
     pub(super) fn chosen(&self) -> impl Iterator<Item = &Chosen> {
         self.files.iter().chain(self.picture.as_ref().map(Source::chosen))
+    }
+
+    /// Says what will be missing.
+    pub(super) fn warn(&self, style: Style) {
+        for Chosen { choice, unreadable, .. } in self.chosen().filter(|one| one.unreadable > 0) {
+            let name = item_name(&choice.name, choice.kind);
+            let them = if *unreadable == 1 { "file or folder" } else { "files or folders" };
+            let words = format!("{unreadable} {them} in {name} cannot be read and will be missing");
+            style.say(&words);
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::cli::client::Client;
+use crate::cli::client::{Awaited, Client};
 use crate::cli::error::{CliError, Exit};
 use crate::cli::wish::Wish;
 use crate::cli::{Globals, OwnGroup, duration, text};
@@ -169,6 +169,7 @@ impl Args {
             Some(source) => Request::SendPicture { to, path: source.path(), timeout_ms, wishes },
             None => Request::Send { to, text, check, timeout_ms, wishes },
         };
+        enclosed.warn(client.style());
         let files: Vec<_> = enclosed.chosen().collect();
         let sent = if files.is_empty() {
             client.request(request).await?
@@ -179,7 +180,7 @@ impl Args {
             return Err(CliError::new(Exit::Partly, "the node does not say whether it was sent"));
         };
         // What is kept for later waits also when nobody watches.
-        client.waits_for(Some(number).filter(|_| !later));
+        client.waits_for(Some(Awaited::Receipts(number)).filter(|_| !later));
         let mut patience = patience(self.timeout, to.len());
         if self.picture.is_some() {
             patience = patience.saturating_add(PICTURE_TIME);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::cli::bars::Bars;
-use crate::cli::client::Client;
+use crate::cli::client::{Awaited, Client};
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::files;
 use crate::io::Stamped;
@@ -24,6 +24,8 @@ pub(super) struct Transfers {
     /// Offers that ended before anybody told of them.
     untold: usize,
     offers: BTreeMap<OfferId, Offer>,
+    /// Something in a folder that was fetched could not be read.
+    lacking: bool,
     /// The message is kept for those who are away.
     later: bool,
     bars: Bars,
@@ -46,7 +48,8 @@ impl Transfers {
         later: bool,
     ) -> Self {
         let bars = Bars::new(report.feed().style());
-        Self { number, missing: recipients, untold: 0, offers: BTreeMap::new(), later, bars }
+        let (missing, untold, offers, lacking) = (recipients, 0, BTreeMap::new(), false);
+        Self { number, missing, untold, offers, lacking, later, bars }
     }
 
     /// Until nothing more can come: of the message, nor, unless `detach`ed, of its files.
@@ -67,6 +70,7 @@ impl Transfers {
                 report.feed().style().say(if self.later {
                     "on offer until it is fetched or refused; after Ctrl-C, by the node that runs"
                 } else {
+                    client.waits_for(Some(Awaited::Fetches(self.number)));
                     "on offer until it is fetched or refused; Ctrl-C takes it back"
                 });
             }
@@ -174,6 +178,7 @@ impl Transfers {
     /// Notes how an item ended; who it was.
     fn ended(&mut self, end: &Transferred) -> String {
         self.bars.note(end.offer, end.item, end.resumed + end.bytes);
+        self.lacking |= end.unreadable > 0 && end.outcome == TransferOutcome::Done;
         let Some(offer) = self.offers.get_mut(&end.offer) else { return end.peer.nick.clone() };
         let place = usize::try_from(end.item).unwrap_or(usize::MAX).wrapping_sub(1);
         // What broke off may be asked for again.
@@ -198,7 +203,8 @@ impl Transfers {
     pub(super) fn exit(&self) -> Exit {
         let done =
             |offer: &Offer| offer.items.iter().all(|item| *item == Some(TransferOutcome::Done));
-        if self.missing + self.untold == 0 && self.offers.values().all(done) {
+        let told = self.missing + self.untold == 0;
+        if told && !self.lacking && self.offers.values().all(done) {
             Exit::Done
         } else {
             Exit::Partly

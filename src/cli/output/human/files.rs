@@ -69,6 +69,9 @@ pub fn transferred(end: &Transferred) -> String {
     if end.skipped > 0 {
         let _ = write!(words, ", {} entries passed over (links, devices)", end.skipped);
     }
+    if end.unreadable > 0 {
+        let _ = write!(words, ", {} could not be read", end.unreadable);
+    }
     if let Some(path) = &end.path {
         let _ = write!(words, ": {}", term::safe(&path.to_string_lossy()));
     }
