@@ -63,9 +63,10 @@ pub struct Paths {
     pub log_dir: PathBuf,
     /// Folder of lock and control socket, 0700.
     pub runtime_dir: PathBuf,
-    /// `run/` in the state folder, where that is another one: processes of the same user that have
-    /// another runtime folder or none (cron, `su`, a service) have this one. Whoever runs the node
-    /// holds a lock here too, and can be found here.
+    /// `run/HOST/` in the state folder (HOST: the name of this machine, for several may share a home),
+    /// where that is another one: processes of the same user that have another runtime folder or none
+    /// (cron, `su`, a service) have this one. Whoever runs the node holds a lock here too, and can be
+    /// found here.
     pub common_dir: Option<PathBuf>,
 }
 
@@ -76,7 +77,7 @@ impl Paths {
     ///
     /// The runtime folder must be an existing folder of our own (after `su` the variable often
     /// points at somebody else's); otherwise the one that the system makes for us at the log-on takes
-    /// its place (Linux, `/run/user/UID`), else `run/` in the state folder.
+    /// its place (Linux, `/run/user/UID`), else `run/HOST/` in the state folder.
     ///
     /// # Errors
     ///
@@ -86,11 +87,13 @@ impl Paths {
         let user = rustix::process::geteuid().as_raw();
         let system =
             cfg!(target_os = "linux").then(|| Path::new("/run/user").join(user.to_string()));
-        Self::with_runtime(profile, env, system.as_deref())
+        let host = rustix::system::uname().nodename().to_string_lossy().replace('/', "_");
+        Self::on(&host, profile, env, system.as_deref())
     }
 
     /// `system`: the runtime folder that the system makes for us, if it does.
-    fn with_runtime(
+    fn on(
+        host: &str,
         profile: Option<&str>,
         env: Env<'_>,
         system: Option<&Path>,
@@ -107,7 +110,7 @@ impl Paths {
         let state_dir = within(base(env, "XDG_STATE_HOME", STATE)?);
         let named = absolute(env, "XDG_RUNTIME_DIR").filter(|dir| files::is_own(dir));
         let system = || system.filter(|dir| files::is_own_alone(dir)).map(Path::to_owned);
-        let beside_the_log = state_dir.join("run");
+        let beside_the_log = state_dir.join("run").join(host);
         let (runtime_dir, common_dir) = match named.or_else(system) {
             Some(dir) => (within(dir), Some(beside_the_log)),
             None => (beside_the_log, None),
@@ -211,7 +214,7 @@ mod tests {
         let env = |name: &str| {
             vars.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value))
         };
-        Paths::with_runtime(profile, &env, system)
+        Paths::on("desk", profile, &env, system)
     }
 
     #[test]
@@ -221,7 +224,7 @@ mod tests {
         assert_eq!(found.config, Path::new("/home/lin/.config/feige/config.toml"));
         assert_eq!(found.db, Path::new("/home/lin/.local/share/feige/feige.db"));
         assert_eq!(found.log_dir, Path::new("/home/lin/.local/state/feige"));
-        assert_eq!(found.runtime_dir, Path::new("/home/lin/.local/state/feige/run"));
+        assert_eq!(found.runtime_dir, Path::new("/home/lin/.local/state/feige/run/desk"));
         assert_eq!(found.office_config, Path::new("/etc/feige/config.toml"));
 
         let vars = [("HOME", "/home/lin"), ("XDG_CONFIG_HOME", "/c"), ("XDG_DATA_HOME", "d")];
@@ -236,8 +239,8 @@ mod tests {
         let found = paths(Some("测试-2"), &vars).unwrap();
         assert_eq!(found.config, Path::new("/c/feige/profiles/测试-2/config.toml"));
         assert_eq!(found.db, Path::new("/d/feige/profiles/测试-2/feige.db"));
-        assert_eq!(found.runtime_dir, Path::new("/s/feige/profiles/测试-2/run"));
-        assert_eq!(found.lock(), Path::new("/s/feige/profiles/测试-2/run/lock"));
+        assert_eq!(found.runtime_dir, Path::new("/s/feige/profiles/测试-2/run/desk"));
+        assert_eq!(found.lock(), Path::new("/s/feige/profiles/测试-2/run/desk/lock"));
     }
 
     #[test]
@@ -255,7 +258,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let run = home.path().join("run");
         let vars = [("HOME", "/home/lin"), ("XDG_RUNTIME_DIR", run.to_str().unwrap())];
-        assert!(paths(None, &vars).unwrap().runtime_dir.ends_with("feige/run"));
+        assert!(paths(None, &vars).unwrap().runtime_dir.ends_with("feige/run/desk"));
         std::fs::create_dir(&run).unwrap();
         assert_eq!(paths(None, &vars).unwrap().runtime_dir, run.join("feige"));
         let roots = [("HOME", "/home/lin"), ("XDG_RUNTIME_DIR", "/")];
@@ -270,7 +273,7 @@ mod tests {
 
         let home = tempfile::tempdir().unwrap();
         let (named, system) = (home.path().join("named"), home.path().join("1000"));
-        let state = Path::new("/s/feige/run");
+        let state = Path::new("/s/feige/run/desk");
         let places = |vars: &[(&str, &str)]| {
             let vars = [&[("HOME", "/home/lin"), ("XDG_STATE_HOME", "/s")], vars].concat();
             let found = paths_with(None, &vars, Some(&system)).unwrap();
