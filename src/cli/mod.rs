@@ -32,6 +32,7 @@ use self::error::{CliError, Exit};
 use self::output::complain;
 use self::signals::Signals;
 use self::wish::Wish;
+use crate::store::settings::FLAGS;
 use crate::store::{Paths, process_env};
 
 /// Messages on the LAN, for terminals, servers and scripts; speaks IPMsg and FeiQ
@@ -105,6 +106,10 @@ pub struct Globals {
     /// Computer name that others see
     #[arg(long, global = true, value_name = "NAME")]
     pub host: Option<String>,
+
+    /// Any other setting, for this run: charset=gbk (repeatable)
+    #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = setting)]
+    pub set: Vec<(String, String)>,
 
     /// Never join a running node
     #[arg(long, global = true)]
@@ -206,9 +211,19 @@ fn print_help(help: &clap::Error) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
+/// Reads what stands behind `--set`.
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("KEY=VALUE is meant, as in charset=gbk")?;
+    let key = key.trim();
+    if FLAGS.contains(&key) {
+        return Err(format!("{key} has an option of its own: --{key}"));
+    }
+    Ok((key.to_owned(), value.to_owned()))
+}
+
 impl Globals {
     /// The flags that are settings, as pairs of key and value.
-    fn flags(&self, group: Option<&str>) -> Vec<(&'static str, String)> {
+    fn flags(&self, group: Option<&str>) -> Vec<(&str, String)> {
         let bind: Vec<_> = self.bind.iter().map(IpAddr::to_string).collect();
         let flags = [
             ("nick", self.nick.clone()),
@@ -219,7 +234,9 @@ impl Globals {
             ("bind", (!bind.is_empty()).then(|| bind.join(","))),
             ("color", self.color.map(|color| color.name().to_owned())),
         ];
-        flags.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
+        let flags = flags.into_iter().filter_map(|(key, value)| Some((key, value?)));
+        let others = self.set.iter().map(|(key, value)| (key.as_str(), value.clone()));
+        flags.chain(others).collect()
     }
 }
 

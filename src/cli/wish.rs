@@ -118,6 +118,7 @@ pub(super) fn refuse_to_change(
         .or_else(|| named("--host", globals.host.as_deref(), &hello.host))
         .or_else(|| other_port.map(|_| ("--port", format!("has {}", hello.port))))
         .or_else(|| switched("--bind", other_bind, &bound(hello)))
+        .or_else(|| switched("--set", !globals.set.is_empty(), "has settings of its own"))
         .or_else(|| switched("--no-store", globals.no_store && hello.keeps, "keeps messages"))
         .or_else(|| switched("--passive", wish.passive && !hello.passive, "answers too"));
     let Some((option, does)) = different else { return Ok(()) };

@@ -19,7 +19,7 @@ use std::path::PathBuf;
 pub use accept::Accept;
 use check::{address, away, charset, color, each, field, folder, link, name, port};
 use file::Said;
-pub use file::{Place, SettingsError, template};
+pub use file::{FLAGS, Place, SettingsError, template};
 use key::{Given, Key};
 pub use network::Extra;
 pub use size::size;

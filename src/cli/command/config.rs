@@ -12,7 +12,7 @@ use crate::cli::{Globals, OwnGroup, in_runtime};
 use crate::io::StartError;
 use crate::io::links::{Kind, Listed, Selection, is_port_of_a_bridge, read_all};
 use crate::node::Request;
-use crate::store::settings::{Entry, Settings, Source};
+use crate::store::settings::{Entry, Place, Settings, Source};
 use crate::store::{Paths, process_env};
 use crate::term;
 
@@ -190,7 +190,7 @@ fn origin(entry: &Entry, paths: &Paths) -> String {
         Source::Office => paths.office_config.display().to_string(),
         Source::User => paths.config.display().to_string(),
         Source::Env => format!("FEIGE_{}", entry.key.to_uppercase()),
-        Source::Flag => format!("--{}", entry.key),
+        Source::Flag => Place::Flag(entry.key.to_owned()).to_string(),
     }
 }
 

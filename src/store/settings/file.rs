@@ -35,6 +35,9 @@ pub enum SettingsError {
     Write(#[from] StoreError),
 }
 
+/// Settings that have an option of their own; all others are given by `--set KEY=VALUE`.
+pub const FLAGS: [&str; 7] = ["nick", "group", "user", "host", "port", "bind", "color"];
+
 /// Where a value stands.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Place {
@@ -62,7 +65,8 @@ impl fmt::Display for Place {
         match self {
             Self::File(path, line) => write!(f, "{}:{line}", path.display()),
             Self::Variable(name) | Self::Key(name) => f.write_str(name),
-            Self::Flag(key) => write!(f, "--{}", key.replace('_', "-")),
+            Self::Flag(key) if FLAGS.contains(&key.as_str()) => write!(f, "--{key}"),
+            Self::Flag(key) => write!(f, "--set {key}"),
         }
     }
 }

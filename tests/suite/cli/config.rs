@@ -33,6 +33,30 @@ fn settings_are_printed_with_where_they_came_from() {
 }
 
 #[test]
+fn every_setting_can_be_a_flag() {
+    let home = Lan::new().home("a");
+    home.write("config/feige/config.toml", b"charset = 'gbk'\n");
+    let line = |args: &[&str], key: &str| {
+        let lines = home.run(&[&["config", "--json"], args].concat()).code(0).lines();
+        lines.into_iter().find(|line| line["key"] == key).expect("it is there")
+    };
+    let charset = line(&["--set", "charset=shift_jis", "--set", "ipv6=false"], "charset");
+    assert_eq!((&charset["value"], &charset["source"]), (&"shift_jis".into(), &"flag".into()));
+    let words = home.run(&["config", "--set", "skip_links=wg0,docker*"]).code(0).out;
+    let skip = words.lines().find(|line| line.starts_with("skip_links")).expect("it is there");
+    assert!(skip.contains("wg0") && skip.ends_with("--set skip_links"), "{skip}");
+    for (wrong, says) in [
+        ("charset", "KEY=VALUE is meant"),
+        ("nick=x", "--nick"),
+        ("charset=x", "--set charset"),
+        ("nonsense=1", "nonsense"),
+    ] {
+        let done = home.run(&["config", "--set", wrong]).code(2);
+        assert!(done.err.contains(says), "{wrong}: {done:?}");
+    }
+}
+
+#[test]
 fn links_are_named_with_whether_they_are_used() {
     let home = Lan::new().home("a");
     let link = |env: &[(&str, &str)]| {
