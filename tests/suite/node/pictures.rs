@@ -531,7 +531,7 @@ fn a_picture_nobody_acknowledges_ends_not_confirmed_after_four_rounds() {
         panic!("{saves:?}")
     };
     assert_eq!((message.number, end.number), (number, number));
-    assert_eq!((end.outcome, end.tries), (End::NotConfirmed, 8));
+    assert_eq!((end.outcome, end.tries), (End::NotConfirmed, 4), "rounds, not fragments");
     let failed = out.events().into_iter().filter(|event| matches!(event, Event::Failed { .. }));
     assert_eq!(failed.count(), 1);
 }
