@@ -201,7 +201,7 @@ fn shown_by_feiq(typed: &str) -> String {
     let head = Head { version: "1", number: PacketNo(1), user: "u", host: "h" };
     let form = FEIQ.habits.text_form(Options::empty(), Charset::UTF_8);
     let bytes = emit_message(&head, Options::empty(), typed, form);
-    text::read(Fields::split(&bytes).expect("a packet").main())
+    text::without_font(Fields::split(&bytes).expect("a packet").main())
 }
 
 #[test]
@@ -232,6 +232,9 @@ proptest! {
             any::<String>(),
             "[a-z谢目😀-🙏🏻-🏿\u{fe0f}\u{200d}€&#;?{}/:]{0,40}",
             "(/:\\)|🙂|👍🏽|http://8-\\)x|\\{/font;x;\\}|[一-龥]){0,12}",
+            // What FeiQ takes for the writer's font, or nearly.
+            "[a-z一-龥{}]{0,5}(\\{[/\\\\]font;-?1[0-9] 0 0 0 [47]00 0 0 0 134 0 0 2 32 \
+                (Arial|微软 雅黑|\\{/font;|🙂|;)( 0|-1)? [0-9]{1,7};\\} ?){0,3}",
         ],
     ) {
         prop_assert_eq!(shown_by_feiq(&typed), Promise::new().of(&typed));
