@@ -134,6 +134,7 @@ impl Parts {
         let Some(peer) = self.roster.shared_view(met.peer) else { return };
         self.inbox.take_in_group(turn, &peer, (seen, &body, extras), key);
         self.inbox.epochs.trim(&turn.base.policy, &self.roster);
+        self.mentions(met.peer, seen.packet.number, &body.text);
     }
 
     /// A member shows itself in a group, and tells the group's name.

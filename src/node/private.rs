@@ -261,6 +261,7 @@ impl Parts {
         self.roster.learn_text(turn, no, body.charset);
         self.knocks.wrote(turn, &self.roster, no);
         let new = self.take_message(turn, no, (&seen, &body, extras), key, &mut allowance);
+        self.mentions(no, packet.number, &body.text);
         if let Some(New { after }) = new {
             self.offered(turn, &seen, &body, after);
         }

@@ -2,7 +2,10 @@
 
 use std::net::SocketAddr;
 
-use feige::node::{Effect, Input, Keyring, Request, RequestId};
+use feige::node::{
+    Effect, Event, Input, Keyring, PacketNo, PictureFacts, PictureFormat, PictureJob, PictureNews,
+    Request, RequestId,
+};
 use feige::wire::Command;
 use rand::rngs::OsRng;
 
@@ -125,4 +128,35 @@ fn what_an_encrypted_message_causes_is_bounded_before_and_after_it_is_open() {
     let limit = 3 * (bytes.len() + 28);
     assert!(entry + reply <= limit, "{entry} and {reply} for {limit}");
     assert_eq!(out.transmits().len(), 3);
+}
+
+/// The number of the message a picture of this id belongs to, when it comes now.
+fn picture_number(desk: &mut Desk, id: &str) -> Option<PacketNo> {
+    let header = format!("{id}|5|0|1|1|5|0|2|0|00000000#\0hello");
+    let out = desk.hear(FEIQ, feiq(0x20_00c0, 90, "Administrator@PC-0471", MAC, &header));
+    let stage = out.effects.iter().find_map(|(_, effect)| match effect {
+        Effect::Picture(PictureJob::Check { stage }) => Some(*stage),
+        _ => None,
+    });
+    let (format, digest) = (PictureFormat::Jpeg, "d65d9786".repeat(8));
+    let facts = PictureFacts { format, width: 1, height: 1, size: 5, digest };
+    let news = PictureNews::Checked(facts);
+    let out = desk.input(Input::Picture(stage.expect("it is whole"), news));
+    let [Event::Picture(picture)] = out.events()[..] else { panic!("{out:?}") };
+    picture.number
+}
+
+#[test]
+fn an_encrypted_text_and_one_to_a_group_refer_to_pictures_too() {
+    let mut stranger = Stranger::new();
+    let bytes = stranger.sealed("pic /~#>00000b01<B~", 0);
+    let out = stranger.hear(&bytes);
+    let [message] = out.messages()[..] else { panic!("{out:?}") };
+    assert_eq!(picture_number(&mut stranger.desk, "00000b01"), Some(message.number));
+
+    let group = stranger.feiq.say_to_group("b4cc80e4", "pic /~#>00000b02<B~");
+    let out = stranger.hear(&group[0].1);
+    let [message] = out.messages()[..] else { panic!("{out:?}") };
+    assert_eq!(picture_number(&mut stranger.desk, "00000b02"), Some(message.number));
+    assert_eq!(picture_number(&mut stranger.desk, "00000b03"), None);
 }
