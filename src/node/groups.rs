@@ -134,6 +134,7 @@ impl Parts {
         let Some(peer) = self.roster.shared_view(met.peer) else { return };
         self.inbox.take_in_group(turn, &peer, (seen, &body, extras), key);
         self.inbox.epochs.trim(&turn.base.policy, &self.roster);
+        self.mentions(met.peer, seen.packet.number, &body.text);
     }
 
     /// A member shows itself in a group, and tells the group's name.
@@ -187,7 +188,7 @@ impl Parts {
         }
         let Issued { number, gate } = turn.message_number();
         let form = FEIQ.habits.text_form(Options::empty(), Charset::GBK);
-        let written = body::encode_text(text, form);
+        let written = body::encode_message(text, form);
         // Third parties write the time there; what FeiQ writes is not known.
         let seconds = u64::try_from(turn.now.wall.0 / 1_000).ok();
         let plain = GroupText { group: &group, number: seconds, text: &written }.emit();

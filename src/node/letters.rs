@@ -418,7 +418,7 @@ impl Parts {
     /// (`iptux-dialect.md`); where somebody is here who reads less of it, all get what that one reads.
     fn form_for_all(&self) -> TextForm {
         let reads_less = |(_, peer): (_, &Peer)| match peer.dialect.habits.text {
-            Reads::Only(charset, substitute) => Some(TextForm::Substituted(charset, substitute)),
+            Reads::Only(charset, rewrite) => Some(TextForm::Substituted(charset, rewrite)),
             _ => None,
         };
         let form = self.roster.iter().find_map(reads_less);

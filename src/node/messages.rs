@@ -53,10 +53,7 @@ impl Parts {
         let taken = self.take_message(turn, met.peer, arrival, key, allowance);
         let Self { roster, presence, links, inbox, .. } = self;
         inbox.epochs.trim(&turn.base.policy, roster);
-        let silent = message::NO_ADD_LIST | message::BROADCAST | message::AUTO_RETURN;
-        if !options.intersects(silent) {
-            presence.greet(turn, roster, links, seen, allowance);
-        }
+        presence.greet(turn, roster, links, seen, allowance);
         self.tell_late(turn, met.peer);
         self.mentions(met.peer, seen.packet.number, &body.text);
         if let Some(New { after }) = taken {

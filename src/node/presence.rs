@@ -22,6 +22,7 @@ use super::trust::Allowance;
 use super::turn::{Turn, by_count};
 use super::unicasts::{Job, Unicasts};
 use crate::wire::Command;
+use crate::wire::command::message;
 
 /// What we told and have to tell about ourselves.
 #[derive(Debug)]
@@ -290,7 +291,9 @@ impl Presence {
         }
     }
 
-    /// A message came from somebody who never entered: asks who it is, within `allowance`.
+    /// A message or a knock came from somebody who never entered: asks who it is, within `allowance`.
+    /// Nothing is ever sent in answer to what went to everybody or was written by a machine, and no
+    /// entry to somebody who does not want to be listed (wire reference, 6.2 and 11).
     pub(crate) fn greet(
         &mut self,
         turn: &mut Turn<'_>,
@@ -299,8 +302,11 @@ impl Presence {
         seen: &Sighting<'_>,
         allowance: &mut Allowance,
     ) {
-        let Some(no) = roster.at(seen.from).filter(|_| turn.speaks()) else { return };
-        let Some(peer) = roster.get_mut(no) else { return };
+        let silent = message::NO_ADD_LIST | message::BROADCAST | message::AUTO_RETURN;
+        if !turn.speaks() || seen.packet.options.intersects(silent) {
+            return;
+        }
+        let Some(peer) = roster.at(seen.from).and_then(|no| roster.get_mut(no)) else { return };
         let stranger = peer.place(seen.from).is_some_and(|place| !place.entered);
         let once_per = turn.base.policy.answer_once_per;
         let asked = peer.greeted.is_some_and(|greeted| turn.now.tick - greeted < once_per);

@@ -52,8 +52,8 @@ struct Waiting {
 enum What {
     /// A question for our key, of so many bytes.
     Offer { size: usize },
-    /// A message.
-    Open { key: Key, bytes: Arc<[u8]> },
+    /// A message, and what it may still cause.
+    Open { key: Key, bytes: Arc<[u8]>, left: Allowance },
 }
 
 /// Most addresses of which something is remembered; beyond that all are forgotten.
@@ -173,6 +173,8 @@ impl Parts {
             self.inbox.repeated(turn, &self.links, seen, &key, allowance);
             return;
         }
+        let Self { presence, roster, links, .. } = self;
+        presence.greet(turn, roster, links, seen, allowance);
         let section = RawPacket::parse(seen.bytes).ok().and_then(|raw| section(&raw));
         match section {
             None => self.unreadable(turn, seen.from.ip(), key),
@@ -180,7 +182,8 @@ impl Parts {
                 turn.base.counters.dropped += 1;
             }
             Some(section) => {
-                let what = What::Open { key: key.clone(), bytes: seen.bytes.into() };
+                let what =
+                    What::Open { key: key.clone(), bytes: seen.bytes.into(), left: *allowance };
                 let waiting = Waiting { link: seen.link, from: seen.from, what };
                 // What is dropped here comes again: its sender has no receipt.
                 if self.private.order(turn, waiting, Job::Open(section)) {
@@ -188,9 +191,7 @@ impl Parts {
                 }
             }
         }
-        let Self { presence, roster, links, inbox, .. } = self;
-        inbox.epochs.trim(&turn.base.policy, roster);
-        presence.greet(turn, roster, links, seen, allowance);
+        self.inbox.epochs.trim(&turn.base.policy, &self.roster);
     }
 
     /// A job is done.
@@ -203,8 +204,8 @@ impl Parts {
                     self.answer_key(turn, (link, from), size, &offer, after);
                 }
             }
-            (What::Open { key, bytes }, Done::Opened(opened)) => {
-                self.opened(turn, (link, from), key, &bytes, opened);
+            (What::Open { key, bytes, left }, Done::Opened(opened)) => {
+                self.opened(turn, (link, from), key, (&bytes, left), opened);
             }
             _ => {}
         }
@@ -235,7 +236,7 @@ impl Parts {
         turn: &mut Turn<'_>,
         (link, from): (LinkId, SocketAddr),
         key: Key,
-        bytes: &[u8],
+        (bytes, left): (&[u8], Allowance),
         opened: Result<Opened, OpenError>,
     ) {
         let Ok(opened) = opened else {
@@ -252,13 +253,15 @@ impl Parts {
         let body = Message::read_opened(&raw, &hint, (text, files, recipients));
         let seen = Sighting::new(link, from, &raw, &packet, bytes);
         let hears_us = self.roster.place(from).is_some_and(|(_, place)| place.hears);
-        let mut allowance = Allowance::new(bytes.len(), hears_us);
+        // Its sender may have shown meanwhile that it hears us.
+        let mut allowance = if hears_us { Allowance::new(bytes.len(), true) } else { left };
         let encryption = Some(opened.suite().to_string());
         let extras = Extras { encryption, ..Extras::default() };
         let Some(no) = self.roster.find(&key.peer) else { return };
         self.roster.learn_text(turn, no, body.charset);
         self.knocks.wrote(turn, &self.roster, no);
         let new = self.take_message(turn, no, (&seen, &body, extras), key, &mut allowance);
+        self.mentions(no, packet.number, &body.text);
         if let Some(New { after }) = new {
             self.offered(turn, &seen, &body, after);
         }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::attach::{FileEntry, FileList};
 use super::command::{Command, CommandWord, Options, PacketNo, message};
-use super::dialect::{Dialect, FEIQ, Font, FontBlock, Habits, TextForm};
+use super::dialect::{Dialect, FEIQ, Font, FontBlock, Habits, Rewrite, TextForm};
 use super::entry::{Presence, Renamed};
 use super::hosts::HostList;
 use super::packet::{Head, Hint, RawPacket};
@@ -115,12 +115,18 @@ impl Message {
             Some(parts) => parts,
             None => (raw.main(), &b""[..]),
         };
-        Self::of(main, list, listed(raw).unwrap_or_default(), dialect, ladder)
+        let to_many = raw.options().contains(message::BROADCAST);
+        let typed = dialect.split(main, to_many);
+        Self::of(typed, list, listed(raw).unwrap_or_default(), ladder)
     }
 
-    /// A message of this text, with its tail, this file list and these recipients.
-    fn of(main: &[u8], list: &[u8], to: &[u8], dialect: &'static Dialect, ladder: &Ladder) -> Self {
-        let (typed, font) = (dialect.split_tail)(main);
+    /// A message of this text and its tail, this file list and these recipients.
+    fn of(
+        (typed, font): (&[u8], Option<FontBlock<'_>>),
+        list: &[u8],
+        to: &[u8],
+        ladder: &Ladder,
+    ) -> Self {
         let charset = ladder.judge(&[typed, list, to]);
         let (text, cut) = capped(typed, charset.charset);
         let files = FileList::read(list, charset.charset);
@@ -145,7 +151,8 @@ impl Message {
             office: hint.office,
         };
         let clear = attached(raw).map(|(_, list)| list).unwrap_or_default();
-        Self::of(text, if list.is_empty() { clear } else { list }, to, dialect, &ladder)
+        let typed = dialect.split(text, false);
+        Self::of(typed, if list.is_empty() { clear } else { list }, to, &ladder)
     }
 
     /// A message to a group: its text with its tail. Always in the charset of its dialect.
@@ -276,13 +283,22 @@ fn write_text(
         }
     };
     head.emit(CommandWord::new(command, options | declared), charset, out);
-    write_body(text, form, out);
+    if command == Command::SENDMSG {
+        out.extend(encode_message(text, form));
+    } else {
+        write_body(text, form, out);
+    }
 }
 
-/// A text alone in this form: the line end is LF, and what the charset lacks is `[U+1F680]`.
-pub fn encode_text(text: &str, form: TextForm) -> Vec<u8> {
+/// The text of a message alone in this form: the line end is LF, and what the charset lacks is
+/// `[U+1F680]`.
+pub fn encode_message(text: &str, form: TextForm) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     write_body(text, form, &mut out);
+    if let TextForm::Substituted(_, Rewrite { tail, .. }) = form {
+        let tail = tail(&out);
+        out.extend_from_slice(tail);
+    }
     out
 }
 
@@ -291,7 +307,7 @@ fn write_body(text: &str, form: TextForm, out: &mut Vec<u8>) {
     if text.contains(['\r', '\0']) {
         text = text.replace(['\r', '\0'], "").into();
     }
-    if let TextForm::Substituted(_, substitute) = form {
+    if let TextForm::Substituted(_, Rewrite { substitute, .. }) = form {
         text = substitute(&text).into_owned().into();
     }
     form.charset().encode_into_vec(&text, bracketed, out);

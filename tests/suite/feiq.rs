@@ -163,6 +163,16 @@ impl Promise {
         list.chunks(2).map(pair).collect()
     }
 
+    /// Whether what comes next would be part of a web address, or as a code, which begins with a
+    /// slash, make one.
+    fn joins_address(seen: &str, code: bool) -> bool {
+        let ends = |c: char| !c.is_ascii_graphic() || matches!(c, '<' | '>' | '"');
+        let run = seen.rsplit(ends).next().unwrap_or_default();
+        let run = if code { format!("{run}/") } else { run.to_owned() };
+        let is_scheme = |before: &str| before.ends_with(|c: char| c.is_ascii_alphanumeric());
+        run.match_indices("://").any(|(at, _)| is_scheme(&run[..at]))
+    }
+
     /// The whole text as the user of FeiQ should see it.
     fn of(&self, typed: &str) -> String {
         let mut seen = String::new();
@@ -182,14 +192,19 @@ impl Promise {
             // A few characters of private use have the bytes of another one.
             if !lost && bytes.len() <= 2 && text::read(&bytes) == character.to_string() {
                 seen.push(character);
-            } else if let Some(code) = self.codes.get(&character) {
-                seen.push_str(code);
-                after_emoji = true;
-            } else if let Some(word) = self.words.get(&character) {
-                let _ = write!(seen, "[{word}]");
-                after_emoji = true;
-            } else {
-                let _ = write!(seen, "[U+{:04X}]", u32::from(character));
+                continue;
+            }
+            let (code, word) = (self.codes.get(&character), self.words.get(&character));
+            after_emoji = code.is_some() || word.is_some();
+            if Self::joins_address(&seen, code.is_some()) {
+                seen.push(' ');
+            }
+            match (code, word) {
+                (Some(code), _) => seen.push_str(code),
+                (None, Some(word)) => seen.extend(["[", word, "]"]),
+                (None, None) => {
+                    let _ = write!(seen, "[U+{:04X}]", u32::from(character));
+                }
             }
         }
         seen
@@ -201,7 +216,7 @@ fn shown_by_feiq(typed: &str) -> String {
     let head = Head { version: "1", number: PacketNo(1), user: "u", host: "h" };
     let form = FEIQ.habits.text_form(Options::empty(), Charset::UTF_8);
     let bytes = emit_message(&head, Options::empty(), typed, form);
-    text::read(Fields::split(&bytes).expect("a packet").main())
+    text::without_font(Fields::split(&bytes).expect("a packet").main())
 }
 
 #[test]
@@ -231,7 +246,10 @@ proptest! {
         typed in prop_oneof![
             any::<String>(),
             "[a-z谢目😀-🙏🏻-🏿\u{fe0f}\u{200d}€&#;?{}/:]{0,40}",
-            "(/:\\)|🙂|👍🏽|http://8-\\)x|\\{/font;x;\\}|[一-龥]){0,12}",
+            "(/:\\)|🙂|👍🏽|🚀|ñ|http:/|//a<|http://8-\\)x|\\{/font;x;\\}|[一-龥]){0,12}",
+            // What FeiQ takes for the writer's font, or nearly.
+            "[a-z一-龥{}]{0,5}(\\{[/\\\\]font;-?1[0-9] 0 0 0 [47]00 0 0 0 134 0 0 2 32 \
+                (Arial|微软 雅黑|\\{/font;|🙂|;)( 0|-1)? [0-9]{1,7};\\} ?){0,3}",
         ],
     ) {
         prop_assert_eq!(shown_by_feiq(&typed), Promise::new().of(&typed));

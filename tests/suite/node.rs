@@ -12,6 +12,7 @@ mod office;
 mod outbox;
 mod pictures;
 mod presence;
+mod private;
 mod roster;
 mod running;
 mod serving;

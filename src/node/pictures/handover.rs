@@ -58,7 +58,9 @@ pub(super) struct GoingNote {
     pub(super) to: SocketAddr,
     pub(super) link: Option<LinkId>,
     pub(super) timeout: Duration,
-    pub(super) sent: u32,
+    /// How often the window was tried.
+    #[serde(default)]
+    pub(super) rounds: u32,
     /// The first fragment of the window, and a bit for each that was acknowledged.
     pub(super) first: u32,
     pub(super) acked: u32,

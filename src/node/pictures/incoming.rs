@@ -248,7 +248,14 @@ impl Incoming {
         let whole = picture.state == State::Closing;
         picture.end(turn.now.tick, if whole { State::Ended } else { State::Barred });
         self.settle(turn, key);
-        self.refuse(turn, from, &nick, &text);
+        if whole {
+            // All of it was acknowledged, so its sender holds it for arrived: the user is told of
+            // each, and a sender's places for pictures bound how many there are.
+            turn.base.counters.dropped += 1;
+            complain(turn, from, &nick, &text);
+        } else {
+            self.refuse(turn, from, &nick, &text);
+        }
         true
     }
 
@@ -360,7 +367,7 @@ impl Incoming {
     pub(crate) fn refuse(&mut self, turn: &mut Turn<'_>, from: IpAddr, nick: &str, why: &str) {
         turn.base.counters.dropped += 1;
         if self.complaints.may(turn.now.tick, from) {
-            turn.notice(NoticeCode::Picture, format!("{nick} ({from}): {why}"));
+            complain(turn, from, nick, why);
         }
     }
 
@@ -433,6 +440,11 @@ impl Complaints {
         }
         self.of.len() < Self::MAX && self.of.insert(from)
     }
+}
+
+/// Tells the user what was not taken from whom.
+fn complain(turn: &mut Turn<'_>, from: IpAddr, nick: &str, why: &str) {
+    turn.notice(NoticeCode::Picture, format!("{nick} ({from}): {why}"));
 }
 
 impl Turn<'_> {

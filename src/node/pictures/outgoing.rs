@@ -3,6 +3,7 @@
 //! gets the message first shows an icon in its place).
 
 use std::collections::BTreeMap;
+use std::mem;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,8 +51,6 @@ pub(crate) struct Transfer {
     pub(crate) to: SocketAddr,
     pub(crate) link: Option<LinkId>,
     pub(crate) timeout: Duration,
-    /// Datagrams sent.
-    pub(crate) sent: u32,
     window: Window,
 }
 
@@ -65,6 +64,8 @@ struct Window {
     acked: u32,
     /// Still to be sent in this round.
     due: u32,
+    /// Rounds begun.
+    rounds: u32,
     /// Rounds after which nothing new was acknowledged.
     silent: u32,
     /// Something was acknowledged in this round.
@@ -139,6 +140,7 @@ impl Outgoing {
             let here = window.first * CHUNK_BYTES == offset;
             if transfer.stage == stage && here && window.data.is_none() {
                 window.data = Some(Arc::clone(data));
+                window.rounds += 1;
                 turn.base.timers.arm(Timer::Fragment(no), turn.now.tick);
             }
         }
@@ -154,6 +156,7 @@ impl Outgoing {
                 return Step::Silent;
             }
             (window.silent, window.heard) = (silent, false);
+            window.rounds += 1;
             window.due = window.all & !window.acked;
         }
         let place = window.due.trailing_zeros();
@@ -167,7 +170,6 @@ impl Outgoing {
             let number = turn.number();
             let bytes = turn.base.own.picture_fragment(number, &fragment);
             turn.transmit(transfer.link, transfer.to, bytes, None);
-            transfer.sent += 1;
         }
         turn.arm(Timer::Fragment(no), wait);
         Step::Under
@@ -245,7 +247,7 @@ impl Outgoing {
             to: transfer.to,
             link: transfer.link,
             timeout: transfer.timeout,
-            sent: transfer.sent,
+            rounds: transfer.window.rounds,
             first: transfer.window.first,
             acked: transfer.window.acked,
         };
@@ -257,19 +259,19 @@ impl Outgoing {
         let no = SendNo { number: note.number, index: note.index };
         let container = (note.stage, PictureId(note.id), note.size);
         let mut transfer = Transfer::new(container, note.view, note.to, note.link, note.timeout);
-        transfer.sent = note.sent;
-        transfer.window = Window { first: note.first, acked: note.acked, ..Window::default() };
+        let GoingNote { first, acked, rounds, .. } = note;
+        transfer.window = Window { first, acked, rounds, ..Window::default() };
         self.transfers.insert(no, transfer);
     }
 
     /// Goes on with what was taken over: with its windows, but for what was acknowledged of them.
     pub(super) fn start(&mut self, turn: &mut Turn<'_>) {
         let taken: Vec<_> =
-            self.transfers.iter().map(|(&no, one)| (no, one.window.first)).collect();
-        for (no, first) in taken {
-            let acked = self.transfers.get(&no).map_or(0, |transfer| transfer.window.acked);
+            self.transfers.iter_mut().map(|(&no, one)| (no, mem::take(&mut one.window))).collect();
+        for (no, Window { first, acked, rounds, .. }) in taken {
             self.open(turn, no, first);
             if let Some(Transfer { window, .. }) = self.transfers.get_mut(&no) {
+                window.rounds = rounds;
                 window.acked = acked & window.all;
                 window.due = window.all & !window.acked;
             }
@@ -299,7 +301,12 @@ impl Transfer {
         timeout: Duration,
     ) -> Self {
         let window = Window::default();
-        Self { stage, id, size, view: Box::new(view), to, link, timeout, sent: 0, window }
+        Self { stage, id, size, view: Box::new(view), to, link, timeout, window }
+    }
+
+    /// How often the window that is on its way was tried.
+    pub(super) fn rounds(&self) -> u32 {
+        self.window.rounds
     }
 
     fn count(&self) -> u32 {

@@ -224,6 +224,7 @@ impl Parts {
     /// that there would have been one.
     fn refer(&mut self, turn: &mut Turn<'_>, no: SendNo, transfer: Transfer, arrived: bool) {
         let options = message::SEND_CHECK;
+        let tries = if arrived { 0 } else { transfer.rounds() };
         let bytes = turn.base.own.picture_reference(no.number, transfer.id, options);
         let view: PeerView = self.roster.view(&transfer.view.id).unwrap_or(*transfer.view);
         let sending = Sending {
@@ -233,7 +234,7 @@ impl Parts {
             text: Some(Reference::text(transfer.id, false).into()),
             bytes: Some(bytes),
             deadline: turn.now.tick + transfer.timeout,
-            tries: if arrived { 0 } else { transfer.sent },
+            tries,
             turns: 0,
             first: None,
             went_to: Vec::new(),

@@ -106,16 +106,16 @@ fn ends_address(character: char) -> bool {
 }
 
 /// A text as FeiQ can show it: characters that GBK lacks become their code, else a word in brackets:
-/// `[笑哭]`, or their number where there is no word: `[U+00F1]`. What only modifies the look of an
-/// emoji is left out: variation selectors, and behind one with a code or a word the colour of skin and
-/// what joins it to the next.
+/// `[笑哭]`, or their number where there is no word: `[U+00F1]`; with a blank before them where they
+/// would become part of a web address. What only modifies the look of an emoji is left out: variation
+/// selectors, and behind one with a code or a word the colour of skin and what joins it to the next.
 pub fn substitute(text: &str) -> Cow<'_, str> {
     let Some(first) = text.find(|character| !is_gbk(character)) else {
         return Cow::Borrowed(text);
     };
     let (plain, rest) = text.split_at(first);
-    let mut written = String::with_capacity(text.len() + 16);
-    written.push_str(plain);
+    let mut written = Written::with_capacity(text.len() + 16);
+    plain.chars().for_each(|character| written.push(character));
     let mut after_emoji = false;
     for character in rest.chars() {
         let modifies = matches!(character, '\u{1f3fb}'..='\u{1f3ff}' | '\u{200d}');
@@ -126,16 +126,51 @@ pub fn substitute(text: &str) -> Cow<'_, str> {
         if is_gbk(character) {
             written.push(character);
         } else if let Some(emoticon) = Emoticon::of(character) {
-            written.push_str(emoticon.code);
+            written.push_apart(emoticon.code);
             after_emoji = true;
         } else if let Some(word) = word(character) {
-            written.extend(["[", word, "]"]);
+            written.push_apart(&format!("[{word}]"));
             after_emoji = true;
         } else {
-            written.push_str(&bracketed(character));
+            written.push_apart(&bracketed(character));
         }
     }
-    Cow::Owned(written)
+    Cow::Owned(written.text)
+}
+
+/// A text that is being written, and whether it ends inside a web address, as [`show`] finds them.
+struct Written {
+    text: String,
+    in_address: bool,
+}
+
+impl Written {
+    fn with_capacity(bytes: usize) -> Self {
+        Self { text: String::with_capacity(bytes), in_address: false }
+    }
+
+    fn push(&mut self, character: char) {
+        self.in_address = if self.in_address {
+            !ends_address(character)
+        } else {
+            character == '/' && self.awaits_slash()
+        };
+        self.text.push(character);
+    }
+
+    /// Adds what stands for a character, and a blank before it where it would become part of an
+    /// address or make one.
+    fn push_apart(&mut self, substitute: &str) {
+        if self.in_address || (substitute.starts_with('/') && self.awaits_slash()) {
+            self.push(' ');
+        }
+        substitute.chars().for_each(|character| self.push(character));
+    }
+
+    /// Whether one more slash makes an address of it: `http:/`.
+    fn awaits_slash(&self) -> bool {
+        self.text.strip_suffix('/').is_some_and(ends_with_scheme)
+    }
 }
 
 fn is_gbk(character: char) -> bool {
@@ -297,6 +332,16 @@ mod tests {
         assert_eq!(substitute("a\u{200d}b🪐🏽"), "a[U+200D]b[U+1FA90][U+1F3FD]");
         assert_eq!(substitute("café"), "café");
         assert_eq!(substitute("ñ"), "[U+00F1]");
+    }
+
+    #[test]
+    fn web_addresses_end_before_what_stands_for_an_emoji() {
+        let sent = substitute("看https://a.com/x😊 好");
+        assert_eq!(sent, "看https://a.com/x /:$ 好");
+        assert_eq!(show(&sent), "看https://a.com/x 😊 好");
+        assert_eq!(substitute("http://a/\u{fe0f}🚀😊b"), "http://a/ [火箭]/:$b");
+        assert_eq!(substitute("http:/🙂 http:/🚀"), "http:/ /:) http:/[火箭]");
+        assert_eq!(substitute("http://a.b。😊 //😊 a://b<😊"), "http://a.b。/:$ ///:$ a://b</:$");
     }
 
     #[test]

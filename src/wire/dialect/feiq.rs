@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use memchr::memrchr;
 use serde::{Deserialize, Serialize};
 
-use super::{Dialect, Habits, IdBase, NameForm, Reads, emoticon};
+use super::{Dialect, Habits, IdBase, NameForm, Reads, Rewrite, emoticon};
 use crate::wire::command::entry;
 use crate::wire::packet::{RawPacket, name};
 use crate::wire::scan;
@@ -18,7 +18,7 @@ pub const FEIQ: Dialect = Dialect {
     split_tail: |text| FontBlock::split(text),
     show: emoticon::show,
     habits: Habits {
-        text: Reads::Only(Charset::GBK, emoticon::substitute),
+        text: Reads::Only(Charset::GBK, Rewrite { substitute: emoticon::substitute, tail }),
         reads_full_entry: false,
         absence: Some(entry::ABSENCE.union(entry::FILE_ATTACH)),
         numbers_from_one: true,
@@ -37,6 +37,15 @@ pub const FEIQ: Dialect = Dialect {
     recognises: |raw: &RawPacket<'_>| raw.version.starts_with(b"1_lbt"),
     may_hide_as: None,
 };
+
+/// A text that ends in what `FeiQ` takes for the writer's font gets a font behind it, which is
+/// taken in its place: only the last block is.
+fn tail(text: &[u8]) -> &'static [u8] {
+    // As a real one writes it, in GBK (vector `group-msg-multicast-hex`).
+    const FONT: &[u8] =
+        b"{/font;-16 0 0 0 400 0 0 0 134 0 0 2 32 \xce\xa2\xc8\xed\xd1\xc5\xba\xda 8404992;}";
+    if FontBlock::split(text).1.is_some() { FONT } else { b"" }
+}
 
 /// Where groups speak (dialect reference, 9), on the port of everything else.
 pub const GROUP_ADDR: Ipv4Addr = Ipv4Addr::new(226, 81, 9, 8);

@@ -34,7 +34,7 @@ pub struct Dialect {
     /// The charset all its clients write, if there is one.
     pub charset: Option<Charset>,
     /// The part of a message's text that is meant for the reader, and the font block behind it.
-    pub split_tail: SplitTail,
+    split_tail: SplitTail,
     /// A text as its clients show it: what stands for emoticons becomes characters.
     pub show: fn(&str) -> Cow<'_, str>,
     /// What such a client does and expects.
@@ -132,12 +132,21 @@ impl IdBase {
 pub enum Reads {
     /// UTF-8 if its entry announces `CAPUTF8OPT`, else the office's charset.
     WhatItAnnounces,
-    /// This charset always; what it lacks becomes a substitute.
-    Only(Charset, fn(&str) -> Cow<'_, str>),
+    /// This charset always, rewritten for it.
+    Only(Charset, Rewrite),
     /// This charset always; it has all of Unicode.
     All(Charset),
     /// UTF-8 always.
     Utf8,
+}
+
+/// How a text is rewritten for clients that do not read it as it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Rewrite {
+    /// Replaces what their charset lacks.
+    pub substitute: fn(&str) -> Cow<'_, str>,
+    /// What goes behind a message of these bytes, so that no part of it is taken for formatting.
+    pub tail: fn(&[u8]) -> &'static [u8],
 }
 
 /// How one text is written to one peer.
@@ -147,8 +156,8 @@ pub enum TextForm {
     Utf8,
     /// A legacy charset, undeclared.
     Legacy(Charset),
-    /// A legacy charset, after this function replaced what the charset lacks.
-    Substituted(Charset, fn(&str) -> Cow<'_, str>),
+    /// A legacy charset, rewritten for clients that read nothing else.
+    Substituted(Charset, Rewrite),
 }
 
 impl TextForm {
@@ -167,7 +176,7 @@ impl Habits {
         match self.text {
             Reads::Utf8 => TextForm::Utf8,
             Reads::All(charset) => TextForm::Legacy(charset),
-            Reads::Only(charset, substitute) => TextForm::Substituted(charset, substitute),
+            Reads::Only(charset, rewrite) => TextForm::Substituted(charset, rewrite),
             Reads::WhatItAnnounces if options.contains(entry::CAP_UTF8) => TextForm::Utf8,
             Reads::WhatItAnnounces => TextForm::Legacy(office),
         }
@@ -204,6 +213,20 @@ impl Dialect {
     pub fn show_from(&self, to_many: bool) -> fn(&str) -> Cow<'_, str> {
         let other = self.may_hide_as.filter(|_| to_many).and_then(Self::by_name);
         other.map_or(self.show, |other| other.show)
+    }
+
+    /// The part of a message's text that is meant for the reader, and the font block behind it. What
+    /// a client that hides as another dialect writes to many at once may be written for that one:
+    /// then a block that means nothing stands behind a text that ends in one.
+    pub fn split<'a>(&self, text: &'a [u8], to_many: bool) -> (&'a [u8], Option<FontBlock<'a>>) {
+        let other = self.may_hide_as.filter(|_| to_many).and_then(Self::by_name);
+        if let Some(Self { split_tail, .. }) = other
+            && let (typed, Some(_)) = split_tail(text)
+            && split_tail(typed).1.is_some()
+        {
+            return (typed, None);
+        }
+        (self.split_tail)(text)
     }
 
     /// The dialect of this name.

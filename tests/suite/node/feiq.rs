@@ -498,6 +498,27 @@ fn a_broadcast_is_written_in_what_the_feiq_among_its_readers_reads() {
 }
 
 #[test]
+fn a_text_that_ends_like_a_font_is_shown_whole() {
+    let mut office = Office::new();
+    let at = Office::here();
+    let typed = "log: {/font;-16 0 0 0 400 0 0 0 134 0 0 2 32 Arial 0;}";
+    let text = typed.to_owned();
+    office.send(typed);
+    let shown = Shown::Text { at, text: text.clone(), encrypted: false };
+    assert_eq!(office.feiq.shown.last(), Some(&shown));
+    office.ask(Request::Broadcast { text: text.clone() });
+    assert_eq!(office.feiq.shown.iter().filter(|one| **one == shown).count(), 2);
+    let request = Request::SendToGroup { group: "b4cc80e4".into(), text: text.clone() };
+    assert!(matches!(office.ask(request), Reply::Sent { .. }));
+    let group = "b4cc80e4".to_owned();
+    assert_eq!(office.feiq.shown.last(), Some(&Shown::Group { at, group, text }));
+    // Nothing else gets a font from us.
+    office.send("好的");
+    let (_, last) = office.feiq.heard.last().expect("a datagram");
+    assert!(last.ends_with(b":\xba\xc3\xb5\xc4\0"), "{last:?}");
+}
+
+#[test]
 fn what_one_of_us_writes_to_many_in_the_words_of_feiq_is_shown_as_it_was_typed() {
     const ONE_OF_US: &str = "02000000000A";
     let head = |command: u32, number: u32| {
@@ -518,6 +539,13 @@ fn what_one_of_us_writes_to_many_in_the_words_of_feiq_is_shown_as_it_was_typed()
     let [(_, bytes)] = &group.say_to_group("b4cc80e4", "hi /:)")[..] else { panic!("one packet") };
     assert_eq!(shown(&desk.hear("10.0.0.8", bytes)), ("hi /:)".into(), Some("hi 🙂".into())));
     assert_eq!(desk.peer("li").dialect, "feige");
+    // A font stands only behind a text that ends like one.
+    let font = "{/font;-16 0 0 0 400 0 0 0 134 0 0 2 32 Arial 0;}";
+    for (number, sent, typed) in [(16, 1, 1), (17, 2, 1)] {
+        let text = |times| format!("hi {}", font.repeat(times));
+        let out = desk.hear("10.0.0.8", head(0x420, number) + &text(sent) + "\0");
+        assert_eq!(shown(&out).0, text(typed));
+    }
     // To us alone it writes everything as it is.
     let direct = desk.hear("10.0.0.8", head(0x0180_0020, 8) + "hi /:)\0");
     assert_eq!(shown(&direct), ("hi /:)".into(), None));

@@ -343,6 +343,32 @@ fn what_is_no_picture_is_refused_once_and_its_sender_is_done_with_it() {
 }
 
 #[test]
+fn each_picture_that_came_whole_and_is_none_is_told() {
+    let mut desk = with_wang();
+    let failed = || PictureNews::Failed("it is neither JPEG nor PNG".to_owned());
+    for id in 1..=6 {
+        let (id, mut acked) = (format!("{id:08x}"), 0);
+        let begun = desk.hear(WANG, cut(&id, 1_300, 0));
+        let stage = stage_of(&begun);
+        for out in [begun, desk.hear(WANG, cut(&id, 1_300, 1)), desk.hear(WANG, cut(&id, 1_300, 2))]
+        {
+            acked += acks(&out).len();
+        }
+        assert_eq!(acked, 3, "its sender holds it for arrived");
+        let out = desk.input(Input::Picture(stage, failed()));
+        assert_eq!(
+            notices(&out),
+            ["Wang (10.0.0.2): a picture is not taken: it is neither JPEG nor PNG"]
+        );
+    }
+    // Fragments that are not taken, and so not acknowledged, are told once in a while.
+    let no_sense = Piece { id: "7", total: 1_300, offset: 511, count: 3, index: 2, length: 512 }
+        .packet("wang@pc");
+    let told = (0..3).map(|_| notices(&desk.hear(WANG, &no_sense)).len()).sum::<usize>();
+    assert_eq!(told, 1);
+}
+
+#[test]
 fn a_full_disk_bars_a_picture_until_its_sender_tries_again() {
     let mut desk = with_wang();
     let stage = stage_of(&desk.hear(WANG, cut("64ea4edd", 1_300, 0)));
@@ -505,7 +531,7 @@ fn a_picture_nobody_acknowledges_ends_not_confirmed_after_four_rounds() {
         panic!("{saves:?}")
     };
     assert_eq!((message.number, end.number), (number, number));
-    assert_eq!((end.outcome, end.tries), (End::NotConfirmed, 8));
+    assert_eq!((end.outcome, end.tries), (End::NotConfirmed, 4), "rounds, not fragments");
     let failed = out.events().into_iter().filter(|event| matches!(event, Event::Failed { .. }));
     assert_eq!(failed.count(), 1);
 }

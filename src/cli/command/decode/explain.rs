@@ -293,11 +293,11 @@ impl Meaning {
                 client_version: presence.version.clone(),
             },
             (Body::Message(message), _) => {
-                let shown = (packet.dialect.split_tail)(raw.main()).0.len();
+                let to_many = packet.options.contains(message::BROADCAST);
+                let shown = packet.dialect.split(raw.main(), to_many).0.len();
                 let tail = raw.main().get(shown..).filter(|tail| !tail.is_empty());
                 // It has no charset of its own to be judged by.
                 let of_tail = packet.dialect.charset.unwrap_or(message.charset.charset);
-                let to_many = packet.options.contains(message::BROADCAST);
                 let shown = match packet.dialect.show_from(to_many)(&message.text) {
                     Cow::Borrowed(_) => None,
                     Cow::Owned(shown) => Some(shown),

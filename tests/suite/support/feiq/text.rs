@@ -28,12 +28,30 @@ pub(crate) fn with_font(text: &str) -> Vec<u8> {
     [gbk(text), gbk(FONT), vec![0]].concat()
 }
 
-/// What its user sees of a text: all but a font block at the very end.
+/// What its user sees of a text: all but a well-formed font block of at most 512 bytes at the very
+/// end (section 5).
 pub(crate) fn without_font(main: &[u8]) -> String {
-    let text = read(main);
-    let text = text.trim_end_matches('\0');
-    match text.rfind("{/font;").filter(|_| text.ends_with(";}")) {
-        Some(start) => text[..start].to_owned(),
-        None => text.to_owned(),
-    }
+    let end = main.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+    let text = &main[..end];
+    let starts = (end.saturating_sub(512)..end).rev();
+    let font = starts.into_iter().find(|&start| is_font(&text[start..]));
+    read(&text[..font.unwrap_or(end)])
+}
+
+/// Whether this is one font block from its first byte to its last: five signed numbers, eight
+/// unsigned ones, a face and a colour.
+fn is_font(block: &[u8]) -> bool {
+    let inside = [&b"{/font;"[..], b"{\\font;"].iter().find_map(|head| block.strip_prefix(*head));
+    let Some(inside) = inside.and_then(|inside| inside.strip_suffix(b";}")) else { return false };
+    let fields: Vec<&[u8]> = inside.split(|&byte| byte == b' ').collect();
+    let is_number = |digits: &[u8]| {
+        !digits.is_empty() && digits.iter().all(u8::is_ascii_digit) && digits.len() <= 10
+    };
+    let is_signed = |field: &[u8]| is_number(field.strip_prefix(b"-").unwrap_or(field));
+    let ends_early = inside.windows(2).any(|pair| pair == b";}");
+    fields.len() >= 15
+        && !ends_early
+        && fields[..5].iter().all(|field| is_signed(field))
+        && fields[5..13].iter().all(|field| is_number(field))
+        && is_number(fields[fields.len() - 1])
 }
