@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use rand::Rng;
 
-use super::api::files::{ItemState, OfferId, OfferView, TransferOutcome};
+use super::api::files::{ItemState, OfferId, OfferView, Side, TransferOutcome};
 use super::api::{Event, FileChoice, PeerId, PeerView, Refusal, Wishes};
 use super::effect::{Record, Serve, ToldRecord};
 use super::input::{ServeNews, StreamId, Tick, UnixMillis};
@@ -250,7 +250,10 @@ impl Serving {
                 let outcome = match (&problem, stream.end) {
                     (None, _) => TransferOutcome::Done,
                     (Some(_), Some(end)) => end,
-                    (Some(_), None) if stream.released => TransferOutcome::Refused,
+                    // What we broke off, its recipient may have taken for whole.
+                    (Some(problem), None) if stream.released && problem.side != Side::Ours => {
+                        TransferOutcome::Refused
+                    }
                     (Some(_), None) => TransferOutcome::Broken,
                 };
                 let mut end = stream.ended(&grant.record, turn.now.tick, outcome);
@@ -263,7 +266,7 @@ impl Serving {
                 } else if let Some(state) = grant.record.states.get_mut(stream.item) {
                     *state = match outcome {
                         TransferOutcome::Done => ItemState::Done,
-                        TransferOutcome::Broken => ItemState::Waiting,
+                        TransferOutcome::Broken if !stream.released => ItemState::Waiting,
                         _ => ItemState::Over,
                     };
                 }

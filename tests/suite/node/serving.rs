@@ -326,6 +326,21 @@ fn what_is_refused_while_it_moves_is_over_when_it_breaks_off() {
 }
 
 #[test]
+fn what_changed_is_not_told_as_refused_though_its_receiver_is_content_with_it() {
+    let mut desk = office();
+    let (number, out) = offer(&mut desk, &["Ann"], vec![file("a", 1_000)]);
+    ask(&mut desk, 1, "10.0.0.2", get(number, id(&out, "10.0.0.2"), 0));
+    desk.hear("10.0.0.2", plain(97, 5_000, "x@y", &number.to_string()));
+    let mut changed = broken(1_000);
+    if let ServeNews::Ended { problem: Some(problem), .. } = &mut changed {
+        problem.side = Side::Ours;
+    }
+    let end = news(&mut desk, 1, changed);
+    assert_eq!(ends(&end), [("a".into(), TransferOutcome::Broken, 1_000, 0)]);
+    assert_eq!(offers(&mut desk), [], "nobody will ask for it again");
+}
+
+#[test]
 fn an_offer_taken_back_ends_at_once_with_what_moves() {
     let mut desk = office();
     let (number, out) = offer(&mut desk, &["Ann"], vec![file("a", 10), file("b", 10)]);
