@@ -152,7 +152,7 @@ impl From<Refusal> for CliError {
             | Refusal::NoOffer
             | Refusal::UnknownAlias { .. }
             | Refusal::NotBlocked { .. } => Exit::Nobody,
-            Refusal::NoLink => Exit::CannotListen,
+            Refusal::NoLink | Refusal::NotTaken => Exit::CannotListen,
             Refusal::Busy | Refusal::NothingWaits | Refusal::NoList { .. } => Exit::Partly,
             Refusal::NotKept { .. } | Refusal::StaysClosed { .. } => Exit::Store,
             _ => Exit::Usage,
@@ -194,6 +194,7 @@ impl From<Refusal> for CliError {
                 )
             }
             Refusal::NoLink => error.hint(LINK_HINT),
+            Refusal::NotTaken => error.hint("`ip route` shows whether there is a way out"),
             Refusal::Passive => {
                 error.hint("end the `feige listen --passive` that runs, or use --profile")
             }
