@@ -183,7 +183,7 @@ impl From<Refusal> for CliError {
             | Refusal::NoOffer
             | Refusal::UnknownAlias { .. }
             | Refusal::NotBlocked { .. } => Exit::Nobody,
-            Refusal::NoLink => Exit::CannotListen,
+            Refusal::NoLink | Refusal::NotTaken => Exit::CannotListen,
             Refusal::Busy | Refusal::NothingWaits | Refusal::NoList { .. } => Exit::Partly,
             Refusal::NotKept { .. } | Refusal::StaysClosed { .. } => Exit::Store,
             _ => Exit::Usage,
@@ -225,6 +225,7 @@ impl From<Refusal> for CliError {
                 )
             }
             Refusal::NoLink => error.hint(LINK_HINT),
+            Refusal::NotTaken => error.hint("`ip route` shows whether there is a way out"),
             Refusal::Passive => error
                 .hint(format_args!("end the `feige listen --passive` that runs, or {BESIDE}")),
             Refusal::Busy => error.hint("wait for the receipts of what was sent before"),

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use crate::node::{Event, Record, SaveId, SaveResult, Transmit, UnixMillis};
+use crate::node::{Event, Record, Reply, RequestId, SaveId, SaveResult, Transmit, UnixMillis};
 
 /// Records on their way to the disk, and what each of them holds back.
 #[derive(Debug, Default)]
@@ -23,6 +23,8 @@ struct Held {
 pub(crate) enum Released {
     /// To send now.
     Transmit(Transmit),
+    /// To answer now, after the datagrams it is about.
+    Reply(RequestId, Reply),
     /// To tell now, with the time it happened at; its place in the event stream is the record's.
     Event(UnixMillis, Event),
 }
@@ -75,14 +77,25 @@ impl Gate {
         held.waiting.push(Released::Event(at, event));
     }
 
+    /// Keeps a reply back until the datagrams before it left with their record.
+    pub(crate) fn hold_reply(&mut self, id: SaveId, request: RequestId, reply: Reply) {
+        let Some(held) = self.open.get_mut(&id) else {
+            return tracing::error!(?id, "a reply waits for a record nobody is writing");
+        };
+        held.waiting.push(Released::Reply(request, reply));
+    }
+
     /// The writer is done with a record: what it lets go.
     pub(crate) fn settle(&mut self, id: SaveId, result: &SaveResult) -> Vec<Released> {
         let Some(mut held) = self.open.remove(&id) else { return Vec::new() };
         self.bytes -= held.bytes;
         match result {
             SaveResult::Kept { .. } => {}
-            SaveResult::Repeat => held.waiting.retain(|r| matches!(r, Released::Transmit(_))),
-            SaveResult::Failed(_) | SaveResult::Refused(_) => held.waiting.clear(),
+            SaveResult::Repeat => held.waiting.retain(|r| !matches!(r, Released::Event(..))),
+            // Whoever asked is answered; why nothing left is told by the node.
+            SaveResult::Failed(_) | SaveResult::Refused(_) => {
+                held.waiting.retain(|r| matches!(r, Released::Reply(..)));
+            }
         }
         held.waiting
     }
@@ -136,6 +149,21 @@ mod tests {
         let released = gate.settle(SaveId(1), &SaveResult::Failed("disk full".into()));
         assert!(released.is_empty());
         assert!(gate.is_empty());
+    }
+
+    #[test]
+    fn a_reply_comes_after_its_datagrams_and_in_any_case() {
+        let asked = |result| {
+            let mut gate = gate(SaveId(1));
+            gate.hold_reply(SaveId(1), RequestId(4), Reply::Done);
+            gate.settle(SaveId(1), &result)
+        };
+        assert!(matches!(
+            asked(SaveResult::Kept { seq: None })[..],
+            [Released::Transmit(_), Released::Event(..), Released::Reply(RequestId(4), _)]
+        ));
+        let failed = asked(SaveResult::Failed("disk full".into()));
+        assert!(matches!(failed[..], [Released::Reply(RequestId(4), _)]));
     }
 
     #[test]

@@ -31,6 +31,7 @@ mod recall;
 mod routes;
 mod serve;
 mod sockets;
+mod taken;
 mod task;
 mod tcp;
 mod udp;

@@ -255,30 +255,35 @@ impl Sockets {
         None
     }
 
-    /// Sends, or queues for later.
-    pub(crate) fn send(&mut self, transmit: Transmit) {
+    /// Sends, or queues for later. The link that took it; none, if it cannot leave.
+    pub(crate) fn send(&mut self, transmit: Transmit) -> Option<LinkId> {
         let Transmit { link, to, bytes, .. } = transmit;
         let Some(port) = self.port_for(link, to) else {
             tracing::debug!(?link, %to, "no socket to send through");
-            return self.unsent.push(Unsent { to, bytes, reason: Bounce::HostUnreachable });
+            return self.refuse(Unsent { to, bytes, reason: Bounce::HostUnreachable });
         };
+        let through = self.ports[port].link;
         if self.ports[port].queue.is_empty() {
             match self.ports[port].attempt(to, &bytes) {
-                Attempt::Sent => return,
+                Attempt::Sent => return Some(through),
                 Attempt::Wait => {}
-                Attempt::Failed(reason) => {
-                    return self.unsent.push(Unsent { to, bytes, reason });
-                }
+                Attempt::Failed(reason) => return self.refuse(Unsent { to, bytes, reason }),
             }
         }
         let waiting = Waiting { to, bytes, since: Instant::now() };
         if self.waiting_bytes + cost(&waiting) > WAITING_BYTES {
             tracing::warn!(%to, "too much waits to be sent, a datagram is dropped");
             let Waiting { to, bytes, .. } = waiting;
-            return self.unsent.push(Unsent { to, bytes, reason: Bounce::Refused });
+            return self.refuse(Unsent { to, bytes, reason: Bounce::Refused });
         }
         self.waiting_bytes += cost(&waiting);
         self.ports[port].queue.push_back(waiting);
+        Some(through)
+    }
+
+    fn refuse(&mut self, unsent: Unsent) -> Option<LinkId> {
+        self.unsent.push(unsent);
+        None
     }
 
     fn port_for(&mut self, link: Option<LinkId>, to: SocketAddr) -> Option<usize> {

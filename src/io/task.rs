@@ -24,6 +24,7 @@ use super::pictures::Pictures;
 use super::recall::{Found, Recalls};
 use super::serve::Servers;
 use super::sockets::{Sockets, Unsent};
+use super::taken::{as_taken, names_links};
 use super::tcp::{Acceptor, Caller};
 use super::udp::RECEIVE_BUFFER;
 use super::{Running, Start, Stopped};
@@ -312,11 +313,15 @@ impl Task {
     }
 
     fn perform(&mut self, now: Now, effects: Vec<Effect>) {
+        let (mut took, mut held) = (Vec::new(), None);
         for effect in effects {
             match effect {
                 Effect::Transmit(transmit) => match transmit.after {
-                    Some(id) => self.disk.gate.hold_transmit(id, transmit),
-                    None => self.sockets.send(transmit),
+                    Some(id) => {
+                        held = Some(id);
+                        self.disk.gate.hold_transmit(id, transmit);
+                    }
+                    None => took.extend(self.sockets.send(transmit)),
                 },
                 Effect::Crypto(id, job) => self.crypto.order(id, job),
                 Effect::Save(id, record) => self.disk.save(id, record),
@@ -325,7 +330,10 @@ impl Task {
                 }
                 Effect::Emit { event, after: None } => self.tell(now.wall, None, event),
                 Effect::Picture(job) => self.pictures.run(job),
-                Effect::Reply(id, reply) => self.reply(id, reply),
+                Effect::Reply(id, reply) => match held.filter(|_| names_links(&reply)) {
+                    Some(save) => self.disk.gate.hold_reply(save, id, reply),
+                    None => self.reply(id, as_taken(reply, self.sockets.links(), &took)),
+                },
                 Effect::Serve(serve) => self.servers.serve(*serve),
                 Effect::HangUp(stream) => self.servers.hang_up(stream),
                 Effect::Unlist(number, files) => self.servers.release(number, &files),
@@ -341,10 +349,15 @@ impl Task {
     pub(super) fn settle(&mut self, results: Results) {
         let now = self.clock.now();
         for (id, result) in results {
-            let seq = result.seq();
+            let (seq, mut took) = (result.seq(), Vec::new());
             for released in self.disk.gate.settle(id, &result) {
                 match released {
-                    Released::Transmit(transmit) => self.sockets.send(transmit),
+                    Released::Transmit(transmit) => took.extend(self.sockets.send(transmit)),
+                    // Why nothing left is the store's matter, and told.
+                    Released::Reply(id, reply) if !result.is_kept() => self.reply(id, reply),
+                    Released::Reply(id, reply) => {
+                        self.reply(id, as_taken(reply, self.sockets.links(), &took));
+                    }
                     Released::Event(at, event) => self.tell(at, seq, event),
                 }
             }

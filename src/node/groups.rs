@@ -200,7 +200,6 @@ impl Parts {
         }
         let bytes = turn.base.own.group_message(number, &scrambled);
         let links = through.iter().map(|(_, name)| name.clone()).collect();
-        turn.reply(id, Reply::Sent { number, to: Vec::new(), links, offered: 0 });
         let raw = bytes.clone();
         let mut record = sent_record(turn, number, Options::empty(), text, charset_of(form), raw);
         record.delivery = Delivery::Group;
@@ -213,6 +212,7 @@ impl Parts {
         for (link, _) in through {
             turn.transmit(Some(link), to, bytes.clone(), gate.or(kept));
         }
+        turn.reply(id, Reply::Sent { number, to: Vec::new(), links, offered: 0 });
         Ok(())
     }
 }

@@ -396,7 +396,6 @@ impl Parts {
             return Err(Refusal::BroadcastTooLong { size: bytes.len(), limit: DATAGRAM_MAX });
         }
         let links = through.iter().map(|(_, name, _)| name.clone()).collect();
-        turn.reply(id, Reply::Sent { number, to: Vec::new(), links, offered: 0 });
         let raw = Arc::clone(&bytes);
         let record = sent_record(turn, number, message::BROADCAST, text, charset_of(form), raw);
         let event = record.event();
@@ -411,6 +410,7 @@ impl Parts {
         for network in networks {
             turn.transmit(None, network, Arc::clone(&bytes), after);
         }
+        turn.reply(id, Reply::Sent { number, to: Vec::new(), links, offered: 0 });
         Ok(())
     }
 

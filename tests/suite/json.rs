@@ -315,6 +315,7 @@ fn every_refusal_is_described() {
             Refusal::Ourselves { addr: "192.168.1.7:2425".parse().unwrap() },
             Refusal::Nobody,
             Refusal::NoLink,
+            Refusal::NotTaken,
             Refusal::Passive,
             Refusal::NoOffer,
             Refusal::TooManyFiles { files: 300, limit: 256 },

@@ -50,6 +50,9 @@ pub enum Refusal {
     /// No link to send through.
     #[error("no network link is up")]
     NoLink,
+    /// Links are up, but none took what was to be sent.
+    #[error("no network link took it")]
+    NotTaken,
     /// The node only listens (`--passive`).
     #[error("this node only listens")]
     Passive,
