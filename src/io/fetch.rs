@@ -293,7 +293,7 @@ mod tests {
             mtime: 0,
             read_only: false,
             charset: Charset::UTF_8,
-            key: "0a".to_owned(),
+            key: "0a0a0a0a0a0a0a0a0a0a".to_owned(),
             resumes: false,
             into: None,
             limit: None,
@@ -342,7 +342,7 @@ mod tests {
             let contents = if kind == ItemKind::File { begin.len() as u64 } else { 0 };
             assert_eq!((problem.side, end.bytes), (Side::Network, contents));
         }
-        assert_eq!(names(&home), [".feige-0a.part"], "of the file, for the next time");
+        assert_eq!(names(&home), [".feige-0a0a0a0a0a0a0a0a0a0a.part"], "of the file, for the next time");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! [`Stage`] (a folder with all that is in it) under a hidden name of ours; it gets its final name
 //! by one rename that replaces nothing, after it was synced.
 
+mod hidden;
 mod name;
 mod part;
 mod place;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
+use hidden::Hidden;
 pub use name::{NAME_MAX, clean, numbered};
 pub use part::Part;
 pub(crate) use part::write_all;
@@ -29,9 +31,6 @@ use crate::node::UnixMillis;
 
 /// Nothing is received that would leave less than this on the disk, bytes (threats, rule 20).
 pub const FREE_FLOOR: u64 = 256 << 20;
-
-/// What a hidden name of ours begins with. No cleaned name begins with a dot.
-const HIDDEN: &str = ".feige-";
 
 /// What is not complete is removed when nobody has touched it for so long.
 const STALE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -121,14 +120,12 @@ impl Folder {
     pub fn sweep(&self, now: UnixMillis) {
         let oldest = now.0 / 1000 - i64::try_from(STALE.as_secs()).unwrap_or(i64::MAX);
         for name in place::names(self.fd.as_fd()).unwrap_or_default() {
-            let Some(name) = name.to_str().ok().filter(|name| name.starts_with(HIDDEN)) else {
-                continue;
-            };
+            let Some(hidden) = name.to_str().ok().and_then(Hidden::read) else { continue };
             let no_follow = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
-            let Ok(found) = rustix::fs::statat(&self.fd, name, no_follow) else { continue };
+            let Ok(found) = rustix::fs::statat(&self.fd, &*name, no_follow) else { continue };
             if found.st_mtime < oldest {
-                tracing::info!(name, "a part nobody went on with is removed");
-                let _ = place::remove(self.fd.as_fd(), name);
+                tracing::info!(%hidden, "what nobody went on with is removed");
+                let _ = place::remove(self.fd.as_fd(), &hidden);
             }
         }
     }

@@ -231,7 +231,7 @@ mod tests {
     use crate::store::download::{Folder, Stage};
 
     fn stage(home: &tempfile::TempDir) -> Stage {
-        Stage::begin(Arc::new(Folder::open(home.path()).unwrap()), "0a").unwrap()
+        Stage::begin(Arc::new(Folder::open(home.path()).unwrap()), "0a0a0a0a0a0a0a0a0a0a").unwrap()
     }
 
     /// Puts these bytes into a batch as the next contents of the file left last.

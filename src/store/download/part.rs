@@ -8,7 +8,8 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 
-use super::{DownloadError, FILE_MODE, Folder, HIDDEN, clean, place};
+use super::hidden::{Hidden, Kind, TURNS};
+use super::{DownloadError, FILE_MODE, Folder, clean, place};
 
 /// A file on its way, under a hidden name, locked against others who would write it too. Dropping
 /// it leaves what has come for the next time, unless that is nothing.
@@ -21,19 +22,13 @@ pub struct Part {
     settled: bool,
 }
 
-/// Most hidden names tried: the others belong to somebody else.
-const NAMES_MAX: u32 = 16;
-
 impl Part {
     /// Opens the part `key` of a folder: what an earlier transfer left of it, or a new one; a new
-    /// one too while somebody else writes it. `key` is one of ours, letters and digits.
+    /// one too while somebody else writes it. `key` is one of ours, 20 hex digits.
     pub fn open(folder: Arc<Folder>, key: &str) -> Result<Self, DownloadError> {
         let mut busy = None;
-        for turn in 0..NAMES_MAX {
-            let name = match turn {
-                0 => format!("{HIDDEN}{key}.part"),
-                turn => format!("{HIDDEN}{key}-{turn}.part"),
-            };
+        for turn in 0..TURNS {
+            let name = Hidden::new(Kind::Part, key, turn).to_string();
             let Some(file) = open(&folder, &name)? else { continue };
             match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 // Whoever had it may have finished it since it was opened.
@@ -46,7 +41,7 @@ impl Part {
                 Err(error) => return Err(folder.failed("lock", &name)(error)),
             }
         }
-        let path = folder.path().join(format!("{HIDDEN}{key}.part"));
+        let path = folder.path().join(Hidden::new(Kind::Part, key, 0).to_string());
         Err(busy.map_or(DownloadError::NoName { path }, |path| DownloadError::Busy { path }))
     }
 

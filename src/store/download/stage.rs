@@ -9,8 +9,9 @@ use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::part::{set_mtime, write_all};
-use super::place::is_at;
-use super::{DownloadError, FILE_MODE, FOLDER_FLAGS, FOLDER_MODE, Folder, HIDDEN, clean, numbered};
+use super::hidden::{Hidden, Kind, TURNS};
+use super::place::{is_at, remove};
+use super::{DownloadError, FILE_MODE, FOLDER_FLAGS, FOLDER_MODE, Folder, clean, numbered};
 
 /// A folder on its way: a hidden folder beside its final name, ours alone, locked. Dropping it
 /// removes it with all that is in it, unless it was finished.
@@ -54,23 +55,19 @@ impl AsFd for StagedFile {
     }
 }
 
-/// Most transfers of the same folder at once.
-const STAGES_MAX: u32 = 16;
-
 /// Most names tried for one entry.
 const NAMES_MAX: u32 = 10_000;
 
 impl Stage {
     /// Makes the stage `key` of a folder anew; what an earlier transfer left of it is removed, what
-    /// somebody else fills is left alone. `key` is one of ours, letters and digits.
+    /// somebody else fills is left alone. `key` is one of ours, 20 hex
+    /// digits.
     pub fn begin(folder: Arc<Folder>, key: &str) -> Result<Self, DownloadError> {
         let mut busy = None;
-        for turn in 0..STAGES_MAX {
-            let name = match turn {
-                0 => format!("{HIDDEN}{key}.d"),
-                turn => format!("{HIDDEN}{key}-{turn}.d"),
-            };
-            if let Some(root) = fresh(&folder, &name)? {
+        for turn in 0..TURNS {
+            let hidden = Hidden::new(Kind::Stage, key, turn);
+            let name = hidden.to_string();
+            if let Some(root) = fresh(&folder, &hidden)? {
                 return Ok(Self { folder, name, levels: vec![root], settled: false });
             }
             // Another transfer of the same has it, perhaps its twin in the same offer.
@@ -154,10 +151,11 @@ impl Stage {
 }
 
 /// Makes a hidden folder anew and locks it; none if somebody else has it, or takes it just now.
-fn fresh(folder: &Folder, name: &str) -> Result<Option<OwnedFd>, DownloadError> {
-    match super::place::remove(folder.as_fd(), name) {
+fn fresh(folder: &Folder, hidden: &Hidden<'_>) -> Result<Option<OwnedFd>, DownloadError> {
+    let name = &*hidden.to_string();
+    match remove(folder.as_fd(), hidden) {
         Ok(()) | Err(Errno::NOENT) => {}
-        Err(Errno::WOULDBLOCK) => return Ok(None),
+        Err(Errno::WOULDBLOCK | Errno::EXIST) => return Ok(None),
         Err(error) => return Err(folder.failed("remove", name)(error)),
     }
     match rustix::fs::mkdirat(folder, name, FOLDER_MODE) {
@@ -186,7 +184,9 @@ impl Drop for Stage {
         }
         // Closed, so that the lock on it is free; what cannot be removed is swept later.
         self.levels.clear();
-        let _ = super::place::remove(self.folder.as_fd(), &self.name);
+        if let Some(hidden) = Hidden::read(&self.name) {
+            let _ = remove(self.folder.as_fd(), &hidden);
+        }
     }
 }
 
