@@ -10,6 +10,7 @@ mod trouble;
 mod writer;
 
 use std::collections::HashMap;
+use std::io;
 use std::net::{Ipv4Addr, Shutdown};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -94,8 +95,9 @@ impl Stop {
     fn stop(&self) {
         self.wanted.store(true, Ordering::Relaxed);
         if let Some(socket) = &*self.socket.lock().unwrap_or_else(PoisonError::into_inner) {
-            // It is closed already, or will be found closed.
-            let _ = socket.shutdown(Shutdown::Both);
+            // It is closed already, or will be found closed. Our direction stays open: its end would
+            // look to the sender as if all had been received.
+            let _ = socket.shutdown(Shutdown::Read);
         }
     }
 
@@ -113,10 +115,34 @@ impl Stop {
         self.wanted.load(Ordering::Relaxed)
     }
 
-    /// This is the connection now.
-    fn watch(&self, socket: &Socket) {
-        *self.socket.lock().unwrap_or_else(PoisonError::into_inner) = socket.try_clone().ok();
+    /// This is the connection now; what came on the one before was of no use.
+    fn watch(&self, socket: &Socket) -> io::Result<()> {
+        let watched = socket.try_clone()?;
+        if let Some(before) = self.replace(Some(watched)) {
+            reset(&before);
+        }
+        Ok(())
     }
+
+    /// Nothing more is expected on the connection. A sender takes a close after its last byte for
+    /// success, so one that did not end well is reset, whatever was read of it.
+    fn let_go(&self, well: bool) {
+        if let Some(socket) = self.replace(None)
+            && !well
+        {
+            reset(&socket);
+        }
+    }
+
+    fn replace(&self, socket: Option<Socket>) -> Option<Socket> {
+        let mut watched = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *watched, socket)
+    }
+}
+
+/// Lets the close of a connection tell the other side that it failed.
+fn reset(socket: &Socket) {
+    let _ = socket.set_linger(Some(Duration::ZERO));
 }
 
 /// Buffers are on the heap; the frames of the deepest call fit many times, also in debug builds.
@@ -229,6 +255,7 @@ mod tests {
 
     use super::*;
     use crate::node::{Charset, FileAsk, ItemKind, Options, PacketNo, Side};
+    use crate::store::download::{Folder, Stage};
     use crate::wire::request::AnswerForm;
 
     /// A sender that does this on each connection, until it is not reached any more.
@@ -342,7 +369,11 @@ mod tests {
             let contents = if kind == ItemKind::File { begin.len() as u64 } else { 0 };
             assert_eq!((problem.side, end.bytes), (Side::Network, contents));
         }
-        assert_eq!(names(&home), [".feige-0a0a0a0a0a0a0a0a0a0a.part"], "of the file, for the next time");
+        assert_eq!(
+            names(&home),
+            [".feige-0a0a0a0a0a0a0a0a0a0a.part"],
+            "of the file, for the next time"
+        );
     }
 
     #[test]
@@ -411,6 +442,73 @@ mod tests {
         waits.join().unwrap();
         assert_eq!(end.result.unwrap_err().what, "it was stopped");
         assert_eq!(names(&home), [""; 0], "nothing came, nothing stays");
+    }
+
+    #[test]
+    fn a_folder_that_has_no_place_is_not_asked_for() {
+        let home = tempfile::tempdir().unwrap();
+        let asked = Arc::new(AtomicBool::new(false));
+        let heard = asked.clone();
+        let sender = Sender::new(move |_| {
+            heard.store(true, Ordering::Relaxed);
+            false
+        });
+        let (place, stop) = (place(&home, QUICK), Stop::default());
+        let fetch = fetch(sender.addr, 100, ItemKind::Folder);
+        let folder = Arc::new(Folder::open(&place.downloads).unwrap());
+        let others = || Stage::begin(folder.clone(), &fetch.key).ok();
+        let _others: Vec<Stage> = std::iter::from_fn(others).collect();
+        let end = Transfer::new(&fetch, &place, &stop, &|_| ()).run();
+        let problem = end.result.unwrap_err();
+        assert!(problem.what.contains("being received already"), "{problem:?}");
+        drop(sender);
+        assert!(!asked.load(Ordering::Relaxed));
+    }
+
+    /// What a sender reads that has sent this, and then does something.
+    fn seen_by_sender(
+        begin: &'static [u8],
+        then: impl FnOnce() + Send + 'static,
+    ) -> (SocketAddr, JoinHandle<std::io::Result<usize>>) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let thread = thread::spawn(move || {
+            let (mut stream, _) = listener.accept()?;
+            let _ = stream.read(&mut [0; 4_096])?;
+            stream.write_all(begin)?;
+            then();
+            stream.read(&mut [0])
+        });
+        (addr, thread)
+    }
+
+    #[test]
+    fn who_sent_what_was_not_kept_is_not_told_that_it_arrived() {
+        let home = tempfile::tempdir().unwrap();
+        // All of it came, and is more than was accepted.
+        let whole = b"000b:t:0:2:000b:a:5:1:hello000b:.:0:3:";
+        for (kind, size, sent, arrived) in [
+            (ItemKind::Folder, 4, &whole[..], false),
+            (ItemKind::Folder, 5, whole, true),
+            (ItemKind::File, 5, b"hello", true),
+        ] {
+            let (addr, seen) = seen_by_sender(sent, || ());
+            let (place, stop) = (place(&home, QUICK), Stop::default());
+            let end = Transfer::new(&fetch(addr, size, kind), &place, &stop, &|_| ()).run();
+            assert_eq!(end.result.is_ok(), arrived, "{end:?}");
+            let seen = seen.join().unwrap().map_err(|error| error.kind());
+            let told = if arrived { Ok(0) } else { Err(io::ErrorKind::ConnectionReset) };
+            assert_eq!(seen, told, "{kind:?} {size}");
+        }
+        // The user stopped it.
+        let stop = Arc::new(Stop::default());
+        let stopper = stop.clone();
+        let (addr, seen) = seen_by_sender(b"half", move || stopper.stop());
+        let place = place(&home, QUICK);
+        let end = Transfer::new(&fetch(addr, 100, ItemKind::File), &place, &stop, &|_| ()).run();
+        assert_eq!(end.result.unwrap_err().what, "it was stopped");
+        let seen = seen.join().unwrap().map_err(|error| error.kind());
+        assert_eq!(seen, Err(io::ErrorKind::ConnectionReset));
     }
 
     #[test]

@@ -28,13 +28,14 @@ pub(super) fn fetch(
 ) -> Result<PathBuf, Trouble> {
     let (fetch, cap, room) = (transfer.fetch, transfer.fetch.size, into.room()?);
     let (place, mut batch) = ((transfer.place, transfer.stop), Batch::new(&transfer.place.spare));
+    // What cannot be put anywhere is not asked for.
+    let stage = Stage::begin(into.clone(), &fetch.key)?;
     let gulp = transfer.meter.gulp(batch.room());
     let Answer { socket, len, ids } = connect::ask(fetch, place, 0, false, gulp)?;
     transfer.ids = ids;
     transfer.meter.begin();
     transfer.meter.mixed = true;
     let reader = TreeReader::folder(fetch.charset).skipping_others().content_max(cap.min(room));
-    let stage = Stage::begin(into.clone(), &fetch.key)?;
     let mut tree = Tree::new(reader, stage);
     let received = thread::scope(|scope| {
         let writer = Writer::start(scope, &transfer.place.spare).map_err(Trouble::Thread)?;

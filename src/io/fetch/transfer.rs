@@ -35,6 +35,7 @@ impl<'a> Transfer<'a> {
     /// Fetches it.
     pub(super) fn run(mut self) -> FetchEnd {
         let result = self.fetch();
+        self.stop.let_go(result.is_ok());
         if let Err(trouble) = &result {
             tracing::info!(name = self.fetch.name, from = %self.fetch.from, "not fetched: {trouble}");
         }
