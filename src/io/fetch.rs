@@ -527,6 +527,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_refused_when_all_of_it_has_come_gets_no_name() {
+        let home = tempfile::tempdir().unwrap();
+        let (addr, seen) = seen_by_sender(b"x", || ());
+        let (place, stop) = (place(&home, QUICK), Stop::default());
+        // Its only byte takes so long that it is told, which is when the user refuses.
+        let fetch = Fetch { limit: Some(2), ..fetch(addr, 1, ItemKind::File) };
+        let told = |_: FetchNews| stop.discard();
+        let end = Transfer::new(&fetch, &place, &stop, &told).run();
+        assert_eq!(end.result.unwrap_err().what, "it was stopped");
+        assert_eq!((end.bytes, names(&home).len()), (1, 0));
+        let seen = seen.join().unwrap().map_err(|error| error.kind());
+        assert_eq!(seen, Err(io::ErrorKind::ConnectionReset));
+    }
+
+    #[test]
     fn a_transfer_that_is_still_connecting_can_be_stopped() {
         let home = tempfile::tempdir().unwrap();
         // Connections that nobody accepts: when there is no room for more, the next one waits.

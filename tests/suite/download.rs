@@ -86,7 +86,10 @@ fn a_file_is_hidden_and_private_until_it_is_complete() {
     let part = Part::open(yard.folder(), KEY).unwrap();
     put(&part, b"half");
     yard.holds(&[".feige-0a0a0a0a0a0a0a0a0a0a.part"]);
-    assert_eq!(fs::metadata(yard.path(".feige-0a0a0a0a0a0a0a0a0a0a.part")).unwrap().mode() & 0o7777, 0o600);
+    assert_eq!(
+        fs::metadata(yard.path(".feige-0a0a0a0a0a0a0a0a0a0a.part")).unwrap().mode() & 0o7777,
+        0o600
+    );
     let path = part.finish("report.txt", Some(1_700_000_000), true).unwrap();
     assert_eq!(path, yard.path("report.txt"));
     let found = fs::metadata(&path).unwrap();
@@ -137,7 +140,8 @@ fn what_came_is_kept_for_the_next_time_and_written_by_one_alone() {
 fn a_part_is_never_written_through_a_planted_name() {
     let yard = Yard::new();
     symlink(yard.outside("passwd"), yard.path(".feige-0a0a0a0a0a0a0a0a0a0a.part")).unwrap();
-    fs::hard_link(yard.outside("below/keys"), yard.path(".feige-0a0a0a0a0a0a0a0a0a0a-1.part")).unwrap();
+    fs::hard_link(yard.outside("below/keys"), yard.path(".feige-0a0a0a0a0a0a0a0a0a0a-1.part"))
+        .unwrap();
     fs::create_dir(yard.path(".feige-0a0a0a0a0a0a0a0a0a0a-2.part")).unwrap();
     let fifo = rustix::fs::FileType::Fifo;
     let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
@@ -238,7 +242,7 @@ fn a_folder_that_broke_leaves_nothing_and_its_removal_follows_no_link() {
     symlink(yard.outside(""), yard.path(".feige-0a0a0a0a0a0a0a0a0a0a.d/link")).unwrap();
     symlink(yard.outside(""), yard.path(".feige-0b0b0b0b0b0b0b0b0b0b.d")).unwrap();
     for key in [KEY, KEY_B] {
-        let stage = Stage::begin(yard.folder(), key).unwrap();
+        let mut stage = Stage::begin(yard.folder(), key).unwrap();
         stage.create("passwd", false).unwrap().write(b"evil").unwrap();
         stage.finish("x").unwrap();
     }
@@ -300,11 +304,10 @@ fn parts_nobody_goes_on_with_are_swept_and_nothing_else() {
     fs::write(yard.path(".feige-settings.d/deep/file"), "mine").unwrap();
     if rustix::process::geteuid().is_root() {
         // By owner.
-        for name in [".feige-0e0e0e0e0e0e0e0e0e0e.part", ".feige-0e0e0e0e0e0e0e0e0e0e.d"] {
-            match name.ends_with(".d") {
-                true => fs::create_dir(yard.path(name)).unwrap(),
-                false => fs::write(yard.path(name), "theirs").unwrap(),
-            }
+        let theirs = [".feige-0e0e0e0e0e0e0e0e0e0e.part", ".feige-0e0e0e0e0e0e0e0e0e0e.d"];
+        fs::write(yard.path(theirs[0]), "theirs").unwrap();
+        fs::create_dir(yard.path(theirs[1])).unwrap();
+        for name in theirs {
             std::os::unix::fs::chown(yard.path(name), Some(12_345), None).unwrap();
             mine.push(name);
         }

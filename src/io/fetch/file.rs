@@ -36,7 +36,8 @@ pub(super) fn fetch(
     if needs > room {
         return Err(Trouble::NoRoom { needs, room });
     }
-    if let Err(trouble) = receive_all(transfer, pump, &part) {
+    let received = receive_all(transfer, pump, &part);
+    if let Err(trouble) = received.and_then(|()| transfer.check()) {
         if transfer.stop.discards() {
             part.discard();
         }

@@ -32,6 +32,11 @@ impl<'a> Transfer<'a> {
         Self { fetch, place, stop, meter, skipped: 0, sha256: None, ids: None }
     }
 
+    /// Ends it where the user does not want it any more.
+    pub(super) fn check(&self) -> Result<(), Trouble> {
+        if self.stop.is_wanted() { Err(Trouble::Stopped) } else { Ok(()) }
+    }
+
     /// Fetches it.
     pub(super) fn run(mut self) -> FetchEnd {
         let result = self.fetch();
