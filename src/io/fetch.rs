@@ -371,7 +371,7 @@ mod tests {
         }
         assert_eq!(
             names(&home),
-            [".feige-0a0a0a0a0a0a0a0a0a0a.part"],
+            [".feige-0a0a0a0a0a0a0a0a0a0a.2.3.part"],
             "of the file, for the next time"
         );
     }

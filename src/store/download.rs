@@ -4,7 +4,8 @@
 //! a descriptor, one cleaned component at a time and without following links, so no name and no
 //! link planted meanwhile leads out of it. What is not complete is a [`Part`] (a file) or a
 //! [`Stage`] (a folder with all that is in it) under a hidden name of ours; it gets its final name
-//! by one rename that replaces nothing, after it was synced.
+//! by one rename that replaces nothing, after it was synced. The hidden name of a part says which
+//! offer it is of ([`Origin`]).
 
 mod hidden;
 mod name;
@@ -22,6 +23,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use hidden::Hidden;
+pub use hidden::Origin;
 pub use name::{NAME_MAX, clean, numbered};
 pub use part::Part;
 pub(crate) use part::write_all;

@@ -308,7 +308,7 @@ fn write_file(
     }
     let mut key = format!("{:x}", Sha256::digest(name));
     key.truncate(20);
-    let part = Part::open(folder, &key)?;
+    let part = Part::open(folder, &key, None)?;
     part.cut(0)?;
     let mut file = File::from(part.file().try_clone_to_owned().map_err(copying)?);
     io::copy(from, &mut file).map_err(copying)?;

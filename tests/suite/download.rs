@@ -7,8 +7,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use feige::node::UnixMillis;
-use feige::store::download::{DownloadError, Folder, Part, Stage};
+use feige::node::{PacketNo, UnixMillis};
+use feige::store::download::{DownloadError, Folder, Origin, Part, Stage};
 use rustix::io::write;
 use tempfile::TempDir;
 
@@ -83,7 +83,7 @@ fn put(part: &Part, bytes: &[u8]) {
 #[test]
 fn a_file_is_hidden_and_private_until_it_is_complete() {
     let yard = Yard::new();
-    let part = Part::open(yard.folder(), KEY).unwrap();
+    let part = Part::open(yard.folder(), KEY, None).unwrap();
     put(&part, b"half");
     yard.holds(&[".feige-0a0a0a0a0a0a0a0a0a0a.part"]);
     assert_eq!(
@@ -104,7 +104,7 @@ fn nothing_is_ever_replaced() {
     symlink(yard.outside("passwd"), yard.path("a (1).txt")).unwrap();
     symlink(yard.outside("missing"), yard.path("a (2).txt")).unwrap();
     fs::create_dir(yard.path("a (3).txt")).unwrap();
-    let part = Part::open(yard.folder(), KEY).unwrap();
+    let part = Part::open(yard.folder(), KEY, None).unwrap();
     put(&part, b"theirs");
     assert_eq!(part.finish("a.txt", None, false).unwrap(), yard.path("a (4).txt"));
     assert_eq!(fs::read(yard.path("a.txt")).unwrap(), b"mine");
@@ -114,16 +114,17 @@ fn nothing_is_ever_replaced() {
 #[test]
 fn what_came_is_kept_for_the_next_time_and_written_by_one_alone() {
     let yard = Yard::new();
-    let part = Part::open(yard.folder(), KEY).unwrap();
+    let part = Part::open(yard.folder(), KEY, None).unwrap();
     put(&part, b"half");
-    let mut others: Vec<Part> = (1..16).map(|_| Part::open(yard.folder(), KEY).unwrap()).collect();
+    let mut others: Vec<Part> =
+        (1..16).map(|_| Part::open(yard.folder(), KEY, None).unwrap()).collect();
     assert!(others[0].is_empty().unwrap(), "it writes to a part of its own");
-    let crowded = Part::open(yard.folder(), KEY).unwrap_err();
+    let crowded = Part::open(yard.folder(), KEY, None).unwrap_err();
     assert!(matches!(crowded, DownloadError::Busy { .. }), "{crowded}");
     others.clear();
     yard.holds(&[".feige-0a0a0a0a0a0a0a0a0a0a.part"]);
     drop(part);
-    let again = Part::open(yard.folder(), KEY).unwrap();
+    let again = Part::open(yard.folder(), KEY, None).unwrap();
     assert_eq!(again.len().unwrap(), 4);
     let mut read = [0; 8];
     assert_eq!(again.read_at(1, &mut read).unwrap(), 3);
@@ -132,8 +133,45 @@ fn what_came_is_kept_for_the_next_time_and_written_by_one_alone() {
     put(&again, b"t!");
     let path = again.finish("x", None, false).unwrap();
     assert_eq!(fs::read(path).unwrap(), b"hat!");
-    drop(Part::open(yard.folder(), KEY_B).unwrap());
+    drop(Part::open(yard.folder(), KEY_B, None).unwrap());
     yard.holds(&["x"]);
+}
+
+#[test]
+fn what_another_offer_left_is_told_apart_until_it_is_adopted() {
+    let yard = Yard::new();
+    let offer = |packet, file| Some(Origin { packet: PacketNo(packet), file });
+    let open = |origin| Part::open(yard.folder(), KEY, origin).unwrap();
+    fs::write(yard.path(".feige-0a0a0a0a0a0a0a0a0a0a.part"), "old").unwrap();
+    let mut part = open(offer(0x3e9, 1));
+    assert!(part.is_anothers() && part.len().unwrap() == 3, "nobody knows whose it is");
+    part.adopt();
+    yard.holds(&[".feige-0a0a0a0a0a0a0a0a0a0a.3e9.1.part"]);
+    drop(part);
+    assert!(!open(offer(0x3e9, 1)).is_anothers());
+    // Another number or id is another offer, and what is not adopted stays the first one's.
+    for origin in [offer(0x3ea, 1), offer(0x3e9, 2)] {
+        let part = open(origin);
+        assert!(part.is_anothers() && part.len().unwrap() == 3);
+        drop(part);
+        yard.holds(&[".feige-0a0a0a0a0a0a0a0a0a0a.3e9.1.part"]);
+    }
+    // Its own before another's, and another's not while that is written.
+    let mut mine = open(offer(0x3ea, 1));
+    mine.adopt();
+    let second = open(offer(0x3e9, 1));
+    assert!(!second.is_anothers() && second.is_empty().unwrap());
+    put(&second, b"new");
+    drop((mine, second));
+    let mine = open(offer(0x3e9, 1));
+    assert!(!mine.is_anothers());
+    let mut read = [0; 3];
+    mine.read_at(0, &mut read).unwrap();
+    assert_eq!(&read, b"new");
+    yard.holds(&[
+        ".feige-0a0a0a0a0a0a0a0a0a0a.3e9.1.part",
+        ".feige-0a0a0a0a0a0a0a0a0a0a.3ea.1.part",
+    ]);
 }
 
 #[test]
@@ -147,7 +185,7 @@ fn a_part_is_never_written_through_a_planted_name() {
     let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
     let at = yard.path(".feige-0a0a0a0a0a0a0a0a0a0a-3.part");
     rustix::fs::mknodat(rustix::fs::CWD, &at, fifo, mode, 0).unwrap();
-    let part = Part::open(yard.folder(), KEY).unwrap();
+    let part = Part::open(yard.folder(), KEY, None).unwrap();
     put(&part, b"evil");
     part.finish("x", None, false).unwrap();
     yard.holds(&[
@@ -164,7 +202,7 @@ fn names_that_are_paths_lead_nowhere() {
     let yard = Yard::new();
     symlink(yard.outside(""), yard.path("link")).unwrap();
     for name in ["../outside/passwd", "/etc/passwd", "link/passwd", "..", ".", "", "a\0b", "CON"] {
-        let part = Part::open(yard.folder(), KEY).unwrap();
+        let part = Part::open(yard.folder(), KEY, None).unwrap();
         put(&part, b"evil");
         let path = part.finish(name, None, false).unwrap();
         assert_eq!(path.parent(), Some(&*yard.path("").components().collect::<PathBuf>()));
@@ -270,9 +308,10 @@ fn parts_nobody_goes_on_with_are_swept_and_nothing_else() {
     let now = UnixMillis(4_000_000_000_000);
     fs::write(yard.path(".feige-0a0a0a0a0a0a0a0a0a0a.part"), "old").unwrap();
     fs::write(yard.path(".feige-0a0a0a0a0a0a0a0a0a0a-15.part"), "old").unwrap();
+    fs::write(yard.path(".feige-0a0a0a0a0a0a0a0a0a0a.3e9.a.part"), "old").unwrap();
     fs::create_dir_all(yard.path(".feige-0b0b0b0b0b0b0b0b0b0b.d/sub")).unwrap();
     fs::create_dir(yard.path(".feige-0b0b0b0b0b0b0b0b0b0b-1.d")).unwrap();
-    let held = Part::open(yard.folder(), KEY_D).unwrap();
+    let held = Part::open(yard.folder(), KEY_D, None).unwrap();
     put(&held, b"held");
     // The user's own, by name.
     let mut mine = vec![
@@ -314,6 +353,7 @@ fn parts_nobody_goes_on_with_are_swept_and_nothing_else() {
     }
     let ours = [
         ".feige-0a0a0a0a0a0a0a0a0a0a-15.part",
+        ".feige-0a0a0a0a0a0a0a0a0a0a.3e9.a.part",
         ".feige-0a0a0a0a0a0a0a0a0a0a.part",
         ".feige-0b0b0b0b0b0b0b0b0b0b-1.d",
         ".feige-0b0b0b0b0b0b0b0b0b0b.d",

@@ -42,7 +42,12 @@ impl Folder {
 
 /// Renames without replacing anything. Where the file system cannot do that in one step: a file by
 /// a second link, a folder over an empty one made just now.
-fn rename_new(dir: BorrowedFd<'_>, from: &str, to: &str, folder: bool) -> rustix::io::Result<()> {
+pub(super) fn rename_new(
+    dir: BorrowedFd<'_>,
+    from: &str,
+    to: &str,
+    folder: bool,
+) -> rustix::io::Result<()> {
     match rustix::fs::renameat_with(dir, from, dir, to, RenameFlags::NOREPLACE) {
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
         done => return done,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::hidden::{Hidden, Kind, TURNS};
+use super::hidden::{Hidden, TURNS};
 use super::part::{set_mtime, write_all};
 use super::place::{is_at, remove};
 use super::{DownloadError, FILE_MODE, FOLDER_FLAGS, FOLDER_MODE, Folder, clean, numbered};
@@ -108,7 +108,7 @@ impl Stage {
     pub fn begin(folder: Arc<Folder>, key: &str) -> Result<Self, DownloadError> {
         let mut busy = None;
         for turn in 0..TURNS {
-            let hidden = Hidden::new(Kind::Stage, key, turn);
+            let hidden = Hidden::stage(key, turn);
             let name = hidden.to_string();
             if let Some(root) = fresh(&folder, &hidden)? {
                 return Ok(Self { folder, name, levels: vec![Level::new(root)], settled: false });
