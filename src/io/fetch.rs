@@ -19,11 +19,13 @@ use std::time::Duration;
 
 use socket2::Socket;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use self::transfer::Transfer;
 use self::trouble::Trouble;
 use self::writer::Spare;
-use crate::node::{Fetch, FetchEnd, FetchId, FetchNews};
+use crate::node::{Fetch, FetchEnd, FetchId, FetchNews, Leftover};
+use crate::store::download::{Folder, Origin};
 
 /// The transfers that run.
 #[derive(Debug)]
@@ -32,6 +34,8 @@ pub(crate) struct Fetches {
     running: HashMap<FetchId, Arc<Stop>>,
     tell: mpsc::UnboundedSender<(FetchId, FetchNews)>,
     news: mpsc::UnboundedReceiver<(FetchId, FetchNews)>,
+    /// What is being removed.
+    removals: JoinSet<()>,
 }
 
 /// Where transfers go, and by what limits.
@@ -153,7 +157,8 @@ impl Fetches {
         let (tell, news) = mpsc::unbounded_channel();
         let (limits, spare) = (Limits::default(), Spare::default());
         let place = Place { downloads, source, limits, spare };
-        Self { place: Arc::new(place), running: HashMap::new(), tell, news }
+        let (running, removals) = (HashMap::new(), JoinSet::new());
+        Self { place: Arc::new(place), running, tell, news, removals }
     }
 
     /// Begins a transfer; its end is told in any case.
@@ -200,6 +205,20 @@ impl Fetches {
         }
     }
 
+    /// Removes what transfers that ended have left.
+    pub(crate) fn remove(&mut self, left: Vec<Leftover>) {
+        let place = self.place.clone();
+        while self.removals.try_join_next().is_some() {}
+        self.removals.spawn_blocking(move || {
+            for Leftover { into, key, packet, file } in left {
+                // Where there is no folder nothing is left.
+                if let Ok(folder) = Folder::existing(into.as_ref().unwrap_or(&place.downloads)) {
+                    folder.remove_parts(&key, Origin { packet, file });
+                }
+            }
+        });
+    }
+
     /// Ends all, and waits until their files are closed, so that another process can go on with
     /// them. What they tell of it is not heard.
     pub(crate) async fn close(&mut self) {
@@ -211,6 +230,7 @@ impl Fetches {
             while !self.running.is_empty() {
                 self.news().await;
             }
+            while self.removals.join_next().await.is_some() {}
         };
         if tokio::time::timeout(PATIENCE, ended).await.is_err() {
             tracing::warn!("a transfer does not end");
@@ -255,7 +275,7 @@ mod tests {
 
     use super::*;
     use crate::node::{Charset, FileAsk, ItemKind, Options, PacketNo, Side};
-    use crate::store::download::{Folder, Stage};
+    use crate::store::download::Stage;
     use crate::wire::request::AnswerForm;
 
     /// A sender that does this on each connection, until it is not reached any more.

@@ -92,17 +92,19 @@ impl Folder {
     /// Opens a download folder; it and those above it are made if they are missing, for us alone.
     /// Its own path is the user's and may lead over links; nothing below it may.
     pub fn open(path: &Path) -> Result<Self, DownloadError> {
-        let failed = |action| {
-            move |source: io::Error| DownloadError::File { action, path: path.to_owned(), source }
-        };
         std::fs::DirBuilder::new()
             .recursive(true)
             .mode(FOLDER_MODE.as_raw_mode())
             .create(path)
-            .map_err(failed("create"))?;
+            .map_err(failed("create", path))?;
+        Self::existing(path)
+    }
+
+    /// Opens a download folder that is there.
+    pub fn existing(path: &Path) -> Result<Self, DownloadError> {
         let flags = FOLDER_FLAGS.difference(OFlags::NOFOLLOW);
         let fd = rustix::fs::open(path, flags, Mode::empty());
-        let fd = fd.map_err(|error| failed("open")(error.into()))?;
+        let fd = fd.map_err(|error| failed("open", path)(error.into()))?;
         Ok(Self { fd, path: path.to_owned() })
     }
 
@@ -132,10 +134,22 @@ impl Folder {
         }
     }
 
+    /// Removes the parts of this key and offer that nobody writes. Best effort: what cannot be
+    /// removed is swept later.
+    pub fn remove_parts(&self, key: &str, origin: Origin) {
+        for turn in 0..hidden::TURNS {
+            let _ = place::remove(self.fd.as_fd(), &Hidden::part(key, Some(origin), turn));
+        }
+    }
+
     fn failed(&self, action: &'static str, name: &str) -> impl FnOnce(Errno) -> DownloadError {
         let path = if name.is_empty() { self.path.clone() } else { self.path.join(name) };
         move |error| DownloadError::File { action, path, source: error.into() }
     }
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DownloadError {
+    move |source| DownloadError::File { action, path: path.to_owned(), source }
 }
 
 impl AsFd for Folder {

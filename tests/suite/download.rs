@@ -175,6 +175,24 @@ fn what_another_offer_left_is_told_apart_until_it_is_adopted() {
 }
 
 #[test]
+fn the_parts_of_one_offer_that_nobody_writes_are_removed() {
+    let yard = Yard::new();
+    let origin = Origin { packet: PacketNo(0x3e9), file: 10 };
+    let names = ["0a.3e9.a", "0a.3e9.a-1", "0a.3e9.b", "0a", "0b.3e9.a"]
+        .map(|name| format!(".feige-{}{}.part", name[..2].repeat(10), &name[2..]));
+    for name in &names {
+        fs::write(yard.path(name), "old").unwrap();
+    }
+    let held = Part::open(yard.folder(), KEY, Some(origin)).unwrap();
+    Folder::existing(&yard.path("")).unwrap().remove_parts(KEY, origin);
+    yard.holds(&[&*names[0], &names[2], &names[3], &names[4]]);
+    drop(held);
+    yard.folder().remove_parts(KEY, origin);
+    yard.holds(&[&*names[2], &names[3], &names[4]]);
+    Folder::existing(&yard.path("missing")).unwrap_err();
+}
+
+#[test]
 fn a_part_is_never_written_through_a_planted_name() {
     let yard = Yard::new();
     symlink(yard.outside("passwd"), yard.path(".feige-0a0a0a0a0a0a0a0a0a0a.part")).unwrap();

@@ -132,6 +132,25 @@ fn a_new_offer_of_the_same_file_goes_on_whatever_its_server_can() {
 }
 
 #[test]
+fn of_what_broke_off_and_is_refused_nothing_stays() {
+    for runs in [true, false] {
+        let mut office = Office::new(FEIQ);
+        let (_sender, offer) = broken_off(&mut office, noise(400_000), |_, _| Vec::new());
+        fs::write(office.folder().join(".feige-notes.part"), "mine").unwrap();
+        if !runs {
+            // Who refuses is a node of its own then.
+            office.node.signal(rustix::process::Signal::KILL);
+            office.node.exit();
+        }
+        office.home.run(&["refuse", &offer.to_string()]).code(0);
+        if runs {
+            until("an empty folder", || office.received().len() == 1);
+        }
+        office.holds(&[(".feige-notes.part", b"mine")]);
+    }
+}
+
+#[test]
 fn where_the_program_does_not_honour_offsets_it_is_asked_from_the_first_byte() {
     let mut office = Office::new(OFFICIAL);
     let contents = noise(400_000);
