@@ -164,6 +164,7 @@ impl Fetches {
     /// Begins a transfer; its end is told in any case.
     pub(crate) fn start(&mut self, id: FetchId, fetch: Fetch) {
         let stop = Arc::new(Stop::default());
+        let kind = fetch.kind;
         let (watched, place, tell) = (stop.clone(), self.place.clone(), self.tell.clone());
         let run = move || {
             // Nobody listens any more only when the node is gone.
@@ -177,7 +178,7 @@ impl Fetches {
             Ok(_) => drop(self.running.insert(id, stop)),
             Err(error) => {
                 let end = FetchEnd {
-                    result: Err(Trouble::Thread(error).into()),
+                    result: Err(Trouble::Thread(error).problem(kind)),
                     bytes: 0,
                     resumed: 0,
                     done: 0,

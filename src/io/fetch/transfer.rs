@@ -46,7 +46,7 @@ impl<'a> Transfer<'a> {
         }
         let Self { meter, skipped, sha256, ids, .. } = self;
         FetchEnd {
-            result: result.map_err(Into::into),
+            result: result.map_err(|trouble| trouble.problem(self.fetch.kind)),
             bytes: meter.contents(),
             resumed: meter.resumed,
             done: meter.done,

@@ -355,10 +355,18 @@ impl Offers {
         let ids: Vec<_> = self.fetches.keys().copied().collect();
         for id in ids {
             turn.push(Effect::StopFetch(id));
+            let place = self.fetches.get(&id).map(|fetching| fetching.place);
+            let item = place.and_then(|place| self.item(place));
+            let folder = item.is_some_and(|(_, item)| item.kind == ItemKind::Folder);
+            let hint = if folder {
+                "`feige get` fetches it anew"
+            } else {
+                "`feige get` goes on where it was"
+            };
             let problem = TransferProblem {
                 side: Side::Ours,
                 what: "the node that was fetching it ended".to_owned(),
-                hint: "`feige get` goes on where it was".to_owned(),
+                hint: hint.to_owned(),
             };
             let moved = self.fetches.get(&id).map_or((0, 0), |fetch| (fetch.bytes, fetch.done));
             let (bytes, done) = moved;

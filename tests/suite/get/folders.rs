@@ -150,6 +150,7 @@ fn a_folder_that_broke_off_begins_anew() {
     assert_eq!(broken["outcome"], "broken");
     let what = "the sender closed the connection in the middle of the folder";
     assert_eq!(broken["problem"]["what"], what);
+    assert_eq!(broken["problem"]["hint"], "`feige get` fetches it anew");
     office.holds(&[]);
     ended(&office.get(offer, &[]).code(0));
     office.holds(&[("x/", b""), ("x/a", b"hello"), ("x/b", &noise(100_000))]);
