@@ -409,6 +409,7 @@ impl Lan {
             Effect::Fetch(..)
             | Effect::StopFetch(_)
             | Effect::DropFetch(_)
+            | Effect::DropParts(_)
             | Effect::Serve(_)
             | Effect::HangUp(_)
             | Effect::Unlist(..)

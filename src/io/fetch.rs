@@ -10,6 +10,7 @@ mod trouble;
 mod writer;
 
 use std::collections::HashMap;
+use std::io;
 use std::net::{Ipv4Addr, Shutdown};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,11 +19,13 @@ use std::time::Duration;
 
 use socket2::Socket;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use self::transfer::Transfer;
 use self::trouble::Trouble;
 use self::writer::Spare;
-use crate::node::{Fetch, FetchEnd, FetchId, FetchNews};
+use crate::node::{Fetch, FetchEnd, FetchId, FetchNews, Leftover};
+use crate::store::download::{Folder, Origin};
 
 /// The transfers that run.
 #[derive(Debug)]
@@ -31,6 +34,8 @@ pub(crate) struct Fetches {
     running: HashMap<FetchId, Arc<Stop>>,
     tell: mpsc::UnboundedSender<(FetchId, FetchNews)>,
     news: mpsc::UnboundedReceiver<(FetchId, FetchNews)>,
+    /// What is being removed.
+    removals: JoinSet<()>,
 }
 
 /// Where transfers go, and by what limits.
@@ -94,8 +99,9 @@ impl Stop {
     fn stop(&self) {
         self.wanted.store(true, Ordering::Relaxed);
         if let Some(socket) = &*self.socket.lock().unwrap_or_else(PoisonError::into_inner) {
-            // It is closed already, or will be found closed.
-            let _ = socket.shutdown(Shutdown::Both);
+            // It is closed already, or will be found closed. Our direction stays open: its end would
+            // look to the sender as if all had been received.
+            let _ = socket.shutdown(Shutdown::Read);
         }
     }
 
@@ -113,10 +119,34 @@ impl Stop {
         self.wanted.load(Ordering::Relaxed)
     }
 
-    /// This is the connection now.
-    fn watch(&self, socket: &Socket) {
-        *self.socket.lock().unwrap_or_else(PoisonError::into_inner) = socket.try_clone().ok();
+    /// This is the connection now; what came on the one before was of no use.
+    fn watch(&self, socket: &Socket) -> io::Result<()> {
+        let watched = socket.try_clone()?;
+        if let Some(before) = self.replace(Some(watched)) {
+            reset(&before);
+        }
+        Ok(())
     }
+
+    /// Nothing more is expected on the connection. A sender takes a close after its last byte for
+    /// success, so one that did not end well is reset, whatever was read of it.
+    fn let_go(&self, well: bool) {
+        if let Some(socket) = self.replace(None)
+            && !well
+        {
+            reset(&socket);
+        }
+    }
+
+    fn replace(&self, socket: Option<Socket>) -> Option<Socket> {
+        let mut watched = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *watched, socket)
+    }
+}
+
+/// Lets the close of a connection tell the other side that it failed.
+fn reset(socket: &Socket) {
+    let _ = socket.set_linger(Some(Duration::ZERO));
 }
 
 /// Buffers are on the heap; the frames of the deepest call fit many times, also in debug builds.
@@ -127,12 +157,14 @@ impl Fetches {
         let (tell, news) = mpsc::unbounded_channel();
         let (limits, spare) = (Limits::default(), Spare::default());
         let place = Place { downloads, source, limits, spare };
-        Self { place: Arc::new(place), running: HashMap::new(), tell, news }
+        let (running, removals) = (HashMap::new(), JoinSet::new());
+        Self { place: Arc::new(place), running, tell, news, removals }
     }
 
     /// Begins a transfer; its end is told in any case.
     pub(crate) fn start(&mut self, id: FetchId, fetch: Fetch) {
         let stop = Arc::new(Stop::default());
+        let kind = fetch.kind;
         let (watched, place, tell) = (stop.clone(), self.place.clone(), self.tell.clone());
         let run = move || {
             // Nobody listens any more only when the node is gone.
@@ -146,7 +178,7 @@ impl Fetches {
             Ok(_) => drop(self.running.insert(id, stop)),
             Err(error) => {
                 let end = FetchEnd {
-                    result: Err(Trouble::Thread(error).into()),
+                    result: Err(Trouble::Thread(error).problem(kind)),
                     bytes: 0,
                     resumed: 0,
                     done: 0,
@@ -174,6 +206,20 @@ impl Fetches {
         }
     }
 
+    /// Removes what transfers that ended have left.
+    pub(crate) fn remove(&mut self, left: Vec<Leftover>) {
+        let place = self.place.clone();
+        while self.removals.try_join_next().is_some() {}
+        self.removals.spawn_blocking(move || {
+            for Leftover { into, key, packet, file } in left {
+                // Where there is no folder nothing is left.
+                if let Ok(folder) = Folder::existing(into.as_ref().unwrap_or(&place.downloads)) {
+                    folder.remove_parts(&key, Origin { packet, file });
+                }
+            }
+        });
+    }
+
     /// Ends all, and waits until their files are closed, so that another process can go on with
     /// them. What they tell of it is not heard.
     pub(crate) async fn close(&mut self) {
@@ -185,6 +231,7 @@ impl Fetches {
             while !self.running.is_empty() {
                 self.news().await;
             }
+            while self.removals.join_next().await.is_some() {}
         };
         if tokio::time::timeout(PATIENCE, ended).await.is_err() {
             tracing::warn!("a transfer does not end");
@@ -229,6 +276,7 @@ mod tests {
 
     use super::*;
     use crate::node::{Charset, FileAsk, ItemKind, Options, PacketNo, Side};
+    use crate::store::download::Stage;
     use crate::wire::request::AnswerForm;
 
     /// A sender that does this on each connection, until it is not reached any more.
@@ -293,7 +341,7 @@ mod tests {
             mtime: 0,
             read_only: false,
             charset: Charset::UTF_8,
-            key: "0a".to_owned(),
+            key: "0a0a0a0a0a0a0a0a0a0a".to_owned(),
             resumes: false,
             into: None,
             limit: None,
@@ -342,7 +390,11 @@ mod tests {
             let contents = if kind == ItemKind::File { begin.len() as u64 } else { 0 };
             assert_eq!((problem.side, end.bytes), (Side::Network, contents));
         }
-        assert_eq!(names(&home), [".feige-0a.part"], "of the file, for the next time");
+        assert_eq!(
+            names(&home),
+            [".feige-0a0a0a0a0a0a0a0a0a0a.2.3.part"],
+            "of the file, for the next time"
+        );
     }
 
     #[test]
@@ -414,6 +466,73 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_that_has_no_place_is_not_asked_for() {
+        let home = tempfile::tempdir().unwrap();
+        let asked = Arc::new(AtomicBool::new(false));
+        let heard = asked.clone();
+        let sender = Sender::new(move |_| {
+            heard.store(true, Ordering::Relaxed);
+            false
+        });
+        let (place, stop) = (place(&home, QUICK), Stop::default());
+        let fetch = fetch(sender.addr, 100, ItemKind::Folder);
+        let folder = Arc::new(Folder::open(&place.downloads).unwrap());
+        let others = || Stage::begin(folder.clone(), &fetch.key).ok();
+        let _others: Vec<Stage> = std::iter::from_fn(others).collect();
+        let end = Transfer::new(&fetch, &place, &stop, &|_| ()).run();
+        let problem = end.result.unwrap_err();
+        assert!(problem.what.contains("being received already"), "{problem:?}");
+        drop(sender);
+        assert!(!asked.load(Ordering::Relaxed));
+    }
+
+    /// What a sender reads that has sent this, and then does something.
+    fn seen_by_sender(
+        begin: &'static [u8],
+        then: impl FnOnce() + Send + 'static,
+    ) -> (SocketAddr, JoinHandle<std::io::Result<usize>>) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let thread = thread::spawn(move || {
+            let (mut stream, _) = listener.accept()?;
+            let _ = stream.read(&mut [0; 4_096])?;
+            stream.write_all(begin)?;
+            then();
+            stream.read(&mut [0])
+        });
+        (addr, thread)
+    }
+
+    #[test]
+    fn who_sent_what_was_not_kept_is_not_told_that_it_arrived() {
+        let home = tempfile::tempdir().unwrap();
+        // All of it came, and is more than was accepted.
+        let whole = b"000b:t:0:2:000b:a:5:1:hello000b:.:0:3:";
+        for (kind, size, sent, arrived) in [
+            (ItemKind::Folder, 4, &whole[..], false),
+            (ItemKind::Folder, 5, whole, true),
+            (ItemKind::File, 5, b"hello", true),
+        ] {
+            let (addr, seen) = seen_by_sender(sent, || ());
+            let (place, stop) = (place(&home, QUICK), Stop::default());
+            let end = Transfer::new(&fetch(addr, size, kind), &place, &stop, &|_| ()).run();
+            assert_eq!(end.result.is_ok(), arrived, "{end:?}");
+            let seen = seen.join().unwrap().map_err(|error| error.kind());
+            let told = if arrived { Ok(0) } else { Err(io::ErrorKind::ConnectionReset) };
+            assert_eq!(seen, told, "{kind:?} {size}");
+        }
+        // The user stopped it.
+        let stop = Arc::new(Stop::default());
+        let stopper = stop.clone();
+        let (addr, seen) = seen_by_sender(b"half", move || stopper.stop());
+        let place = place(&home, QUICK);
+        let end = Transfer::new(&fetch(addr, 100, ItemKind::File), &place, &stop, &|_| ()).run();
+        assert_eq!(end.result.unwrap_err().what, "it was stopped");
+        let seen = seen.join().unwrap().map_err(|error| error.kind());
+        assert_eq!(seen, Err(io::ErrorKind::ConnectionReset));
+    }
+
+    #[test]
     fn of_what_is_refused_while_it_moves_nothing_stays() {
         let home = tempfile::tempdir().unwrap();
         for (discards, stays) in [(false, 1), (true, 0)] {
@@ -426,6 +545,21 @@ mod tests {
             assert!(end.bytes > 0);
             assert_eq!(names(&home).len(), stays);
         }
+    }
+
+    #[test]
+    fn what_is_refused_when_all_of_it_has_come_gets_no_name() {
+        let home = tempfile::tempdir().unwrap();
+        let (addr, seen) = seen_by_sender(b"x", || ());
+        let (place, stop) = (place(&home, QUICK), Stop::default());
+        // Its only byte takes so long that it is told, which is when the user refuses.
+        let fetch = Fetch { limit: Some(2), ..fetch(addr, 1, ItemKind::File) };
+        let told = |_: FetchNews| stop.discard();
+        let end = Transfer::new(&fetch, &place, &stop, &told).run();
+        assert_eq!(end.result.unwrap_err().what, "it was stopped");
+        assert_eq!((end.bytes, names(&home).len()), (1, 0));
+        let seen = seen.join().unwrap().map_err(|error| error.kind());
+        assert_eq!(seen, Err(io::ErrorKind::ConnectionReset));
     }
 
     #[test]

@@ -340,6 +340,7 @@ impl Task {
                 Effect::Fetch(id, fetch) => self.fetches.start(id, *fetch),
                 Effect::StopFetch(id) => self.fetches.stop(id),
                 Effect::DropFetch(id) => self.fetches.discard(id),
+                Effect::DropParts(left) => self.fetches.remove(left),
                 Effect::Recall(request, seq) => self.recalls.look_up(request, seq),
             }
         }

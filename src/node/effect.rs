@@ -11,7 +11,7 @@ use super::api::{
     Alias, Delivery, Direction, Event, Extras, FileChoice, GroupView, MessageEvent, PeerId,
     PeerView, Reply,
 };
-use super::fetch::{Fetch, FetchId};
+use super::fetch::{Fetch, FetchId, Leftover};
 use super::input::{Bounce, LinkId, RequestId, SaveId, StreamId, UnixMillis};
 use super::jobs::{Job, JobId};
 use super::offers::OfferRecord;
@@ -60,6 +60,8 @@ pub enum Effect {
     StopFetch(FetchId),
     /// End this transfer; what came is not wanted and goes. It tells its end as always.
     DropFetch(FetchId),
+    /// Remove what is left of items that do not move, unless somebody else goes on with it.
+    DropParts(Vec<Leftover>),
     /// Look up a stored message for a request, and answer with `Input::Recalled`. In a run without
     /// a store the node makes no such effects.
     Recall(RequestId, u64),

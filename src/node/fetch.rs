@@ -45,6 +45,19 @@ pub struct Fetch {
     pub digest: bool,
 }
 
+/// What earlier transfers may have left of an item, and is not wanted any more.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Leftover {
+    /// In this folder; none: the download folder of the settings.
+    pub into: Option<PathBuf>,
+    /// As [`Fetch::key`] was.
+    pub key: String,
+    /// Number of the message that offered it.
+    pub packet: PacketNo,
+    /// Its id in that message.
+    pub file: u64,
+}
+
 /// The request for a file, but for the place to begin at.
 #[derive(Clone, Debug)]
 pub struct FileAsk {

@@ -93,7 +93,7 @@ pub use effect::{
     Outcome, OutcomeRecord, ReadRecord, Record, RosterRecord, SeenPeer, Serve, ToldRecord,
     Transmit,
 };
-pub use fetch::{Fetch, FetchEnd, FetchId, FetchNews, FileAsk};
+pub use fetch::{Fetch, FetchEnd, FetchId, FetchNews, FileAsk, Leftover};
 pub use handover::Handover;
 pub use input::{
     Bounce, Input, Ipv4Net, Link, LinkId, Now, Recalled, RequestId, SaveId, SaveResult, ServeNews,

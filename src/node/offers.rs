@@ -10,6 +10,7 @@ mod shared;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +64,10 @@ pub struct OfferRecord {
     pub charset: Charset,
     /// Option bits of its items, in their order.
     pub attrs: Vec<u32>,
+    /// Where items, by their place from 0, were last fetched to if not into the download folder of
+    /// the settings: what broke off lies there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub folders: BTreeMap<usize, PathBuf>,
 }
 
 impl OfferRecord {
@@ -83,6 +88,7 @@ impl OfferRecord {
             utf8: seen.packet.options.contains(message::UTF8),
             charset: body.charset.charset,
             attrs: body.files.files.iter().map(|file| file.attr).collect(),
+            folders: BTreeMap::new(),
         }
     }
 

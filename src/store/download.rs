@@ -4,8 +4,10 @@
 //! a descriptor, one cleaned component at a time and without following links, so no name and no
 //! link planted meanwhile leads out of it. What is not complete is a [`Part`] (a file) or a
 //! [`Stage`] (a folder with all that is in it) under a hidden name of ours; it gets its final name
-//! by one rename that replaces nothing, after it was synced.
+//! by one rename that replaces nothing, after it was synced. The hidden name of a part says which
+//! offer it is of ([`Origin`]).
 
+mod hidden;
 mod name;
 mod part;
 mod place;
@@ -20,6 +22,8 @@ use std::time::Duration;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
+use hidden::Hidden;
+pub use hidden::Origin;
 pub use name::{NAME_MAX, clean, numbered};
 pub use part::Part;
 pub(crate) use part::write_all;
@@ -29,9 +33,6 @@ use crate::node::UnixMillis;
 
 /// Nothing is received that would leave less than this on the disk, bytes (threats, rule 20).
 pub const FREE_FLOOR: u64 = 256 << 20;
-
-/// What a hidden name of ours begins with. No cleaned name begins with a dot.
-const HIDDEN: &str = ".feige-";
 
 /// What is not complete is removed when nobody has touched it for so long.
 const STALE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -91,17 +92,19 @@ impl Folder {
     /// Opens a download folder; it and those above it are made if they are missing, for us alone.
     /// Its own path is the user's and may lead over links; nothing below it may.
     pub fn open(path: &Path) -> Result<Self, DownloadError> {
-        let failed = |action| {
-            move |source: io::Error| DownloadError::File { action, path: path.to_owned(), source }
-        };
         std::fs::DirBuilder::new()
             .recursive(true)
             .mode(FOLDER_MODE.as_raw_mode())
             .create(path)
-            .map_err(failed("create"))?;
+            .map_err(failed("create", path))?;
+        Self::existing(path)
+    }
+
+    /// Opens a download folder that is there.
+    pub fn existing(path: &Path) -> Result<Self, DownloadError> {
         let flags = FOLDER_FLAGS.difference(OFlags::NOFOLLOW);
         let fd = rustix::fs::open(path, flags, Mode::empty());
-        let fd = fd.map_err(|error| failed("open")(error.into()))?;
+        let fd = fd.map_err(|error| failed("open", path)(error.into()))?;
         Ok(Self { fd, path: path.to_owned() })
     }
 
@@ -121,15 +124,21 @@ impl Folder {
     pub fn sweep(&self, now: UnixMillis) {
         let oldest = now.0 / 1000 - i64::try_from(STALE.as_secs()).unwrap_or(i64::MAX);
         for name in place::names(self.fd.as_fd()).unwrap_or_default() {
-            let Some(name) = name.to_str().ok().filter(|name| name.starts_with(HIDDEN)) else {
-                continue;
-            };
+            let Some(hidden) = name.to_str().ok().and_then(Hidden::read) else { continue };
             let no_follow = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
-            let Ok(found) = rustix::fs::statat(&self.fd, name, no_follow) else { continue };
+            let Ok(found) = rustix::fs::statat(&self.fd, &*name, no_follow) else { continue };
             if found.st_mtime < oldest {
-                tracing::info!(name, "a part nobody went on with is removed");
-                let _ = place::remove(self.fd.as_fd(), name);
+                tracing::info!(%hidden, "what nobody went on with is removed");
+                let _ = place::remove(self.fd.as_fd(), &hidden);
             }
+        }
+    }
+
+    /// Removes the parts of this key and offer that nobody writes. Best effort: what cannot be
+    /// removed is swept later.
+    pub fn remove_parts(&self, key: &str, origin: Origin) {
+        for turn in 0..hidden::TURNS {
+            let _ = place::remove(self.fd.as_fd(), &Hidden::part(key, Some(origin), turn));
         }
     }
 
@@ -137,6 +146,10 @@ impl Folder {
         let path = if name.is_empty() { self.path.clone() } else { self.path.join(name) };
         move |error| DownloadError::File { action, path, source: error.into() }
     }
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DownloadError {
+    move |source| DownloadError::File { action, path: path.to_owned(), source }
 }
 
 impl AsFd for Folder {

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension, params};
+use sha2::{Digest, Sha256};
 
 use super::download::{DownloadError, FREE_FLOOR, Folder, Part};
 use super::quota::Quota;
@@ -305,8 +306,9 @@ fn write_file(
     if folder.room()? < size {
         return Err(StoreError::Full { path: folder.path().to_owned() }.into());
     }
-    let key: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
-    let part = Part::open(folder, &key)?;
+    let mut key = format!("{:x}", Sha256::digest(name));
+    key.truncate(20);
+    let part = Part::open(folder, &key, None)?;
     part.cut(0)?;
     let mut file = File::from(part.file().try_clone_to_owned().map_err(copying)?);
     io::copy(from, &mut file).map_err(copying)?;

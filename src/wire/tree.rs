@@ -23,8 +23,8 @@ pub use writer::TreeWriter;
 /// What a header in the stream says of a file or a folder.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TreeEntry<'a> {
-    /// One path component, unescaped: never blank, `.` or `..`, without separators and NUL. Colons
-    /// and other controls may be in it: it is no safe file name yet. Receivers take the name of the
+    /// One path component, unescaped: never empty, `.` or `..`, without separators and NUL. Colons
+    /// and other controls may be in it, or blanks alone: it is no safe file name yet. Receivers take the name of the
     /// offered root from the offer, not from here (wire reference, 8.4).
     pub name: Cow<'a, str>,
     /// Bytes of contents that follow; below 2^63. Of a folder, whatever its sender wrote.

@@ -339,13 +339,23 @@ fn headers_nobody_can_mean_end_the_stream() {
         (headed(4, "abc:0:0:"), TreeError::Type),
         (headed(4, "abc:0:20:"), TreeError::Type),
         (headed(4, "abc:0:8:"), TreeError::Type),
-        (headed(4, " :0:1:"), TreeError::Path),
         (headed(4, ".:0:1:"), TreeError::Path),
         (headed(4, ":0:1:2:3:"), TreeError::Path),
     ] {
         let stream = top.clone() + &second;
         let (items, _, end) = whole(TreeReader::folder(Charset::UTF_8), stream.as_bytes());
         assert_eq!((items.len(), end), (1, Err(expected)), "{second:.40}");
+    }
+}
+
+#[test]
+fn a_name_of_blanks_alone_is_a_name() {
+    for name in [" ", "\u{3000}", "\t ", "\u{a0}"] {
+        let stream = headed(4, "top:0:2:") + &headed(4, &format!("{name}:1:1:")) + "x";
+        let stream = stream + &headed(4, ".:0:3:");
+        let (items, _, end) = whole(TreeReader::folder(Charset::UTF_8), stream.as_bytes());
+        assert_eq!(end, Ok(()), "{name:?}");
+        assert!(matches!(&items[1], Item::File(entry, _) if entry.name == name), "{name:?}");
     }
 }
 

@@ -135,7 +135,7 @@ fn connect_to(
         socket.set_recv_buffer_size(bytes.clamp(BUFFER_MIN, BUFFER_MAX))?;
     }
     // Also while it connects the transfer can be stopped.
-    stop.watch(&socket);
+    stop.watch(&socket)?;
     if stop.is_wanted() {
         return Err(io::ErrorKind::Interrupted.into());
     }

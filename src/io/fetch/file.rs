@@ -11,7 +11,7 @@ use super::connect::{self, Answer};
 use super::pump::Pump;
 use super::transfer::Transfer;
 use super::trouble::Trouble;
-use crate::store::download::{Folder, Part};
+use crate::store::download::{Folder, Origin, Part};
 
 /// Bytes asked for again when a file goes on, to compare them with those on the disk: servers that
 /// ignore the offset begin at the first byte (iptux, the official one).
@@ -27,8 +27,9 @@ pub(super) fn fetch(
     pump: &mut Pump,
     into: Arc<Folder>,
 ) -> Result<PathBuf, Trouble> {
-    let (name, size, key) = (&transfer.fetch.name, transfer.fetch.size, &transfer.fetch.key);
-    let part = Part::open(into, key)?;
+    let (name, size, ask) = (&transfer.fetch.name, transfer.fetch.size, &transfer.fetch.ask);
+    let origin = Origin { packet: ask.packet, file: ask.file };
+    let mut part = Part::open(into, &transfer.fetch.key, Some(origin))?;
     if !transfer.fetch.resumes || part.len()? > size {
         part.cut(0)?;
     }
@@ -36,7 +37,8 @@ pub(super) fn fetch(
     if needs > room {
         return Err(Trouble::NoRoom { needs, room });
     }
-    if let Err(trouble) = receive_all(transfer, pump, &part) {
+    let received = receive_all(transfer, pump, &mut part);
+    if let Err(trouble) = received.and_then(|()| transfer.check()) {
         if transfer.stop.discards() {
             part.discard();
         }
@@ -48,7 +50,15 @@ pub(super) fn fetch(
 }
 
 /// Receives what is missing of a part, and all of it where that is no part of it.
-fn receive_all(transfer: &mut Transfer<'_>, pump: &mut Pump, part: &Part) -> Result<(), Trouble> {
+fn receive_all(
+    transfer: &mut Transfer<'_>,
+    pump: &mut Pump,
+    part: &mut Part,
+) -> Result<(), Trouble> {
+    // What is shorter is compared from its beginning anyway.
+    if part.is_anothers() && part.len()? > OVERLAP && !begins_alike(transfer, pump, part)? {
+        part.cut(0)?;
+    }
     let mut hash = transfer.fetch.digest.then(Sha256::new);
     if !receive(transfer, pump, part, hash.as_mut())? {
         part.cut(0)?;
@@ -60,15 +70,46 @@ fn receive_all(transfer: &mut Transfer<'_>, pump: &mut Pump, part: &Part) -> Res
     Ok(())
 }
 
+/// Whether what another offer left begins as this file does: what was compared of its end may be
+/// the same in all versions of a file.
+fn begins_alike(
+    transfer: &mut Transfer<'_>,
+    pump: &mut Pump,
+    part: &Part,
+) -> Result<bool, Trouble> {
+    let (size, folder, place) =
+        (transfer.fetch.size, part.folder(), (transfer.place, transfer.stop));
+    let gulp = transfer.meter.gulp(&mut pump.buffer);
+    let answer = connect::ask(transfer.fetch, place, 0, false, gulp)?;
+    let Answer { socket, len, ids } = answer;
+    transfer.ids = ids;
+    let meter = &mut transfer.meter;
+    (meter.resumed, meter.moved) = (part.len()?, 0);
+    meter.begin();
+    let compared = usize::try_from(OVERLAP).unwrap_or(usize::MAX);
+    let came = meter
+        .count(len as u64, folder)
+        .and_then(|()| pump.fill(&socket, len, compared, meter, folder));
+    // None of it is new.
+    meter.moved = 0;
+    if came? < compared {
+        return Err(Trouble::Short { have: part.len()?, size });
+    }
+    let mut there = vec![0; compared];
+    let read = part.read_at(0, &mut there)?;
+    Ok(there.get(..read) == pump.buffer.get(..compared))
+}
+
 /// Receives what is missing of a part. False: what is on the disk is no part of this file, or the
 /// sender did not begin where it was asked to, so all of it must come again.
 fn receive(
     transfer: &mut Transfer<'_>,
     pump: &mut Pump,
-    part: &Part,
+    part: &mut Part,
     mut hash: Option<&mut Sha256>,
 ) -> Result<bool, Trouble> {
-    let (size, folder) = (transfer.fetch.size, part.folder());
+    let (size, folder) = (transfer.fetch.size, part.folder().clone());
+    let folder = &*folder;
     let have = part.len()?;
     let overlap = have.min(OVERLAP);
     let begin = have - overlap;
@@ -78,8 +119,8 @@ fn receive(
     let Answer { socket, len, ids } = answer;
     transfer.ids = ids;
     let meter = &mut transfer.meter;
-    meter.begin();
     (meter.resumed, meter.moved) = (begin, 0);
+    meter.begin();
     meter.count((len as u64).min(size - begin), folder)?;
 
     let compared = usize::try_from(overlap).unwrap_or(usize::MAX);
@@ -98,6 +139,7 @@ fn receive(
         Start::Elsewhere => return Ok(false),
     };
     part.cut(there)?;
+    part.adopt();
     if let Some(hash) = hash.as_deref_mut() {
         digest(part, there, hash)?;
     }

@@ -9,6 +9,7 @@ use std::thread;
 
 use socket2::Socket;
 
+use super::Stop;
 use super::connect::{self, Answer};
 use super::pump::Pump;
 use super::transfer::Transfer;
@@ -28,13 +29,14 @@ pub(super) fn fetch(
 ) -> Result<PathBuf, Trouble> {
     let (fetch, cap, room) = (transfer.fetch, transfer.fetch.size, into.room()?);
     let (place, mut batch) = ((transfer.place, transfer.stop), Batch::new(&transfer.place.spare));
+    // What cannot be put anywhere is not asked for.
+    let stage = Stage::begin(into.clone(), &fetch.key)?;
     let gulp = transfer.meter.gulp(batch.room());
     let Answer { socket, len, ids } = connect::ask(fetch, place, 0, false, gulp)?;
     transfer.ids = ids;
     transfer.meter.begin();
     transfer.meter.mixed = true;
     let reader = TreeReader::folder(fetch.charset).skipping_others().content_max(cap.min(room));
-    let stage = Stage::begin(into.clone(), &fetch.key)?;
     let mut tree = Tree::new(reader, stage);
     let received = thread::scope(|scope| {
         let writer = Writer::start(scope, &transfer.place.spare).map_err(Trouble::Thread)?;
@@ -50,7 +52,10 @@ pub(super) fn fetch(
     (transfer.meter.done, transfer.skipped) = (tree.files, tree.skipped);
     match received {
         Err(Trouble::Stream(TreeError::TooLarge)) if room < cap => Err(Trouble::Overfull),
-        received => received.and_then(|()| Ok(tree.stage.finish(&fetch.name)?)),
+        received => {
+            received.and_then(|()| transfer.check())?;
+            Ok(tree.stage.finish(&fetch.name)?)
+        }
     }
 }
 
@@ -88,7 +93,7 @@ impl Tree {
         let meter = &mut transfer.meter;
         loop {
             meter.filled(len as u64, into)?;
-            let taken = self.take(batch.filled(len));
+            let taken = self.take(batch.filled(len), transfer.stop);
             meter.found(std::mem::take(&mut self.found));
             meter.done = self.files;
             if taken? {
@@ -114,9 +119,13 @@ impl Tree {
     }
 
     /// Reads what came last into a batch. Whether that was the end of the stream.
-    fn take(&mut self, mut came: Filled<'_, '_>) -> Result<bool, Trouble> {
+    fn take(&mut self, mut came: Filled<'_, '_>, stop: &Stop) -> Result<bool, Trouble> {
         let Self { reader, stage, .. } = self;
         loop {
+            // Thousands of names may be in one batch.
+            if stop.is_wanted() {
+                return Err(Trouble::Stopped);
+            }
             match reader.next(&mut came.piece)? {
                 TreeEvent::More => return Ok(false),
                 TreeEvent::End => return Ok(true),
@@ -165,5 +174,33 @@ impl Tree {
             file.complete(self.mtime);
             self.files += 1;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use super::super::writer::Spare;
+    use super::*;
+    use crate::wire::Charset;
+
+    #[test]
+    fn a_stop_is_noticed_within_one_batch_of_names() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = Arc::new(Folder::open(home.path()).unwrap());
+        let stage = Stage::begin(folder, "0a0a0a0a0a0a0a0a0a0a").unwrap();
+        let mut tree = Tree::new(TreeReader::folder(Charset::UTF_8), stage);
+        let (spare, stop) = (Spare::from(0), Stop::default());
+        let mut batch = Batch::new(&spare);
+        let mut put = |tree: &mut Tree, bytes: &[u8]| {
+            batch.room()[..bytes.len()].copy_from_slice(bytes);
+            tree.take(batch.filled(bytes.len()), &stop)
+        };
+        assert!(!put(&mut tree, b"000b:t:0:2:000b:a:0:1:").unwrap());
+        stop.wanted.store(true, Ordering::Relaxed);
+        let taken = put(&mut tree, &b"000b:a:0:1:".repeat(9_000));
+        assert!(matches!(taken, Err(Trouble::Stopped)), "{taken:?}");
+        assert_eq!(tree.files, 1);
     }
 }

@@ -32,15 +32,21 @@ impl<'a> Transfer<'a> {
         Self { fetch, place, stop, meter, skipped: 0, sha256: None, ids: None }
     }
 
+    /// Ends it where the user does not want it any more.
+    pub(super) fn check(&self) -> Result<(), Trouble> {
+        if self.stop.is_wanted() { Err(Trouble::Stopped) } else { Ok(()) }
+    }
+
     /// Fetches it.
     pub(super) fn run(mut self) -> FetchEnd {
         let result = self.fetch();
+        self.stop.let_go(result.is_ok());
         if let Err(trouble) = &result {
             tracing::info!(name = self.fetch.name, from = %self.fetch.from, "not fetched: {trouble}");
         }
         let Self { meter, skipped, sha256, ids, .. } = self;
         FetchEnd {
-            result: result.map_err(Into::into),
+            result: result.map_err(|trouble| trouble.problem(self.fetch.kind)),
             bytes: meter.contents(),
             resumed: meter.resumed,
             done: meter.done,

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::node::{Side, TransferProblem};
+use crate::node::{ItemKind, Side, TransferProblem};
 use crate::store::download::DownloadError;
 use crate::wire::tree::TreeError;
 
@@ -119,8 +119,19 @@ impl Trouble {
         }
     }
 
-    fn hint(&self) -> String {
-        const AGAIN: &str = "`feige get` goes on where it was, if the sender's program can";
+    /// For the user, who wanted this kind of item.
+    pub(super) fn problem(&self, kind: ItemKind) -> TransferProblem {
+        TransferProblem { side: self.side(), what: self.to_string(), hint: self.hint(kind) }
+    }
+
+    /// What to do about it. Of a folder nothing is kept.
+    fn hint(&self, kind: ItemKind) -> String {
+        let again = match kind {
+            ItemKind::Folder => "`feige get` fetches it anew",
+            ItemKind::File | ItemKind::Picture => {
+                "`feige get` goes on where it was, if the sender's program can"
+            }
+        };
         match self {
             Self::Connect { at, source } => match source.kind() {
                 io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => format!(
@@ -151,7 +162,6 @@ impl Trouble {
             Self::Stream(_) => {
                 "nothing of it was kept; ask the sender for an archive of the folder".to_owned()
             }
-            Self::Unended => "`feige get` fetches it anew".to_owned(),
             Self::NoRoom { .. } | Self::Overfull | Self::Full => {
                 "make room, or choose a folder on another disk with -o".to_owned()
             }
@@ -163,18 +173,13 @@ impl Trouble {
             }
             Self::Folder(_) => "choose another folder with -o".to_owned(),
             Self::Thread(_) => "end other programs, then `feige get` again".to_owned(),
-            Self::Short { .. }
+            Self::Unended
+            | Self::Short { .. }
             | Self::Silence(_)
             | Self::Drip { .. }
             | Self::Broke(_)
-            | Self::Stopped => AGAIN.to_owned(),
+            | Self::Stopped => again.to_owned(),
         }
-    }
-}
-
-impl From<Trouble> for TransferProblem {
-    fn from(trouble: Trouble) -> Self {
-        Self { side: trouble.side(), what: trouble.to_string(), hint: trouble.hint() }
     }
 }
 
@@ -186,7 +191,7 @@ mod tests {
     fn a_firewall_at_the_sender_is_called_that() {
         let at = "10.0.0.7:2425".parse().unwrap();
         let trouble = Trouble::Connect { at, source: io::ErrorKind::TimedOut.into() };
-        let problem = TransferProblem::from(trouble);
+        let problem = trouble.problem(ItemKind::File);
         assert_eq!(problem.side, Side::Theirs);
         assert!(problem.what.contains("TCP port 2425 of the sender (10.0.0.7)"), "{problem:?}");
         assert!(problem.what.contains("a firewall drops it"), "{problem:?}");
@@ -194,10 +199,24 @@ mod tests {
     }
 
     #[test]
+    fn only_of_files_something_is_kept_to_go_on_with() {
+        for trouble in [
+            Trouble::Broke(io::ErrorKind::ConnectionReset.into()),
+            Trouble::Silence(Duration::from_secs(30)),
+            Trouble::Drip { bytes: 1, span: Duration::from_secs(1) },
+            Trouble::Stopped,
+        ] {
+            let hint = |kind| trouble.problem(kind).hint;
+            assert!(hint(ItemKind::File).contains("goes on where it was"), "{trouble}");
+            assert_eq!(hint(ItemKind::Folder), "`feige get` fetches it anew", "{trouble}");
+        }
+    }
+
+    #[test]
     fn a_sender_who_cannot_be_reached_may_have_a_firewall_that_says_so() {
         let at = "10.0.0.7:2425".parse().unwrap();
         let problem = |kind: io::ErrorKind| {
-            TransferProblem::from(Trouble::Connect { at, source: kind.into() })
+            Trouble::Connect { at, source: kind.into() }.problem(ItemKind::Folder)
         };
         let host = problem(io::ErrorKind::HostUnreachable);
         assert!(host.what.contains("off the network, or a firewall refuses it"), "{host:?}");

@@ -231,7 +231,7 @@ mod tests {
     use crate::store::download::{Folder, Stage};
 
     fn stage(home: &tempfile::TempDir) -> Stage {
-        Stage::begin(Arc::new(Folder::open(home.path()).unwrap()), "0a").unwrap()
+        Stage::begin(Arc::new(Folder::open(home.path()).unwrap()), "0a0a0a0a0a0a0a0a0a0a").unwrap()
     }
 
     /// Puts these bytes into a batch as the next contents of the file left last.
@@ -254,7 +254,7 @@ mod tests {
     #[test]
     fn a_file_goes_on_through_as_many_batches_as_it_takes() {
         let home = tempfile::tempdir().unwrap();
-        let (stage, spare) = (stage(&home), Spare::default());
+        let (mut stage, spare) = (stage(&home), Spare::default());
         thread::scope(|scope| {
             let writer = Writer::start(scope, &spare).unwrap();
             let mut batch = Batch::new(&spare);
@@ -275,7 +275,7 @@ mod tests {
     #[test]
     fn what_cannot_be_written_is_told_to_who_is_ahead_and_ends_the_thread() {
         let home = tempfile::tempdir().unwrap();
-        let (stage, spare) = (stage(&home), Spare::from(FILES_MAX));
+        let (mut stage, spare) = (stage(&home), Spare::from(FILES_MAX));
         // With the next batches, and at the latest with the end.
         for goes_on in [true, false] {
             thread::scope(|scope| {
@@ -310,8 +310,8 @@ mod tests {
     #[test]
     fn no_more_files_wait_than_may_be_open() {
         let home = tempfile::tempdir().unwrap();
-        let (stage, spare) = (stage(&home), Spare::from(2));
-        let file = |name: &str| stage.create(name, false).unwrap();
+        let (mut stage, spare) = (stage(&home), Spare::from(2));
+        let mut file = |name: &str| stage.create(name, false).unwrap();
         thread::scope(|scope| {
             let writer = Writer::start(scope, &spare).unwrap();
             let (mut first, mut second) = (Batch::new(&spare), Batch::new(&spare));

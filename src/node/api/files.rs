@@ -248,7 +248,8 @@ pub struct Transferred {
 pub enum TransferOutcome {
     /// All of it.
     Done,
-    /// It broke off; what came is kept as a part and the item may be asked for again.
+    /// It broke off and may be asked for again; what came of a file is kept as a part, of a folder
+    /// nothing.
     Broken,
     /// The recipient does not want it.
     Refused,

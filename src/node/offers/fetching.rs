@@ -13,7 +13,7 @@ use crate::node::api::files::{
 };
 use crate::node::api::{Direction, Event, Refusal, Reply};
 use crate::node::effect::Effect;
-use crate::node::fetch::{Fetch, FetchEnd, FetchId, FetchNews};
+use crate::node::fetch::{Fetch, FetchEnd, FetchId, FetchNews, Leftover};
 use crate::node::input::RequestId;
 use crate::node::meter::{Meter, per_second};
 use crate::node::turn::Turn;
@@ -111,10 +111,11 @@ impl Offers {
             };
             let Some(fetching) = self.fetches.get_mut(&id) else { continue };
             fetching.running = true;
-            let place = fetching.place;
+            let (place, into) = (fetching.place, fetching.wishes.into.clone());
             self.set(place, ItemState::Moving);
             // One that only listens asks nobody for anything.
             if turn.speaks() {
+                self.goes_into(turn, place, into);
                 turn.push(Effect::Fetch(id, Box::new(fetch)));
             } else {
                 let problem = TransferProblem {
@@ -124,6 +125,20 @@ impl Offers {
                 };
                 self.end(turn, id, FetchEnd::nothing(problem));
             }
+        }
+    }
+
+    /// Remembers where what comes of an item lies, for who refuses it when it has broken off.
+    fn goes_into(&mut self, turn: &mut Turn<'_>, place: Place, into: Option<PathBuf>) {
+        // JSON has no bytes that are no text.
+        let into = into.filter(|into| into.to_str().is_some());
+        let Some(offer) = self.open.get_mut(&place.offer) else { return };
+        let before = match into.clone() {
+            Some(into) => offer.folders.insert(place.index, into),
+            None => offer.folders.remove(&place.index),
+        };
+        if before != into {
+            self.note(turn, place.offer);
         }
     }
 
@@ -272,6 +287,7 @@ impl Offers {
 
     /// These are not wanted: what waits is over, what moves is stopped.
     pub(super) fn refuse(&mut self, turn: &mut Turn<'_>, places: &[Place]) {
+        let mut left = Vec::new();
         for &place in places {
             let running = self.fetches.iter_mut().find(|(_, fetching)| fetching.place == place);
             match running {
@@ -281,18 +297,34 @@ impl Offers {
                 }
                 Some((&id, _)) => {
                     self.queue.retain(|queued| *queued != id);
+                    left.extend(self.left(place));
                     self.refuse_waiting(turn, place, Some(id));
                 }
-                None => self.refuse_waiting(turn, place, None),
+                None => {
+                    left.extend(self.left(place));
+                    self.refuse_waiting(turn, place, None);
+                }
             }
+        }
+        if !left.is_empty() {
+            turn.push(Effect::DropParts(left));
         }
     }
 
+    /// What may be left of an item that broke off: of a folder nothing is.
+    fn left(&self, place: Place) -> Option<Leftover> {
+        let (offer, item) = self.item(place)?;
+        let (waits, folder) = (is_waiting(item.state), item.kind == ItemKind::Folder);
+        (waits && !folder).then(|| Leftover {
+            into: offer.folders.get(&place.index).cloned(),
+            key: key(&offer.view, item),
+            packet: offer.view.number,
+            file: item.file,
+        })
+    }
+
     fn refuse_waiting(&mut self, turn: &mut Turn<'_>, place: Place, queued: Option<FetchId>) {
-        let open = self
-            .item(place)
-            .is_some_and(|(_, item)| matches!(item.state, ItemState::Waiting | ItemState::Queued));
-        if !open {
+        if !self.item(place).is_some_and(|(_, item)| is_waiting(item.state)) {
             return;
         }
         let id = queued.unwrap_or_else(|| {
@@ -324,10 +356,18 @@ impl Offers {
         let ids: Vec<_> = self.fetches.keys().copied().collect();
         for id in ids {
             turn.push(Effect::StopFetch(id));
+            let place = self.fetches.get(&id).map(|fetching| fetching.place);
+            let item = place.and_then(|place| self.item(place));
+            let folder = item.is_some_and(|(_, item)| item.kind == ItemKind::Folder);
+            let hint = if folder {
+                "`feige get` fetches it anew"
+            } else {
+                "`feige get` goes on where it was"
+            };
             let problem = TransferProblem {
                 side: Side::Ours,
                 what: "the node that was fetching it ended".to_owned(),
-                hint: "`feige get` goes on where it was".to_owned(),
+                hint: hint.to_owned(),
             };
             let moved = self.fetches.get(&id).map_or((0, 0), |fetch| (fetch.bytes, fetch.done));
             let (bytes, done) = moved;
@@ -371,6 +411,10 @@ impl FetchEnd {
             ids: None,
         }
     }
+}
+
+const fn is_waiting(state: ItemState) -> bool {
+    matches!(state, ItemState::Waiting | ItemState::Queued)
 }
 
 /// Names what a transfer leaves, so that the next one of the same finds it: the same name, size and

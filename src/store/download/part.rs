@@ -8,7 +8,8 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 
-use super::{DownloadError, FILE_MODE, Folder, HIDDEN, clean, place};
+use super::hidden::{Hidden, Kind, Origin, TURNS};
+use super::{DownloadError, FILE_MODE, Folder, clean, place};
 
 /// A file on its way, under a hidden name, locked against others who would write it too. Dropping
 /// it leaves what has come for the next time, unless that is nothing.
@@ -16,38 +17,79 @@ use super::{DownloadError, FILE_MODE, Folder, HIDDEN, clean, place};
 pub struct Part {
     folder: Arc<Folder>,
     name: String,
+    key: String,
+    origin: Option<Origin>,
+    /// It bears the name of another offer's.
+    another: bool,
     file: OwnedFd,
     /// It has its final name, or is gone.
     settled: bool,
 }
 
-/// Most hidden names tried: the others belong to somebody else.
-const NAMES_MAX: u32 = 16;
-
 impl Part {
-    /// Opens the part `key` of a folder: what an earlier transfer left of it, or a new one; a new
-    /// one too while somebody else writes it. `key` is one of ours, letters and digits.
-    pub fn open(folder: Arc<Folder>, key: &str) -> Result<Self, DownloadError> {
+    /// Opens the part `key` of a folder: what an earlier transfer left of it, rather one of the same
+    /// offer, or a new one; a new one too while somebody else writes it. `key` is one of ours, 20
+    /// hex digits.
+    pub fn open(
+        folder: Arc<Folder>,
+        key: &str,
+        origin: Option<Origin>,
+    ) -> Result<Self, DownloadError> {
         let mut busy = None;
-        for turn in 0..NAMES_MAX {
-            let name = match turn {
-                0 => format!("{HIDDEN}{key}.part"),
-                turn => format!("{HIDDEN}{key}-{turn}.part"),
-            };
+        for (another, _, name) in left(&folder, key, origin)? {
             let Some(file) = open(&folder, &name)? else { continue };
-            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                // Whoever had it may have finished it since it was opened.
-                Ok(()) if !is_still(&folder, &name, &file)? => {}
-                Ok(()) => return Ok(Self { folder, name, file, settled: false }),
-                // Another transfer of the same, perhaps its twin in the same offer.
-                Err(Errno::WOULDBLOCK) => {
-                    busy.get_or_insert_with(|| folder.path().join(name));
-                }
-                Err(error) => return Err(folder.failed("lock", &name)(error)),
+            if lock(&folder, &name, &file)? {
+                let key = key.to_owned();
+                return Ok(Self { folder, name, key, origin, another, file, settled: false });
+            }
+            // Another transfer of the same, perhaps its twin in the same offer.
+            busy.get_or_insert(name);
+        }
+        for turn in 0..TURNS {
+            let name = Hidden::part(key, origin, turn).to_string();
+            let Some(file) = create(&folder, &name)? else { continue };
+            if lock(&folder, &name, &file)? {
+                let key = key.to_owned();
+                return Ok(Self {
+                    folder,
+                    name,
+                    key,
+                    origin,
+                    another: false,
+                    file,
+                    settled: false,
+                });
             }
         }
-        let path = folder.path().join(format!("{HIDDEN}{key}.part"));
-        Err(busy.map_or(DownloadError::NoName { path }, |path| DownloadError::Busy { path }))
+        let at = |name: String| folder.path().join(name);
+        Err(match busy {
+            Some(name) => DownloadError::Busy { path: at(name) },
+            None => DownloadError::NoName { path: at(Hidden::part(key, origin, 0).to_string()) },
+        })
+    }
+
+    /// Another offer left what is there, or nobody knows which one: it may be of another file.
+    pub fn is_anothers(&self) -> bool {
+        self.another
+    }
+
+    /// What is there is of this offer's file, as far as can be told.
+    pub fn adopt(&mut self) {
+        if !self.another || self.origin.is_none() {
+            return;
+        }
+        for turn in 0..TURNS {
+            let name = Hidden::part(&self.key, self.origin, turn).to_string();
+            match place::rename_new(self.folder.as_fd(), &self.name, &name, false) {
+                Ok(()) => {
+                    (self.name, self.another) = (name, false);
+                    return;
+                }
+                Err(Errno::EXIST) => {}
+                // It is looked at again the next time.
+                Err(_) => return,
+            }
+        }
     }
 
     /// The open file, for reading and writing.
@@ -56,7 +98,7 @@ impl Part {
     }
 
     /// Its folder.
-    pub fn folder(&self) -> &Folder {
+    pub fn folder(&self) -> &Arc<Folder> {
         &self.folder
     }
 
@@ -149,31 +191,62 @@ impl Drop for Part {
     }
 }
 
-/// Opens a part of an earlier transfer or makes a new file; none if the name belongs to something
-/// else (a link, a file with two names, somebody else's), which is left alone.
+/// The parts of this key that are there, those of this offer first; whether they are another's, and
+/// their turn.
+fn left(
+    folder: &Folder,
+    key: &str,
+    origin: Option<Origin>,
+) -> Result<Vec<(bool, u32, String)>, DownloadError> {
+    let names = place::names(folder.as_fd()).map_err(folder.failed("read", ""))?;
+    let hidden = names.iter().filter_map(|name| Hidden::read(name.to_str().ok()?));
+    let parts = hidden.filter(|hidden| hidden.kind == Kind::Part && hidden.key == key);
+    let mut parts: Vec<_> = parts
+        .map(|hidden| {
+            let another = hidden.origin.is_none() || hidden.origin != origin;
+            (another, hidden.turn, hidden.to_string())
+        })
+        .collect();
+    parts.sort_unstable();
+    Ok(parts)
+}
+
+const FLAGS: OFlags =
+    OFlags::RDWR.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
+
+/// Opens a part of an earlier transfer; none if it is gone, or its name belongs to something else (a
+/// link, a file with two names, somebody else's), which is left alone.
 fn open(folder: &Folder, name: &str) -> Result<Option<OwnedFd>, DownloadError> {
-    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    match rustix::fs::openat(folder, name, flags, Mode::empty()) {
+    match rustix::fs::openat(folder, name, FLAGS, Mode::empty()) {
         Ok(file) => {
             let ours = place::is_ours_alone(&file).map_err(folder.failed("look at", name))?;
             if ours {
                 rustix::fs::fchmod(&file, FILE_MODE).map_err(folder.failed("protect", name))?;
             }
-            return Ok(ours.then_some(file));
+            Ok(ours.then_some(file))
         }
-        Err(Errno::NOENT) => {}
-        Err(Errno::LOOP | Errno::ISDIR | Errno::NXIO | Errno::ACCESS) => return Ok(None),
-        Err(error) => return Err(folder.failed("open", name)(error)),
+        Err(Errno::NOENT | Errno::LOOP | Errno::ISDIR | Errno::NXIO | Errno::ACCESS) => Ok(None),
+        Err(error) => Err(folder.failed("open", name)(error)),
     }
-    match rustix::fs::openat(folder, name, flags | OFlags::CREATE | OFlags::EXCL, FILE_MODE) {
+}
+
+/// Makes a new file; none if the name is taken.
+fn create(folder: &Folder, name: &str) -> Result<Option<OwnedFd>, DownloadError> {
+    match rustix::fs::openat(folder, name, FLAGS | OFlags::CREATE | OFlags::EXCL, FILE_MODE) {
         Ok(file) => Ok(Some(file)),
         Err(Errno::EXIST) => Ok(None),
         Err(error) => Err(folder.failed("create", name)(error)),
     }
 }
 
-fn is_still(folder: &Folder, name: &str, file: &OwnedFd) -> Result<bool, DownloadError> {
-    place::is_at(file, folder.as_fd(), name).map_err(folder.failed("look at", name))
+/// Whether a part could be locked, and is one still: whoever had it may have finished it since it was
+/// opened.
+fn lock(folder: &Folder, name: &str, file: &OwnedFd) -> Result<bool, DownloadError> {
+    match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => place::is_at(file, folder.as_fd(), name).map_err(folder.failed("look at", name)),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(folder.failed("lock", name)(error)),
+    }
 }
 
 /// Sets a modification time, if there is one a file can have. A wish, not worth a file.

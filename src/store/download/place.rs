@@ -7,10 +7,15 @@ use std::os::fd::{AsFd, BorrowedFd};
 use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
+use super::hidden::{Hidden, Kind};
 use super::{DownloadError, FOLDER_FLAGS, FOLDER_MODE, Folder, numbered};
 
 /// Most names tried.
 const NAMES_MAX: u32 = 10_000;
+
+/// How a file is looked at.
+const FILE_FLAGS: OFlags =
+    OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 
 /// Deepest folder that is removed: deeper than any that is received.
 const DEPTH_MAX: usize = 96;
@@ -37,7 +42,12 @@ impl Folder {
 
 /// Renames without replacing anything. Where the file system cannot do that in one step: a file by
 /// a second link, a folder over an empty one made just now.
-fn rename_new(dir: BorrowedFd<'_>, from: &str, to: &str, folder: bool) -> rustix::io::Result<()> {
+pub(super) fn rename_new(
+    dir: BorrowedFd<'_>,
+    from: &str,
+    to: &str,
+    folder: bool,
+) -> rustix::io::Result<()> {
     match rustix::fs::renameat_with(dir, from, dir, to, RenameFlags::NOREPLACE) {
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
         done => return done,
@@ -50,29 +60,34 @@ fn rename_new(dir: BorrowedFd<'_>, from: &str, to: &str, folder: bool) -> rustix
     rustix::fs::unlinkat(dir, from, AtFlags::empty())
 }
 
-/// Removes a part or a stage of ours with all that is in it, unless somebody holds it.
-pub(super) fn remove(dir: BorrowedFd<'_>, name: &str) -> rustix::io::Result<()> {
-    match rustix::fs::openat(dir, name, FOLDER_FLAGS, Mode::empty()) {
-        Ok(folder) => {
-            rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive)?;
-            if !is_at(&folder, dir, name)? {
-                return Err(Errno::NOENT);
-            }
-            empty(folder.as_fd(), DEPTH_MAX)?;
-            rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR)
-        }
-        Err(Errno::NOTDIR | Errno::LOOP) => {
-            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-            if let Ok(file) = rustix::fs::openat(dir, name, flags, Mode::empty()) {
-                rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-                if !is_at(&file, dir, name)? {
-                    return Err(Errno::NOENT);
-                }
-            }
-            rustix::fs::unlinkat(dir, name, AtFlags::empty())
-        }
-        Err(error) => Err(error),
+/// Removes a part or a stage of ours with all that is in it, unless somebody holds it. What bears
+/// the name but is not what we make stays ([`Errno::EXIST`]).
+pub(super) fn remove(dir: BorrowedFd<'_>, hidden: &Hidden<'_>) -> rustix::io::Result<()> {
+    let name = &*hidden.to_string();
+    let (flags, gone) = match hidden.kind {
+        Kind::Part => (FILE_FLAGS, AtFlags::empty()),
+        Kind::Stage => (FOLDER_FLAGS, AtFlags::REMOVEDIR),
+    };
+    let opened = match rustix::fs::openat(dir, name, flags, Mode::empty()) {
+        // A link, a socket, a file for a folder, what only its owner may read.
+        Err(Errno::NOTDIR | Errno::LOOP | Errno::NXIO | Errno::ACCESS) => Err(Errno::EXIST),
+        opened => opened,
+    }?;
+    let ours = match hidden.kind {
+        Kind::Part => is_ours_alone(&opened)?,
+        Kind::Stage => rustix::fs::fstat(&opened)?.st_uid == rustix::process::geteuid().as_raw(),
+    };
+    if !ours {
+        return Err(Errno::EXIST);
     }
+    rustix::fs::flock(&opened, FlockOperation::NonBlockingLockExclusive)?;
+    if !is_at(&opened, dir, name)? {
+        return Err(Errno::NOENT);
+    }
+    if hidden.kind == Kind::Stage {
+        empty(opened.as_fd(), DEPTH_MAX)?;
+    }
+    rustix::fs::unlinkat(dir, name, gone)
 }
 
 /// Whether an open file or folder still bears this name. One that was opened while somebody held it

@@ -1,5 +1,7 @@
 //! A folder that is not complete yet.
 
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -8,9 +10,10 @@ use std::sync::Arc;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::hidden::{Hidden, TURNS};
 use super::part::{set_mtime, write_all};
-use super::place::is_at;
-use super::{DownloadError, FILE_MODE, FOLDER_FLAGS, FOLDER_MODE, Folder, HIDDEN, clean, numbered};
+use super::place::{is_at, remove};
+use super::{DownloadError, FILE_MODE, FOLDER_FLAGS, FOLDER_MODE, Folder, clean, numbered};
 
 /// A folder on its way: a hidden folder beside its final name, ours alone, locked. Dropping it
 /// removes it with all that is in it, unless it was finished.
@@ -19,8 +22,49 @@ pub struct Stage {
     folder: Arc<Folder>,
     name: String,
     /// Open folders from the stage's root to where the stream stands; never empty.
-    levels: Vec<OwnedFd>,
+    levels: Vec<Level>,
     settled: bool,
+}
+
+/// An open folder of a stage.
+#[derive(Debug)]
+struct Level {
+    fd: OwnedFd,
+    /// Where to go on with the numbers of names that met before: the stream of a sender who means
+    /// harm has one name a hundred thousand times. By a digest, so that long names cost no more.
+    next: HashMap<u64, u32>,
+}
+
+impl Level {
+    fn new(fd: OwnedFd) -> Self {
+        Self { fd, next: HashMap::new() }
+    }
+
+    /// Makes something new under this name, or the first numbered one that is free.
+    fn make(
+        &mut self,
+        wanted: &str,
+        folder: bool,
+        new: impl Fn(BorrowedFd<'_>, &str) -> rustix::io::Result<OwnedFd>,
+    ) -> rustix::io::Result<OwnedFd> {
+        match new(self.fd.as_fd(), wanted) {
+            Err(Errno::EXIST) => {}
+            made => return made,
+        }
+        // Long names that differ at their ends alone share their numbered ones.
+        let mut digest = DefaultHasher::new();
+        numbered(wanted, NAMES_MAX - 1, folder).hash(&mut digest);
+        let next = self.next.entry(digest.finish()).or_insert(1);
+        while *next < NAMES_MAX {
+            let name = numbered(wanted, *next, folder);
+            *next += 1;
+            match new(self.fd.as_fd(), &name) {
+                Err(Errno::EXIST) => {}
+                made => return made,
+            }
+        }
+        Err(Errno::EXIST)
+    }
 }
 
 /// A file of a [`Stage`], open to be written, also by another thread than the one that fills the
@@ -54,24 +98,20 @@ impl AsFd for StagedFile {
     }
 }
 
-/// Most transfers of the same folder at once.
-const STAGES_MAX: u32 = 16;
-
 /// Most names tried for one entry.
 const NAMES_MAX: u32 = 10_000;
 
 impl Stage {
     /// Makes the stage `key` of a folder anew; what an earlier transfer left of it is removed, what
-    /// somebody else fills is left alone. `key` is one of ours, letters and digits.
+    /// somebody else fills is left alone. `key` is one of ours, 20 hex
+    /// digits.
     pub fn begin(folder: Arc<Folder>, key: &str) -> Result<Self, DownloadError> {
         let mut busy = None;
-        for turn in 0..STAGES_MAX {
-            let name = match turn {
-                0 => format!("{HIDDEN}{key}.d"),
-                turn => format!("{HIDDEN}{key}-{turn}.d"),
-            };
-            if let Some(root) = fresh(&folder, &name)? {
-                return Ok(Self { folder, name, levels: vec![root], settled: false });
+        for turn in 0..TURNS {
+            let hidden = Hidden::stage(key, turn);
+            let name = hidden.to_string();
+            if let Some(root) = fresh(&folder, &hidden)? {
+                return Ok(Self { folder, name, levels: vec![Level::new(root)], settled: false });
             }
             // Another transfer of the same has it, perhaps its twin in the same offer.
             busy.get_or_insert_with(|| folder.path().join(name));
@@ -92,7 +132,7 @@ impl Stage {
             rustix::fs::mkdirat(here, name, FOLDER_MODE)?;
             rustix::fs::openat(here, name, FOLDER_FLAGS, Mode::empty())
         })?;
-        self.levels.push(made);
+        self.levels.push(Level::new(made));
         Ok(())
     }
 
@@ -101,14 +141,14 @@ impl Stage {
         if self.levels.len() > 1
             && let Some(left) = self.levels.pop()
         {
-            set_mtime(left.as_fd(), mtime);
+            set_mtime(left.fd.as_fd(), mtime);
         } else if let Some(root) = self.levels.first() {
-            set_mtime(root.as_fd(), mtime);
+            set_mtime(root.fd.as_fd(), mtime);
         }
     }
 
     /// Makes a file. The name is cleaned; a second one of the same name gets a number.
-    pub fn create(&self, name: &str, read_only: bool) -> Result<StagedFile, DownloadError> {
+    pub fn create(&mut self, name: &str, read_only: bool) -> Result<StagedFile, DownloadError> {
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = if read_only { Mode::RUSR } else { FILE_MODE };
@@ -135,29 +175,27 @@ impl Stage {
 
     /// Makes something new where the stream stands.
     fn make(
-        &self,
+        &mut self,
         name: &str,
         folder: bool,
         new: impl Fn(BorrowedFd<'_>, &str) -> rustix::io::Result<OwnedFd>,
     ) -> Result<OwnedFd, DownloadError> {
         let wanted = clean(name);
-        let here = self.levels.last().map_or(self.folder.as_fd(), AsFd::as_fd);
-        for times in 0..NAMES_MAX {
-            match new(here, &numbered(&wanted, times, folder)) {
-                Ok(made) => return Ok(made),
-                Err(Errno::EXIST) => {}
-                Err(error) => return Err(self.folder.failed("create", &wanted)(error)),
-            }
-        }
-        Err(DownloadError::NoName { path: self.folder.path().join(&*wanted) })
+        let made =
+            self.levels.last_mut().map_or(Err(Errno::BADF), |here| here.make(&wanted, folder, new));
+        made.map_err(|error| match error {
+            Errno::EXIST => DownloadError::NoName { path: self.folder.path().join(&*wanted) },
+            error => self.folder.failed("create", &wanted)(error),
+        })
     }
 }
 
 /// Makes a hidden folder anew and locks it; none if somebody else has it, or takes it just now.
-fn fresh(folder: &Folder, name: &str) -> Result<Option<OwnedFd>, DownloadError> {
-    match super::place::remove(folder.as_fd(), name) {
+fn fresh(folder: &Folder, hidden: &Hidden<'_>) -> Result<Option<OwnedFd>, DownloadError> {
+    let name = &*hidden.to_string();
+    match remove(folder.as_fd(), hidden) {
         Ok(()) | Err(Errno::NOENT) => {}
-        Err(Errno::WOULDBLOCK) => return Ok(None),
+        Err(Errno::WOULDBLOCK | Errno::EXIST) => return Ok(None),
         Err(error) => return Err(folder.failed("remove", name)(error)),
     }
     match rustix::fs::mkdirat(folder, name, FOLDER_MODE) {
@@ -186,7 +224,9 @@ impl Drop for Stage {
         }
         // Closed, so that the lock on it is free; what cannot be removed is swept later.
         self.levels.clear();
-        let _ = super::place::remove(self.folder.as_fd(), &self.name);
+        if let Some(hidden) = Hidden::read(&self.name) {
+            let _ = remove(self.folder.as_fd(), &hidden);
+        }
     }
 }
 
@@ -198,5 +238,49 @@ fn sync(folder: BorrowedFd<'_>) -> rustix::io::Result<()> {
     {
         rustix::fs::sync();
         rustix::fs::fsync(folder)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// How often a name is tried for each of these files.
+    fn tries(names: &[String]) -> Vec<u32> {
+        let home = tempfile::tempdir().unwrap();
+        let fd = rustix::fs::open(home.path(), FOLDER_FLAGS, Mode::empty());
+        let mut level = Level::new(fd.unwrap());
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let made = names.iter().map(|name| {
+            let tried = Cell::new(0);
+            let file = level.make(name, false, |here, name| {
+                tried.set(tried.get() + 1);
+                rustix::fs::openat(here, name, flags, FILE_MODE)
+            });
+            file.unwrap();
+            tried.get()
+        });
+        let tried = made.collect();
+        assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), names.len());
+        tried
+    }
+
+    #[test]
+    fn a_name_that_comes_again_and_again_costs_the_same_each_time() {
+        let same = tries(&vec!["a.txt".to_owned(); 2_000]);
+        assert!(same.iter().all(|&tried| tried <= 2), "{same:?}");
+        // Cut to have room for a number they are the same.
+        let long = |number: usize| format!("{}{number:03}", "x".repeat(252));
+        let long: Vec<_> = (0..500).flat_map(|number| [long(number), long(number)]).collect();
+        let long = tries(&long);
+        assert!(long.iter().all(|&tried| tried <= 2), "{long:?}");
+    }
+
+    #[test]
+    fn numbers_that_are_taken_are_passed_over() {
+        let names = ["a", "a (1)", "a (2)", "a", "a", "a (1)"].map(str::to_owned);
+        assert_eq!(tries(&names), [1, 1, 1, 4, 2, 2]);
     }
 }

@@ -99,15 +99,14 @@ impl<'a> Header<'a> {
         kind
     }
 
-    /// The name decoded, if it is one path component. Looked at after decoding: `\` is the second
+    /// The name decoded, if it is one path component; blanks alone are one too. Looked at after decoding: `\` is the second
     /// byte of some characters in the charsets of Japan and China.
     pub(super) fn name(self, charset: Charset) -> Result<Cow<'a, str>, TreeError> {
         let name = match self.name {
             Cow::Borrowed(name) => decode(name, charset),
             Cow::Owned(name) => Cow::Owned(decode(&name, charset).into_owned()),
         };
-        let blank = name.trim().is_empty();
-        if blank || matches!(&*name, "." | "..") || name.contains(['/', '\\', '\0']) {
+        if matches!(&*name, "" | "." | "..") || name.contains(['/', '\\', '\0']) {
             return Err(TreeError::Path);
         }
         Ok(name)

@@ -8,7 +8,7 @@ use super::*;
 struct Pair {
     anna: TestHome,
     bea: TestHome,
-    _offers: Process,
+    offers: Process,
     fetches: Process,
 }
 
@@ -20,7 +20,7 @@ impl Pair {
         let fetches = listen(&bea);
         offers.out.event("peer_up", |event| event["peer"]["nick"] == "bea");
         fetches.out.event("peer_up", |event| event["peer"]["nick"] == "anna");
-        Self { anna, bea, _offers: offers, fetches }
+        Self { anna, bea, offers, fetches }
     }
 
     /// Anna offers this; the offer's number at Bea.
@@ -92,6 +92,24 @@ fn thousands_of_small_files_arrive_whole() {
     assert!((0..FILES).all(|number| {
         received[&format!("many/{:02}/{number}.txt", number % 16)] == bytes[..number % 700]
     }));
+}
+
+#[test]
+fn a_folder_that_was_not_kept_is_still_on_offer() {
+    let pair = Pair::new();
+    pair.anna.write("live/a", b"hello");
+    let offer = pair.offer("live");
+    // It grew since.
+    pair.anna.write("live/b", &noise(5_000));
+    let end = ended(&pair.get(&offer, &[]).code(1));
+    let what = end["problem"]["what"].as_str().unwrap();
+    assert!(what.contains("more contents than"), "{end}");
+    let sent = pair.offers.out.event("transferred", |end| end["direction"] == "out");
+    assert_eq!(sent["outcome"], "broken", "{sent}");
+    assert!(pair.received().is_empty());
+    let end = ended(&pair.get(&offer, &["--folder-max", "1M"]).code(0));
+    assert_eq!((&end["outcome"], &end["done"]), (&"done".into(), &2.into()), "{end}");
+    pair.offers.out.event("transferred", |end| end["outcome"] == "done");
 }
 
 #[test]

@@ -137,6 +137,24 @@ fn large_and_small_files_come_whole_whatever_the_pieces() {
 }
 
 #[test]
+fn names_of_blanks_alone_become_safe_ones() {
+    let mut office = Office::new(OFFICIAL);
+    let deep = folder("\u{3000}", &[file("c", b"3")]);
+    let served = folder("x", &[file(" ", b"1"), file("\u{3000}", b"2"), deep]);
+    let _sender = office.serve(move |_, stream| put(stream, &served));
+    let offer = office.offer(OFFER_UTF8, b"0:top:0:65a0c3f0:2:\x07");
+    let end = ended(&office.get(offer, &[]).code(0));
+    assert_eq!((&end["outcome"], &end["done"]), (&"done".into(), &3.into()), "{end}");
+    office.holds(&[
+        ("top/", b""),
+        ("top/_", b"1"),
+        ("top/_ (1)", b"2"),
+        ("top/_ (2)/", b""),
+        ("top/_ (2)/c", b"3"),
+    ]);
+}
+
+#[test]
 fn a_folder_that_broke_off_begins_anew() {
     let mut office = Office::new(FEIQ);
     let whole = folder("x", &[file("a", b"hello"), file("b", &noise(100_000))]);
@@ -150,6 +168,7 @@ fn a_folder_that_broke_off_begins_anew() {
     assert_eq!(broken["outcome"], "broken");
     let what = "the sender closed the connection in the middle of the folder";
     assert_eq!(broken["problem"]["what"], what);
+    assert_eq!(broken["problem"]["hint"], "`feige get` fetches it anew");
     office.holds(&[]);
     ended(&office.get(offer, &[]).code(0));
     office.holds(&[("x/", b""), ("x/a", b"hello"), ("x/b", &noise(100_000))]);

@@ -92,6 +92,65 @@ fn a_file_that_changed_meanwhile_comes_anew() {
 }
 
 #[test]
+fn what_another_offer_left_is_not_joined_to_a_file_that_only_ends_alike() {
+    // A server that begins where it is asked to, and one that always begins at the first byte.
+    for honours in [true, false] {
+        let mut office = Office::new(FEIQ);
+        let first = noise(3_000_000);
+        let mut second = first.clone();
+        second[..1_000_000].reverse();
+        let served = second.clone();
+        let (sender, _) = broken_off(&mut office, first, move |asked, _| {
+            served[if honours { asked.offset() } else { 0 }..].to_vec()
+        });
+        let list = format!("0:a.bin:{:x}:65a0c3f0:1:\x07", second.len());
+        let offer = office.offer(OFFER, list.as_bytes());
+        let end = ended(&office.get(offer, &["--digest"]).code(0));
+        assert_eq!((&end["resumed"], &end["bytes"]), (&0.into(), &second.len().into()), "{end}");
+        assert_eq!(end["sha256"], sha256(&second));
+        office.holds(&[("a.bin", &second)]);
+        assert_eq!(sender.asked().len(), 3, "what broke off, what was compared, and all of it");
+    }
+}
+
+#[test]
+fn a_new_offer_of_the_same_file_goes_on_whatever_its_server_can() {
+    for honours in [true, false] {
+        let mut office = Office::new(FEIQ);
+        let contents = noise(1_000_000);
+        let (sender, _) = broken_off(&mut office, contents.clone(), move |asked, contents| {
+            contents[if honours { asked.offset() } else { 0 }..].to_vec()
+        });
+        let list = format!("3:a.bin:{:x}:65a0c3f0:1:\x07", contents.len());
+        let offer = office.offer(OFFER, list.as_bytes());
+        let end = ended(&office.get(offer, &["--digest"]).code(0));
+        assert_eq!(end["resumed"].as_u64() > Some(400_000), honours, "{end}");
+        assert_eq!(end["sha256"], sha256(&contents));
+        office.holds(&[("a.bin", &contents)]);
+        assert_eq!(sender.asked().len(), 3);
+    }
+}
+
+#[test]
+fn of_what_broke_off_and_is_refused_nothing_stays() {
+    for runs in [true, false] {
+        let mut office = Office::new(FEIQ);
+        let (_sender, offer) = broken_off(&mut office, noise(400_000), |_, _| Vec::new());
+        fs::write(office.folder().join(".feige-notes.part"), "mine").unwrap();
+        if !runs {
+            // Who refuses is a node of its own then.
+            office.node.signal(rustix::process::Signal::KILL);
+            office.node.exit();
+        }
+        office.home.run(&["refuse", &offer.to_string()]).code(0);
+        if runs {
+            until("an empty folder", || office.received().len() == 1);
+        }
+        office.holds(&[(".feige-notes.part", b"mine")]);
+    }
+}
+
+#[test]
 fn where_the_program_does_not_honour_offsets_it_is_asked_from_the_first_byte() {
     let mut office = Office::new(OFFICIAL);
     let contents = noise(400_000);

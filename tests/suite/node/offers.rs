@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use feige::node::{
     AcceptRule, AcceptWho, Effect, Event, Fetch, FetchEnd, FetchId, FetchNews, Get, IdBase, Input,
-    ItemKind, ItemState, Memory, Node, NoticeCode, OfferId, OfferRecord, OfferView, PacketNo, Pick,
-    Record, Refusal, Reply, Request, SaveResult, Side, TransferOutcome, TransferProblem,
+    ItemKind, ItemState, Leftover, Memory, Node, NoticeCode, OfferId, OfferRecord, OfferView,
+    PacketNo, Pick, Record, Refusal, Reply, Request, SaveResult, Side, TransferOutcome,
+    TransferProblem,
 };
 use feige::wire::{Charset, Command};
 
@@ -324,6 +325,42 @@ fn eight_are_fetched_at_once_and_the_others_in_their_order() {
     assert_eq!(states(&mut desk)[0], ItemState::Waiting, "it can be asked for again");
     assert_eq!(begun(&fetch(&mut desk, one_of(1, 1)).1).len(), 0, "and waits for its turn");
     assert_eq!(states(&mut desk)[0], ItemState::Queued);
+}
+
+#[test]
+fn what_broke_off_is_removed_where_it_lies_when_it_is_refused() {
+    let mut desk = office(vec![]);
+    ann(&mut desk, 50, &files(&["a", "b", "c"]));
+    ann(&mut desk, 51, "0:d:0:1:2:\x07");
+    let into = |path: &str| Some(PathBuf::from(path));
+    let last = ["/first", "/last"].map(|path| {
+        let get = Get { into: into(path), ..get(one_of(1, 1)) };
+        let (_, out) = desk.ask(Request::Get(get));
+        assert_eq!(kept(&out).0.last().map(|offer| offer.folders[&0].clone()), into(path));
+        let (id, fetch) = begun(&out)[0].clone();
+        ended(&mut desk, id, end(Err("gone")));
+        fetch
+    });
+    let (id, second) = begun(&fetch(&mut desk, one_of(1, 2)).1)[0].clone();
+    ended(&mut desk, id, end(Err("gone")));
+    let left = |fetch: &Fetch| Leftover {
+        into: fetch.into.clone(),
+        key: fetch.key.clone(),
+        packet: fetch.ask.packet,
+        file: fetch.ask.file,
+    };
+    let (_, out) = desk.ask(Request::Refuse { picks: vec![Pick::All] });
+    let removed: Vec<_> = out
+        .effects
+        .iter()
+        .filter_map(|(_, effect)| match effect {
+            Effect::DropParts(left) => Some(left.clone()),
+            _ => None,
+        })
+        .collect();
+    let [removed] = &removed[..] else { panic!("{removed:?}") };
+    assert_eq!(removed[..2], [left(&last[1]), left(&second)], "where it was tried last");
+    assert_eq!(removed.len(), 3, "nothing is left of folders");
 }
 
 #[test]
