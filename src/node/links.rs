@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
+use super::Parts;
+use super::api::NoticeCode;
 use super::input::{Link, LinkId};
 use super::own::is_host;
+use super::turn::Turn;
 
 /// The links now.
 #[derive(Debug, Default)]
@@ -134,6 +137,30 @@ pub(crate) fn targets(link: &Link, port: u16) -> Vec<SocketAddr> {
         add(SocketAddrV6::new(NODES, port, 0, link.id.0).into());
     }
     targets
+}
+
+impl Parts {
+    /// The links of this host changed. With the first ones a node begins.
+    pub(super) fn links_are(&mut self, turn: &mut Turn<'_>, now: Vec<Link>) {
+        let change = self.links.update(now);
+        let Self { presence, roster, links, .. } = self;
+        if self.started {
+            if !change.fresh.is_empty() {
+                presence.appear(turn, roster, links, &change.fresh);
+            }
+            if let Some(text) = change.describe() {
+                turn.notice(NoticeCode::Links, text);
+            }
+        } else if !links.is_empty() {
+            self.started = true;
+            if !self.resumed {
+                presence.start(turn, roster, links);
+            }
+            self.offers.start(turn);
+            self.pictures.start(turn);
+            self.write_late_to_all(turn);
+        }
+    }
 }
 
 #[cfg(test)]

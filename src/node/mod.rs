@@ -216,6 +216,7 @@ impl Node {
                 policy: config.policy,
                 voice: if config.passive { Voice::Passive } else { Voice::Speaks },
                 keeps: config.keeps,
+                delivers: config.delivers,
                 rng: StdRng::from_seed(seed),
                 timers: Timers::default(),
                 numbers,
@@ -475,26 +476,6 @@ impl Parts {
                 }
                 false
             }
-        }
-    }
-
-    fn links_are(&mut self, turn: &mut Turn<'_>, now: Vec<Link>) {
-        let change = self.links.update(now);
-        let Self { presence, roster, links, .. } = self;
-        if self.started {
-            if !change.fresh.is_empty() {
-                presence.appear(turn, roster, links, &change.fresh);
-            }
-            if let Some(text) = change.describe() {
-                turn.notice(NoticeCode::Links, text);
-            }
-        } else if !links.is_empty() {
-            self.started = true;
-            if !self.resumed {
-                presence.start(turn, roster, links);
-            }
-            self.offers.start(turn);
-            self.pictures.start(turn);
         }
     }
 

@@ -126,6 +126,27 @@ fn who_enters_hears_who_we_are_before_what_waited_for_it() {
     assert_eq!(texts(&answer, "10.0.0.2").last().unwrap().1, "and again");
 }
 
+#[test]
+fn a_node_for_one_command_leaves_what_waits_to_the_next() {
+    let mut desk = Desk::with(|config| config.delivers = false);
+    desk.hear("10.0.0.2", ann(1));
+    let gone = desk.peer("Ann");
+    desk.hear("10.0.0.2", official(2, 2, "ann@pc", "Ann"));
+    let (number, kept) = keep_for(&mut desk, &gone, "call me");
+    assert_eq!(told(&kept), ["queued"]);
+    let entry = desk.hear("10.0.0.2", official(1, 20, "ann@pc", "Ann"));
+    let later = pass(&mut desk, 120_000);
+    assert!(texts(&joined(entry, later), "10.0.0.2").is_empty());
+    assert_eq!(waiting(&mut desk)[0].state, WaitingState::Queued);
+
+    // One that takes its port over and stays finds her here.
+    let handed = desk.node.hand_over();
+    let mut next = Desk::of(Node::resume(config(), [9; 32], handed, desk.now));
+    next.now = desk.now;
+    let out = next.input(Input::Links(vec![link(1, [10, 0, 0, 1])]));
+    assert_eq!(texts(&out, "10.0.0.2")[0].0, number);
+}
+
 /// What a store would tell of the records in these outcomes.
 fn memory(outs: &[&Outcome]) -> Memory {
     let mut open: Vec<OpenMemory> = Vec::new();
