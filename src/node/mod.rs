@@ -103,7 +103,7 @@ pub use jobs::{Done, Job, JobId, Keyring, Section};
 pub use memory::{EpochMemory, Memory, OpenMemory, SealedMemory, UntoldMemory};
 pub use offers::{AcceptRule, AcceptWho, OfferRecord};
 pub use pictures::job::{PictureJob, PictureNews, PictureRecord, StageId};
-pub use reread::reread;
+pub use reread::{is_declared, reread};
 pub use serving::grant::{GrantRecord, OfferedFile};
 
 use absence::Absence;
