@@ -17,11 +17,11 @@ use tokio::time::{sleep, timeout};
 use self::seat::{Guest, Seat, be_the_node, enter};
 use super::Globals;
 use super::error::{CliError, Exit};
-use super::output::Style;
+use super::output::{Style, date_and_time};
 use super::wish::{Origin, Role, Wish, refuse_to_change, start};
 use crate::io::control::{self, Hello, Succeeded};
 use crate::io::{self, Chosen, Gone, Handle, Stamped, Start, StartError, Subscription};
-use crate::node::{PacketNo, PeerId, PeerView, Policy, Reply, Request, Status};
+use crate::node::{PacketNo, PeerId, PeerView, Policy, Reply, Request, Status, Waiting};
 use crate::store::{Paths, Reader};
 
 /// A node to ask and to listen to.
@@ -37,7 +37,16 @@ pub(super) struct Client {
     /// Events that were missed and are kept, while they are heard.
     missed: Option<VecDeque<Stamped>>,
     /// A message whose receipts are awaited.
-    waits_for: Option<PacketNo>,
+    waits_for: Option<Awaited>,
+}
+
+/// A message of a command that may be interrupted.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Awaited {
+    /// Nobody waits for its receipts when the command ends.
+    Here(PacketNo),
+    /// It is kept for its recipients, whoever watches.
+    Kept(PacketNo),
 }
 
 impl Client {
@@ -100,10 +109,10 @@ impl Client {
         self.style
     }
 
-    /// The receipts of this message are awaited; if the command is interrupted, nobody waits for
-    /// them any more.
-    pub(super) const fn waits_for(&mut self, number: Option<PacketNo>) {
-        self.waits_for = number;
+    /// The receipts of this message are awaited; what is said if the command is interrupted depends
+    /// on it.
+    pub(super) const fn waits_for(&mut self, message: Option<Awaited>) {
+        self.waits_for = message;
     }
 
     /// Whether the node is in this process.
@@ -416,15 +425,35 @@ impl Client {
         }
     }
 
+    /// Says how long an interrupted message is kept, if anybody has not confirmed it yet.
+    fn tell_kept(&self, number: PacketNo, waiting: &[Waiting]) {
+        let of_it = waiting.iter().filter(|one| one.number == number);
+        if let Some(until) = of_it.filter_map(|one| one.expires_at).max() {
+            let until = date_and_time(until);
+            self.style
+                .say(&format!("kept until {until}; `feige outbox cancel {number}` takes it back"));
+        }
+    }
+
     /// Ends in order: with a goodbye if the node is ours and nobody takes it over.
     pub(super) async fn close(mut self) {
         // A node that does not answer any more must not keep us from leaving.
         const PATIENCE: Duration = Duration::from_secs(1);
-        if let Some(number) = self.waits_for.take() {
-            let cancelled = self.request(Request::Cancel { number });
-            if timeout(PATIENCE, cancelled).await.is_ok_and(|done| done.is_ok()) {
-                self.style.say("not confirmed: interrupted; what was sent may have arrived");
+        match self.waits_for.take() {
+            Some(Awaited::Here(number)) => {
+                let cancelled = self.request(Request::Cancel { number });
+                if timeout(PATIENCE, cancelled).await.is_ok_and(|done| done.is_ok()) {
+                    self.style.say("not confirmed: interrupted; what was sent may have arrived");
+                }
             }
+            Some(Awaited::Kept(number)) => {
+                if let Ok(Ok(Reply::Outbox { waiting })) =
+                    timeout(PATIENCE, self.request(Request::Outbox)).await
+                {
+                    self.tell_kept(number, &waiting);
+                }
+            }
+            None => {}
         }
         let mut arrived = 0;
         if self.is_owner() && self.role == Role::Brief {

@@ -183,6 +183,22 @@ fn a_command_that_ends_at_once_leaves_what_waits_to_a_node_that_stays() {
 }
 
 #[test]
+fn an_interrupted_command_says_that_what_is_kept_stays() {
+    let lan = Lan::new();
+    let alice = lan.home("alice");
+    let mut stranger = lan.stranger();
+    let to = stranger.addr().to_string();
+    let mut send = alice.start(&["send", "--later", "--expire", "8h", &to, "call me"]);
+    stranger.expect(0x20);
+    send.signal(Signal::INT);
+    let told = send.err.line("kept until 20");
+    assert_eq!(send.exit(), Some(130));
+    let waiting = alice.run(&["outbox", "--json"]).code(0).lines();
+    let number = &waiting[0]["number"];
+    assert!(told.contains(&format!("`feige outbox cancel {number}` takes it back")), "{told}");
+}
+
+#[test]
 fn nothing_is_kept_without_a_store_and_expiry_needs_later() {
     let lan = Lan::new();
     let alice = lan.home("alice");

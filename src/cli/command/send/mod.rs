@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::cli::client::Client;
+use crate::cli::client::{Awaited, Client};
 use crate::cli::error::{CliError, Exit};
 use crate::cli::wish::Wish;
 use crate::cli::{Globals, OwnGroup, duration, text};
@@ -179,7 +179,7 @@ impl Args {
             return Err(CliError::new(Exit::Partly, "the node does not say whether it was sent"));
         };
         // What is kept for later waits also when nobody watches.
-        client.waits_for(Some(number).filter(|_| !later));
+        client.waits_for(Some(if later { Awaited::Kept } else { Awaited::Here }(number)));
         let mut patience = patience(self.timeout, to.len());
         if self.picture.is_some() {
             patience = patience.saturating_add(PICTURE_TIME);
