@@ -366,6 +366,7 @@ impl Parts {
     ) -> Result<Recipient, Refusal> {
         let (peer, addr) = match target {
             Target::Peer(id) => {
+                not_blocked(self.book.blocked(id))?;
                 let peer = self.roster.find(id);
                 let gone = absent.iter().find(|view| peer.is_none() && view.id == *id);
                 if let Some(view) = gone {
@@ -380,6 +381,7 @@ impl Parts {
                 if addr.port() == turn.base.own.port && self.links.owns(addr.ip()) {
                     return Err(Refusal::Ourselves { addr });
                 }
+                not_blocked(self.book.blocked_at(&self.roster, addr))?;
                 (self.roster.at(addr), Some(addr))
             }
         };
@@ -429,6 +431,11 @@ impl<'a> Sheets<'a> {
         self.written.push((form, Arc::clone(&bytes)));
         bytes
     }
+}
+
+/// Refuses somebody whose receipt would not be heard.
+pub(super) fn not_blocked(peer: Option<&PeerView>) -> Result<(), Refusal> {
+    peer.map_or(Ok(()), |peer| Err(Refusal::Blocked { peer: Box::new(peer.clone()) }))
 }
 
 /// How long a message is kept, if that is wished.

@@ -165,6 +165,11 @@ impl Outbox {
     }
 
     /// This one, while it is open.
+    pub(crate) fn get(&self, no: SendNo) -> Option<&Sending> {
+        self.sends.get(&no)
+    }
+
+    /// This one, while it is open.
     pub(crate) fn get_mut(&mut self, no: SendNo) -> Option<&mut Sending> {
         self.sends.get_mut(&no)
     }

@@ -76,7 +76,7 @@ impl Args {
     pub(in crate::cli) async fn list(globals: &Globals) -> Result<Exit, CliError> {
         let (waiting, book) = match Client::join(globals).await? {
             Some(mut client) => (ask(&mut client).await?, client.book().await?),
-            None => stored(globals)?,
+            None => stored(&Paths::of(globals.profile.as_deref(), &process_env)?)?,
         };
         let mut printer = Printer::new(globals);
         if printer.is_json() {
@@ -149,7 +149,8 @@ async fn retry(client: &mut Client, number: PacketNo) -> Result<Exit, CliError> 
     report.close().await
 }
 
-async fn ask(client: &mut Client) -> Result<Vec<Waiting>, CliError> {
+/// What waits, as the node knows it.
+pub(super) async fn ask(client: &mut Client) -> Result<Vec<Waiting>, CliError> {
     match client.request(Request::Outbox).await? {
         Reply::Outbox { waiting } => Ok(waiting),
         _ => Err(CliError::new(Exit::Partly, "the node does not say what waits")),
@@ -157,9 +158,8 @@ async fn ask(client: &mut Client) -> Result<Vec<Waiting>, CliError> {
 }
 
 /// What the store says while no node runs, and the address book.
-fn stored(globals: &Globals) -> Result<(Vec<Waiting>, Book), CliError> {
-    let paths = Paths::of(globals.profile.as_deref(), &process_env)?;
-    match Reader::open(&paths) {
+pub(super) fn stored(paths: &Paths) -> Result<(Vec<Waiting>, Book), CliError> {
+    match Reader::open(paths) {
         Ok(reader) => {
             let (mut waiting, now) = (reader.outbox()?, io::wall_clock());
             waiting.retain(|one| io::waits(one, now));

@@ -1,10 +1,11 @@
 //! Letters that waited for their readers, written anew and sent: when these appear, or when it is asked
 //! for (wire reference, 6.1, delayed sending).
 
-use super::{Reader, Sheets};
+use super::{Reader, Sheets, not_blocked};
 use crate::node::Parts;
-use crate::node::outbox::SendNo;
+use crate::node::api::Refusal;
 use crate::node::outbox::later::footer;
+use crate::node::outbox::{SendNo, Sending};
 use crate::node::peer::{Peer, PeerNo};
 use crate::node::serving::grant::GrantRecord;
 use crate::node::timers::Timer;
@@ -33,10 +34,14 @@ impl Parts {
     }
 
     /// Sends what is kept of this number, whether or not its recipients have shown themselves.
-    pub(crate) fn retry(&mut self, turn: &mut Turn<'_>, number: PacketNo) {
-        for (place, no) in self.outbox.waiting_of(number).into_iter().enumerate() {
+    pub(crate) fn retry(&mut self, turn: &mut Turn<'_>, number: PacketNo) -> Result<(), Refusal> {
+        let waiting = self.outbox.waiting_of(number);
+        let blocked = |no: &SendNo| self.book.holds(&self.roster, self.outbox.get(*no)?);
+        not_blocked(waiting.iter().find_map(blocked))?;
+        for (place, no) in waiting.into_iter().enumerate() {
             self.write_again(turn, no, place < turn.base.policy.sends_at_once);
         }
+        Ok(())
     }
 
     /// Writes a kept message by what is known of its recipient now, and sends it, with those of its
@@ -86,8 +91,9 @@ impl Parts {
     /// Asks whether those are there for whom messages are kept or who are to be told that theirs
     /// were opened, where they were last.
     pub(crate) fn seek(&mut self, turn: &mut Turn<'_>) {
+        let held = |sending: &Sending| self.book.holds(&self.roster, sending).is_some();
         let mut sought =
-            if turn.base.delivers { self.outbox.sought(&self.roster) } else { Vec::new() };
+            if turn.base.delivers { self.outbox.sought(&self.roster, held) } else { Vec::new() };
         sought.extend(self.envelopes.untold.sought(&self.roster));
         for addr in sought {
             self.enter(turn, addr);

@@ -171,11 +171,17 @@ impl Outbox {
         }
     }
 
-    /// Addresses at which those for whom messages wait were seen last and nobody is known to be.
-    pub(crate) fn sought(&self, roster: &Roster) -> Vec<SocketAddr> {
+    /// Addresses at which those for whom messages wait were seen last and nobody is known to be, but
+    /// for messages that are held back.
+    pub(crate) fn sought(
+        &self,
+        roster: &Roster,
+        held: impl Fn(&Sending) -> bool,
+    ) -> Vec<SocketAddr> {
         const ROUND_MAX: usize = 1_024;
         let waiting = self.shelf.0.values().flatten().filter_map(|no| self.sends.get(no));
-        let absent = waiting.filter(|sending| roster.find(&sending.view.id).is_none());
+        let absent =
+            waiting.filter(|sending| roster.find(&sending.view.id).is_none() && !held(sending));
         let places: BTreeSet<SocketAddr> = absent
             .flat_map(|sending| sending.addr.iter().chain(&sending.view.addrs).copied())
             .filter(|addr| roster.at(*addr).is_none() && addr.port() != 0)

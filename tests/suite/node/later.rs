@@ -3,7 +3,7 @@
 use feige::node::{
     Charset, Effect, Event, FileChoice, Input, ItemKind, ItemState, Memory, Node, NumberStart,
     Open, OpenMemory, Outcome as End, PacketNo, PeerView, Record, Refusal, Reply, Request,
-    StreamId, Target, TransferOutcome, UnixMillis, Waiting, WaitingState, Wishes,
+    RequestId, StreamId, Target, TransferOutcome, UnixMillis, Waiting, WaitingState, Wishes,
 };
 use feige::wire::{Body, Command};
 
@@ -145,6 +145,54 @@ fn a_node_for_one_command_leaves_what_waits_to_the_next() {
     next.now = desk.now;
     let out = next.input(Input::Links(vec![link(1, [10, 0, 0, 1])]));
     assert_eq!(texts(&out, "10.0.0.2")[0].0, number);
+}
+
+/// Changes the book, on a disk that keeps it.
+fn change(desk: &mut Desk, request: Request) -> Outcome {
+    let out = desk.input(Input::Request(RequestId(900), request));
+    desk.keep(&out)
+}
+
+#[test]
+fn what_waits_for_somebody_who_is_blocked_is_held_until_it_is_heard_again() {
+    let (mut desk, gone) = without_ann();
+    let (number, _) = keep_for(&mut desk, &gone, "call me");
+    desk.hear("10.0.0.2", ann(20));
+    desk.input(Input::Request(RequestId(1), Request::Cancel { number }));
+    let ann_here = desk.peer("Ann");
+    // One is on its way, the other one waits for whoever is at that address.
+    let (going, out) = send_later(&mut desk, vec![Target::Peer(ann_here.id.clone())], "and you?");
+    assert_eq!(texts(&out, "10.0.0.2").len(), 1);
+    let blocked = change(&mut desk, Request::Block { peer: Box::new(ann_here.clone()) });
+    let kept = desk.keep(&blocked);
+    assert_eq!(told(&joined(blocked, kept)), ["queued"]);
+    let send = |to: Target| Request::Send {
+        to: vec![to],
+        text: "x".into(),
+        check: true,
+        timeout_ms: 5_000,
+        wishes: Wishes { later: true, absent: vec![ann_here.clone()], ..Wishes::default() },
+    };
+    for to in [Target::Addr(addr("10.0.0.2")), Target::Peer(ann_here.id.clone())] {
+        let (reply, out) = desk.ask(send(to));
+        assert!(
+            matches!(&reply, Reply::Refused(Refusal::Blocked { peer }) if peer.id == ann_here.id),
+            "{reply:?}"
+        );
+        assert!(out.sent().is_empty());
+    }
+    let (reply, out) = desk.ask(Request::Retry { number: going });
+    assert!(matches!(reply, Reply::Refused(Refusal::Blocked { .. })), "{reply:?}");
+    assert!(out.sent().is_empty());
+    desk.hear("10.0.0.2", official(1, 30, "ann@pc", "Ann"));
+    let out = pass(&mut desk, 600_000);
+    assert!(out.commands_to("10.0.0.2").is_empty(), "{:?}", out.commands_to("10.0.0.2"));
+    assert_eq!(waiting(&mut desk).len(), 1);
+
+    let out = change(&mut desk, Request::Unblock { peer: ann_here.id });
+    assert_eq!(out.commands_to("10.0.0.2"), [Command::BR_ENTRY]);
+    let heard = desk.hear("10.0.0.2", ann(40));
+    assert_eq!(texts(&heard, "10.0.0.2")[0].0, going);
 }
 
 /// What a store would tell of the records in these outcomes.
