@@ -90,8 +90,8 @@ pub use api::{
 pub use config::{Config, Identity, Network, NumberStart, Policy};
 pub use effect::{
     BookRecord, CharsetRecord, Effect, KeyRecord, KnockRecord, MessageRecord, Open, OpenedRecord,
-    Outcome, OutcomeRecord, ReadRecord, Record, RosterRecord, SeenPeer, Serve, ToldRecord,
-    Transmit,
+    Outcome, OutcomeRecord, ReadRecord, Record, RewrittenRecord, RosterRecord, SeenPeer, Serve,
+    ToldRecord, Transmit,
 };
 pub use fetch::{Fetch, FetchEnd, FetchId, FetchNews, FileAsk};
 pub use handover::Handover;

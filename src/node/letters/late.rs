@@ -6,7 +6,7 @@ use crate::node::Parts;
 use crate::node::api::Refusal;
 use crate::node::outbox::later::footer;
 use crate::node::outbox::{SendNo, Sending};
-use crate::node::peer::{Peer, PeerNo};
+use crate::node::peer::{Peer, PeerNo, charset_of};
 use crate::node::serving::grant::GrantRecord;
 use crate::node::timers::Timer;
 use crate::node::turn::Turn;
@@ -85,7 +85,8 @@ impl Parts {
             self.outbox.drop(turn, &self.roster, no);
             return;
         }
-        self.outbox.unshelve(turn, &self.roster, &self.links, no, bytes, at_once);
+        let written = (bytes, charset_of(form));
+        self.outbox.unshelve(turn, &self.roster, &self.links, no, written, at_once);
     }
 
     /// Asks whether those are there for whom messages are kept or who are to be told that theirs

@@ -3,7 +3,8 @@
 use feige::node::{
     Charset, Effect, Event, FileChoice, Input, ItemKind, ItemState, Memory, Node, NumberStart,
     Open, OpenMemory, Outcome as End, PacketNo, PeerView, Record, Refusal, Reply, Request,
-    RequestId, StreamId, Target, TransferOutcome, UnixMillis, Waiting, WaitingState, Wishes,
+    RequestId, SaveResult, StreamId, Target, TransferOutcome, UnixMillis, Waiting, WaitingState,
+    Wishes,
 };
 use feige::wire::{Body, Command};
 
@@ -282,6 +283,23 @@ fn it_is_written_in_the_form_its_recipient_reads_by_then() {
     let (.., packet) =
         out.sent().into_iter().find(|(.., p)| p.command == Command::SENDMSG).unwrap();
     assert!(packet.options.bits() & 0x80_0000 != 0, "UTF-8");
+    // What is kept is what goes out, before it does.
+    let [(id, Record::Rewritten(kept))] = out.saves()[..] else { panic!("{out:?}") };
+    assert_eq!((kept.charset.charset, &kept.peer.id), (Charset::UTF_8, &gone.id));
+    let leaves = |(_, effect): &(_, Effect)| match effect {
+        Effect::Transmit(sent) => sent.bytes == kept.raw && sent.after == Some(id),
+        _ => false,
+    };
+    assert!(out.effects.iter().any(leaves), "{out:?}");
+    // Where that cannot be kept it waits on.
+    let number = record.number;
+    desk.answer(&out, &SaveResult::Failed("disk full".into()));
+    assert_eq!(waiting(&mut desk)[0].state, WaitingState::Queued);
+    let again = desk.hear("10.0.0.2", official(2, 3, "ann@pc", "Ann"));
+    desk.keep(&again);
+    let out = desk.hear("10.0.0.2", ann(4));
+    desk.keep(&out);
+    assert_eq!(told(&desk.hear("10.0.0.2", receipt(number, "ann@pc"))), ["delivered"]);
 }
 
 #[test]
