@@ -528,6 +528,7 @@ impl Lan {
             seeds: Vec::new(),
             passive: false,
             keeps: true,
+            delivers: true,
             numbers: Disk::default().numbers(self.wall()),
             version: [0, 1, 0],
             accept: Vec::new(),

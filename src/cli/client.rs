@@ -17,11 +17,11 @@ use tokio::time::{sleep, timeout};
 use self::seat::{Guest, Seat, be_the_node, enter};
 use super::Globals;
 use super::error::{CliError, Exit};
-use super::output::Style;
+use super::output::{Style, date_and_time};
 use super::wish::{Origin, Role, Wish, refuse_to_change, start};
 use crate::io::control::{self, Hello, Succeeded};
 use crate::io::{self, Chosen, Gone, Handle, Stamped, Start, StartError, Subscription};
-use crate::node::{Link, PacketNo, PeerId, PeerView, Policy, Reply, Request, Status};
+use crate::node::{Link, PacketNo, PeerId, PeerView, Policy, Reply, Request, Status, Waiting};
 use crate::store::{Paths, Reader};
 
 /// A node to ask and to listen to.
@@ -43,10 +43,12 @@ pub(super) struct Client {
 /// What a command waits for.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Awaited {
-    /// The receipts of a message, and what may follow.
+    /// The receipts of a message, and what may follow: nobody waits for them when the command ends.
     Receipts(PacketNo),
     /// That the files of a message are fetched whose receipts are all there.
     Fetches(PacketNo),
+    /// The receipts of a message that is kept for its recipients, whoever watches.
+    Kept(PacketNo),
 }
 
 impl Client {
@@ -114,7 +116,7 @@ impl Client {
         self.style
     }
 
-    /// This is awaited; if the command is interrupted, nobody waits for it any more.
+    /// This is awaited; what is said if the command is interrupted depends on it.
     pub(super) const fn waits_for(&mut self, awaited: Option<Awaited>) {
         self.waits_for = awaited;
     }
@@ -435,21 +437,40 @@ impl Client {
         }
     }
 
+    /// Says how long an interrupted message is kept, if anybody has not confirmed it yet.
+    fn tell_kept(&self, number: PacketNo, waiting: &[Waiting]) {
+        let of_it = waiting.iter().filter(|one| one.number == number);
+        if let Some(until) = of_it.filter_map(|one| one.expires_at).max() {
+            let until = date_and_time(until);
+            self.style
+                .say(&format!("kept until {until}; `feige outbox cancel {number}` takes it back"));
+        }
+    }
+
     /// Ends in order: with a goodbye if the node is ours and nobody takes it over.
     pub(super) async fn close(mut self) {
         // A node that does not answer any more must not keep us from leaving.
         const PATIENCE: Duration = Duration::from_secs(1);
-        if let Some(awaited) = self.waits_for.take() {
-            let (Awaited::Receipts(number) | Awaited::Fetches(number)) = awaited;
-            let cancelled = self.request(Request::Cancel { number });
-            if timeout(PATIENCE, cancelled).await.is_ok_and(|done| done.is_ok()) {
-                self.style.say(match awaited {
-                    Awaited::Receipts(_) => {
-                        "not confirmed: interrupted; what was sent may have arrived"
-                    }
-                    Awaited::Fetches(_) => "taken back: what was not fetched is on offer no more",
-                });
+        match self.waits_for.take() {
+            Some(awaited @ (Awaited::Receipts(number) | Awaited::Fetches(number))) => {
+                let cancelled = self.request(Request::Cancel { number });
+                if timeout(PATIENCE, cancelled).await.is_ok_and(|done| done.is_ok()) {
+                    self.style.say(match awaited {
+                        Awaited::Fetches(_) => {
+                            "taken back: what was not fetched is on offer no more"
+                        }
+                        _ => "not confirmed: interrupted; what was sent may have arrived",
+                    });
+                }
             }
+            Some(Awaited::Kept(number)) => {
+                if let Ok(Ok(Reply::Outbox { waiting })) =
+                    timeout(PATIENCE, self.request(Request::Outbox)).await
+                {
+                    self.tell_kept(number, &waiting);
+                }
+            }
+            None => {}
         }
         let mut arrived = 0;
         if self.is_owner() && self.role == Role::Brief {

@@ -182,6 +182,7 @@ impl From<Refusal> for CliError {
             | Refusal::Nobody
             | Refusal::NoOffer
             | Refusal::UnknownAlias { .. }
+            | Refusal::Blocked { .. }
             | Refusal::NotBlocked { .. } => Exit::Nobody,
             Refusal::NoLink | Refusal::NotTaken => Exit::CannotListen,
             Refusal::Busy | Refusal::NothingWaits | Refusal::NoList { .. } => Exit::Partly,
@@ -206,9 +207,10 @@ impl From<Refusal> for CliError {
                     peer.dialect
                 ),
             ),
-            Refusal::NoOffer | Refusal::NothingWaits | Refusal::NoList { .. } => {
-                Self::new(exit, &refusal)
-            }
+            Refusal::NoOffer
+            | Refusal::NothingWaits
+            | Refusal::NoList { .. }
+            | Refusal::Blocked { .. } => Self::new(exit, &refusal),
             Refusal::NotKept { .. }
             | Refusal::BadAlias { .. }
             | Refusal::UnknownAlias { .. }
@@ -233,6 +235,9 @@ impl From<Refusal> for CliError {
                 error.hint("the ID of a message is its seq; `feige listen --json` shows it")
             }
             Refusal::NoPicture { .. } => error.hint("PNG, JPEG, GIF and BMP are read"),
+            Refusal::Blocked { peer } => {
+                error.hint(format_args!("`feige block --remove {}` hears it again", peer.nick))
+            }
             Refusal::UnknownPeer { .. } => error.hint("`feige peers` lists who is here"),
             Refusal::NoOffer | Refusal::NothingWaits => {
                 error.hint("`feige files` lists what is on offer")

@@ -297,9 +297,7 @@ impl Cli {
             Command::Back(args) => in_runtime(args.run(globals)),
             Command::Outbox(args) => match &args.change {
                 None => in_runtime(command::outbox::Args::list(globals)),
-                Some(change) => {
-                    attend(globals, change.wish(), async |client| change.run(client).await)
-                }
+                Some(change) => change.run(globals),
             },
             Command::Broadcast(args) => {
                 // Read before the LAN is entered: whoever types slowly is not there meanwhile.

@@ -57,6 +57,7 @@ pub(super) fn start(globals: &Globals, wish: Wish<'_>) -> Result<(Start, Style),
         seeds: settings.seeds(),
         passive: wish.passive,
         keeps: !globals.no_store,
+        delivers: wish.role != Role::Brief,
         accept: settings.accept.value.iter().map(|accept| accept.rule().clone()).collect(),
         ..Config::new(settings.identity(String::new()))
     };

@@ -46,6 +46,7 @@ const PEER_BYTES: usize = 2_048;
 fn weight(record: &Record) -> usize {
     let content = match record {
         Record::Message(message) => message.raw.len() * COPIES + message.files * FILE_BYTES,
+        Record::Rewritten(rewritten) => rewritten.raw.len() * COPIES,
         Record::Roster(roster) => roster.seen.len() * PEER_BYTES,
         _ => 0,
     };

@@ -46,7 +46,7 @@ pub use clock::wall_clock;
 pub use handle::{Gone, Handle, Stamped, Subscription};
 pub use handover::Handed;
 pub use links::link_index;
-pub use offline::{keep_absence, keep_book, keep_charset};
+pub use offline::{cancel, keep_absence, keep_book, keep_charset, waits};
 pub use owner::{Place, StartError, resume, start, succeed};
 pub use serve::{ChooseError, Chosen};
 pub use udp::SocketError;

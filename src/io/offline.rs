@@ -1,7 +1,11 @@
 //! Changing the store where no node runs.
 
+use super::Start;
 use super::owner::StartError;
-use crate::node::{BookRecord, Charset, CharsetRecord, PeerId, Record, SaveId, SaveResult};
+use crate::node::{
+    BookRecord, Charset, CharsetRecord, Effect, Input, Node, Now, PacketNo, PeerId, Record, Reply,
+    Request, RequestId, SaveId, SaveResult, Tick, UnixMillis, Waiting, WaitingState,
+};
 use crate::store::{Lock, Opened, Paths, Store, StoreError};
 
 /// Keeps a change of the address book in the store of a profile that no node runs. It is on disk
@@ -44,6 +48,48 @@ pub fn keep_charset(
     })
 }
 
+/// Takes back messages that wait in the store of a profile that no node runs, and what they offer;
+/// nothing is sent. What waited; if one of the numbers is not among it, nothing is taken back.
+///
+/// # Errors
+///
+/// As [`keep_book`].
+pub fn cancel(start: &Start, numbers: &[PacketNo]) -> Result<Vec<Waiting>, StartError> {
+    let _lock = Lock::take(&start.paths)?;
+    let now = Now { tick: Tick::default(), wall: super::wall_clock() };
+    let Opened { mut store, numbers: last, .. } = Store::open(&start.paths, now.wall)?;
+    // It decides as ever. Without a link it has nobody to speak to.
+    let mut node = Node::new(start.config.clone(), [0; 32]);
+    node.remember(now, store.memory()?);
+    let mut ask = |request| node.handle(now, Input::Request(RequestId(0), request));
+    let waiting = ask(Request::Outbox).into_iter().find_map(|effect| match effect {
+        Effect::Reply(_, Reply::Outbox { waiting }) => Some(waiting),
+        _ => None,
+    });
+    let mut waiting = waiting.unwrap_or_default();
+    waiting.retain(|one| waits(one, now.wall));
+    let mut records = Vec::new();
+    if numbers.iter().all(|number| waiting.iter().any(|one| one.number == *number)) {
+        for &number in numbers {
+            let effects = ask(Request::Cancel { number });
+            records.extend(effects.into_iter().filter_map(|effect| match effect {
+                Effect::Save(id, record) => Some((id, record)),
+                _ => None,
+            }));
+        }
+    }
+    let results = store.commit(&records);
+    store.close(last.last);
+    all_kept(results)?;
+    Ok(waiting)
+}
+
+/// Whether a stored message still waits for its recipient while no node runs. What was being sent
+/// when its node ended is not sent any more, and what has expired neither: the next node says so.
+pub fn waits(waiting: &Waiting, now: UnixMillis) -> bool {
+    waiting.state == WaitingState::Queued && waiting.expires_at.is_none_or(|end| end > now)
+}
+
 fn keep(
     paths: &Paths,
     record: impl FnOnce(&Store) -> Result<Record, StoreError>,
@@ -53,10 +99,14 @@ fn keep(
     let record = record(&store)?;
     let results = store.commit(&[(SaveId(0), record)]);
     store.close(numbers.last);
-    match results.into_iter().next() {
-        Some((_, SaveResult::Failed(reason) | SaveResult::Refused(reason))) => {
-            Err(StoreError::NotKept { reason }.into())
+    all_kept(results)
+}
+
+fn all_kept(results: Vec<(SaveId, SaveResult)>) -> Result<(), StartError> {
+    for (_, result) in results {
+        if let SaveResult::Failed(reason) | SaveResult::Refused(reason) = result {
+            return Err(StoreError::NotKept { reason }.into());
         }
-        _ => Ok(()),
     }
+    Ok(())
 }

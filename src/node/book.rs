@@ -11,6 +11,7 @@ use super::Parts;
 use super::api::{Alias, DownReason, NoticeCode, PeerId, PeerView, Refusal, Reply, Target};
 use super::effect::{BookRecord, Record};
 use super::input::{RequestId, SaveId, SaveResult};
+use super::outbox::Sending;
 use super::peer::{Sighting, same_skeleton};
 use super::roster::Roster;
 use super::turn::Turn;
@@ -76,6 +77,25 @@ impl Book {
         };
         blocked.note_place(seen.from);
         true
+    }
+
+    /// Somebody we are deaf to, by identity.
+    pub(crate) fn blocked(&self, id: &PeerId) -> Option<&PeerView> {
+        self.blocks.get(id).map(|blocked| &blocked.view)
+    }
+
+    /// Somebody we are deaf to, at one of its addresses where nobody else is known to be.
+    pub(crate) fn blocked_at(&self, roster: &Roster, addr: SocketAddr) -> Option<&PeerView> {
+        if self.blocks.is_empty() || roster.at(addr).is_some() {
+            return None;
+        }
+        let mut all = self.blocks.values();
+        all.find(|blocked| blocked.places.contains(&addr)).map(|blocked| &blocked.view)
+    }
+
+    /// Whose block holds a message back.
+    pub(crate) fn holds(&self, roster: &Roster, sending: &Sending) -> Option<&PeerView> {
+        self.blocked(&sending.view.id).or_else(|| self.blocked_at(roster, sending.addr?))
     }
 
     fn block(&mut self, view: PeerView) {
@@ -199,6 +219,7 @@ impl Parts {
                     self.roster.remove(turn, no, DownReason::Blocked);
                 }
                 self.book.block(*view);
+                self.hold_back(turn);
                 text
             }
             BookRecord::Unblocked { peer } => {
@@ -209,6 +230,18 @@ impl Parts {
                 }
                 format!("{} is heard again", blocked.view.nick)
             }
+        }
+    }
+
+    /// Sends nothing more to those who are blocked: their receipts are not heard. What is to be kept
+    /// waits.
+    fn hold_back(&mut self, turn: &mut Turn<'_>) {
+        let Self { book, outbox, roster, .. } = self;
+        let held = |sending: &Sending| !sending.waits() && book.holds(roster, sending).is_some();
+        let held: Vec<_> =
+            outbox.iter().filter(|(_, sending)| held(sending)).map(|(no, _)| no).collect();
+        for no in held {
+            outbox.give_up(turn, roster, no);
         }
     }
 

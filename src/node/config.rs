@@ -25,6 +25,9 @@ pub struct Config {
     pub passive: bool,
     /// Whether there is a store; without one nothing is kept and no receipt is sent.
     pub keeps: bool,
+    /// Whether what waits for somebody goes out when that one is here; else only when it is asked for.
+    /// A node that ends with the work of one command leaves it to one that stays for the receipts.
+    pub delivers: bool,
     /// Where our packet numbers go on.
     pub numbers: NumberStart,
     /// Version of this program: major, minor, patch.
@@ -47,6 +50,7 @@ impl Config {
             seeds: Vec::new(),
             passive: false,
             keeps: true,
+            delivers: true,
             numbers: NumberStart::default(),
             version: this_version(),
             accept: Vec::new(),

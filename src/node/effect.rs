@@ -112,6 +112,8 @@ pub struct Transmit {
 pub enum Record {
     /// A message, received or sent.
     Message(MessageRecord),
+    /// A message of ours that waited goes out in another form than it was kept in. No event.
+    Rewritten(RewrittenRecord),
     /// What became of a sent message with one recipient.
     Outcome(OutcomeRecord),
     /// A knock.
@@ -209,6 +211,19 @@ pub struct ToldRecord {
     pub at: UnixMillis,
     /// What happened; listeners hear the same, now and when it is read back from the store.
     pub event: Box<Event>,
+}
+
+/// The form in which a kept message goes out.
+#[derive(Clone, PartialEq, Debug)]
+pub struct RewrittenRecord {
+    /// Our number of the message.
+    pub number: PacketNo,
+    /// Its recipient, as it was when the message was written.
+    pub peer: PeerView,
+    /// How the text is encoded.
+    pub charset: Verdict,
+    /// The datagram as it is on the wire.
+    pub raw: Arc<[u8]>,
 }
 
 /// A message as it is kept.

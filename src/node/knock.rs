@@ -8,6 +8,7 @@ use super::Parts;
 use super::api::{Direction, Event, PeerId, PeerView, Refusal, Reply, Target};
 use super::effect::{KnockRecord, Outcome, Record};
 use super::input::{LinkId, SaveId, SaveResult, Tick};
+use super::letters::not_blocked;
 use super::own::canonical;
 use super::peer::{PeerNo, Sighting, view_of_stranger};
 use super::roster::Roster;
@@ -269,6 +270,7 @@ impl Parts {
             }
             Target::Addr(addr) => {
                 let addr = canonical(*addr);
+                not_blocked(self.book.blocked_at(&self.roster, addr))?;
                 (self.roster.at(addr), Some(addr))
             }
         };

@@ -1,6 +1,8 @@
 //! Writing: what a request to send or broadcast means, whom it goes to, and in which form each
 //! recipient reads it (wire reference, 6.1).
 
+mod late;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,13 +14,12 @@ use super::effect::{MessageRecord, Record};
 use super::input::{RequestId, UnixMillis};
 use super::links::targets;
 use super::numbers::Issued;
-use super::outbox::later::{Later, footer};
+use super::outbox::later::Later;
 use super::outbox::{SendNo, Sending, is_stranger};
 use super::own::canonical;
 use super::peer::{Peer, PeerNo, charset_of, view_of_stranger};
-use super::serving::grant::{GrantRecord, OfferedFile};
+use super::serving::grant::OfferedFile;
 use super::serving::{Serving, grant};
-use super::timers::Timer;
 use super::turn::{Turn, Voice};
 use super::unicasts::Job;
 use crate::wire::body::DATAGRAM_MAX;
@@ -291,80 +292,6 @@ impl Parts {
         self.outbox.write(turn, &self.roster, &self.links, no, bytes, charset);
     }
 
-    /// Sends what was kept for this peer, who showed itself.
-    pub(crate) fn write_late(&mut self, turn: &mut Turn<'_>, peer: PeerNo) {
-        let Some(peer) = self.roster.get(peer).filter(|_| turn.speaks()) else { return };
-        let places = peer.places.iter().map(|place| place.addr);
-        let waiting = self.outbox.waiting_for(&peer.id, places);
-        for (place, no) in waiting.into_iter().enumerate() {
-            self.write_again(turn, no, place < turn.base.policy.sends_at_once);
-        }
-    }
-
-    /// Sends what is kept of this number, whether or not its recipients have shown themselves.
-    pub(crate) fn retry(&mut self, turn: &mut Turn<'_>, number: PacketNo) {
-        for (place, no) in self.outbox.waiting_of(number).into_iter().enumerate() {
-            self.write_again(turn, no, place < turn.base.policy.sends_at_once);
-        }
-    }
-
-    /// Writes a kept message by what is known of its recipient now, and sends it, with those of its
-    /// files that are on offer still. A late one says when it was written, unless it gets too long by
-    /// that.
-    fn write_again(&mut self, turn: &mut Turn<'_>, no: SendNo, at_once: bool) {
-        let Some(sending) = self.outbox.get_mut(no) else { return };
-        let (Some(text), Some(later)) = (sending.text.clone(), sending.later) else { return };
-        let (written, options, offered) = (sending.written, sending.options, sending.files);
-        let peer = self.roster.find(&sending.view.id);
-        let peer = peer.or_else(|| self.roster.at(sending.addr?)).and_then(|no| {
-            self.roster.note_written(no);
-            self.roster.get(no)
-        });
-        let (form, reader) = match peer {
-            Some(peer) => (peer.text_form(turn.base.own.office), Reader::of(peer)),
-            None => (turn.base.own.form_for_strangers(), Reader::STRANGER),
-        };
-        let grant = self.serving.readdress(no, form.charset(), peer.map(Peer::view));
-        let files = grant.map_or_else(Default::default, GrantRecord::left);
-        if text.is_empty() && files.is_empty() && offered > 0 {
-            // All that it was for was taken back.
-            self.outbox.drop(turn, &self.roster, no);
-            return;
-        }
-        let write = |text: &str| {
-            let (number, files, written, kept) = (no.number, &*files, Vec::new(), None);
-            Sheets { number, options, text, files, written, kept }.write(turn, form, reader)
-        };
-        let age = turn.now.wall.0.saturating_sub(written.0);
-        let late =
-            u128::try_from(age).is_ok_and(|age| age > turn.base.policy.late_after.as_millis());
-        let mut bytes = write(&text);
-        if late {
-            let dated = write(&format!("{text}{}", footer(written, later.utc_offset_s)));
-            if dated.len() <= DATAGRAM_MAX {
-                bytes = dated;
-            }
-        }
-        if bytes.len() > DATAGRAM_MAX {
-            self.outbox.drop(turn, &self.roster, no);
-            return;
-        }
-        self.outbox.unshelve(turn, &self.roster, &self.links, no, bytes, at_once);
-    }
-
-    /// Asks whether those are there for whom messages are kept or who are to be told that theirs
-    /// were opened, where they were last.
-    pub(crate) fn seek(&mut self, turn: &mut Turn<'_>) {
-        let mut sought = self.outbox.sought(&self.roster);
-        sought.extend(self.envelopes.untold.sought(&self.roster));
-        for addr in sought {
-            self.enter(turn, addr);
-        }
-        if self.outbox.has_waiting() || !self.envelopes.untold.is_empty() {
-            turn.arm(Timer::Seek, turn.base.policy.later_seek);
-        }
-    }
-
     /// Sends one datagram to everybody on every link, or refuses.
     pub(crate) fn broadcast(&mut self, turn: &mut Turn<'_>, id: RequestId, text: &str) {
         if let Err(refusal) = self.try_to_broadcast(turn, id, text) {
@@ -457,6 +384,7 @@ impl Parts {
     ) -> Result<Recipient, Refusal> {
         let (peer, addr) = match target {
             Target::Peer(id) => {
+                not_blocked(self.book.blocked(id))?;
                 let peer = self.roster.find(id);
                 let gone = absent.iter().find(|view| peer.is_none() && view.id == *id);
                 if let Some(view) = gone {
@@ -471,6 +399,7 @@ impl Parts {
                 if addr.port() == turn.base.own.port && self.links.owns(addr.ip()) {
                     return Err(Refusal::Ourselves { addr });
                 }
+                not_blocked(self.book.blocked_at(&self.roster, addr))?;
                 (self.roster.at(addr), Some(addr))
             }
         };
@@ -520,6 +449,11 @@ impl<'a> Sheets<'a> {
         self.written.push((form, Arc::clone(&bytes)));
         bytes
     }
+}
+
+/// Refuses somebody whose receipt would not be heard.
+pub(super) fn not_blocked(peer: Option<&PeerView>) -> Result<(), Refusal> {
+    peer.map_or(Ok(()), |peer| Err(Refusal::Blocked { peer: Box::new(peer.clone()) }))
 }
 
 /// How long a message is kept, if that is wished.

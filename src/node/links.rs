@@ -97,29 +97,6 @@ impl Links {
     }
 }
 
-impl Parts {
-    /// The links are these now.
-    pub(super) fn links_are(&mut self, turn: &mut Turn<'_>, now: Vec<Link>) {
-        let change = self.links.update(now);
-        let Self { presence, roster, links, .. } = self;
-        if self.started {
-            if !change.fresh.is_empty() {
-                presence.appear(turn, roster, links, &change.fresh);
-            }
-            if let Some(text) = change.describe() {
-                turn.notice(NoticeCode::Links, text);
-            }
-        } else if !links.is_empty() {
-            self.started = true;
-            if !self.resumed {
-                presence.start(turn, roster, links);
-            }
-            self.offers.start(turn);
-            self.pictures.start(turn);
-        }
-    }
-}
-
 impl Change {
     /// The change in words; none if nothing changed.
     pub(crate) fn describe(&self) -> Option<String> {
@@ -165,6 +142,30 @@ pub(crate) fn targets(link: &Link, port: u16) -> Vec<SocketAddr> {
         add(SocketAddrV6::new(NODES, port, 0, link.id.0).into());
     }
     targets
+}
+
+impl Parts {
+    /// The links of this host changed. With the first ones a node begins.
+    pub(super) fn links_are(&mut self, turn: &mut Turn<'_>, now: Vec<Link>) {
+        let change = self.links.update(now);
+        let Self { presence, roster, links, .. } = self;
+        if self.started {
+            if !change.fresh.is_empty() {
+                presence.appear(turn, roster, links, &change.fresh);
+            }
+            if let Some(text) = change.describe() {
+                turn.notice(NoticeCode::Links, text);
+            }
+        } else if !links.is_empty() {
+            self.started = true;
+            if !self.resumed {
+                presence.start(turn, roster, links);
+            }
+            self.offers.start(turn);
+            self.pictures.start(turn);
+            self.write_late_to_all(turn);
+        }
+    }
 }
 
 #[cfg(test)]

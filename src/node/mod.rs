@@ -90,8 +90,8 @@ pub use api::{
 pub use config::{Config, Identity, Network, NumberStart, Policy};
 pub use effect::{
     BookRecord, CharsetRecord, Effect, KeyRecord, KnockRecord, MessageRecord, Open, OpenedRecord,
-    Outcome, OutcomeRecord, ReadRecord, Record, RosterRecord, SeenPeer, Serve, ToldRecord,
-    Transmit,
+    Outcome, OutcomeRecord, ReadRecord, Record, RewrittenRecord, RosterRecord, SeenPeer, Serve,
+    ToldRecord, Transmit,
 };
 pub use fetch::{Fetch, FetchEnd, FetchId, FetchNews, FileAsk, Leftover};
 pub use handover::Handover;
@@ -103,7 +103,7 @@ pub use jobs::{Done, Job, JobId, Keyring, Section};
 pub use memory::{EpochMemory, Memory, OpenMemory, SealedMemory, UntoldMemory};
 pub use offers::{AcceptRule, AcceptWho, OfferRecord};
 pub use pictures::job::{PictureJob, PictureNews, PictureRecord, StageId};
-pub use reread::reread;
+pub use reread::{is_declared, reread};
 pub use serving::grant::{GrantRecord, OfferedFile};
 
 use absence::Absence;
@@ -216,6 +216,7 @@ impl Node {
                 policy: config.policy,
                 voice: if config.passive { Voice::Passive } else { Voice::Speaks },
                 keeps: config.keeps,
+                delivers: config.delivers,
                 rng: StdRng::from_seed(seed),
                 timers: Timers::default(),
                 numbers,

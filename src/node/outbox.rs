@@ -46,6 +46,8 @@ pub(crate) struct Outbox {
     queue: VecDeque<SendNo>,
     /// Messages on their way to the disk.
     saving: BTreeMap<SaveId, SendNo>,
+    /// Other forms of messages on their way to the disk; these go out with them.
+    rewriting: BTreeMap<SaveId, SendNo>,
     /// Outcomes on their way to the disk: told even if the store does not take them.
     closing: BTreeMap<SaveId, Event>,
     /// Notes on their way to the disk that a message is queued: told only if the store takes them.
@@ -162,6 +164,11 @@ impl Outbox {
     /// Whether a message waits for whoever is at `addr` to show itself.
     pub(crate) fn meets(&self, addr: SocketAddr) -> Vec<SendNo> {
         self.meetings.get(&addr).cloned().unwrap_or_default()
+    }
+
+    /// This one, while it is open.
+    pub(crate) fn get(&self, no: SendNo) -> Option<&Sending> {
+        self.sends.get(&no)
     }
 
     /// This one, while it is open.
@@ -344,15 +351,21 @@ impl Outbox {
             }
             return true;
         }
-        let Some(no) = self.saving.remove(&id) else { return false };
-        if failed {
-            if let Some(sending) = self.sends.get_mut(&no) {
-                sending.stored = false;
-                self.finish(turn, roster, no, Outcome::NotSent);
-            }
+        let rewritten = self.rewriting.remove(&id);
+        let Some(no) = rewritten.or_else(|| self.saving.remove(&id)) else { return false };
+        let Some(sending) = self.sends.get_mut(&no) else { return true };
+        if failed && rewritten.is_some() {
+            // It did not leave, and waits on.
+            sending.saving = sending.saving.filter(|saving| *saving != id);
+            self.shelve(turn, roster, no);
             return true;
         }
-        if let Some(sending) = self.sends.get_mut(&no) {
+        if failed {
+            sending.stored = false;
+            self.finish(turn, roster, no, Outcome::NotSent);
+            return true;
+        }
+        if sending.saving == Some(id) {
             sending.saving = None;
             if sending.launched {
                 sending.first = Some(turn.now.tick);
@@ -513,6 +526,7 @@ impl Outbox {
         }
         if let Some(id) = sending.saving {
             self.saving.remove(&id);
+            self.rewriting.remove(&id);
         }
         if let Some(addr) = sending.addr {
             leave_meeting(&mut self.meetings, addr, no);

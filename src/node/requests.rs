@@ -58,8 +58,7 @@ impl Parts {
             }
             Request::Outbox => Reply::Outbox { waiting: self.outbox.views(&self.roster) },
             Request::Retry { number } => {
-                self.retry(turn, number);
-                Reply::Done
+                self.retry(turn, number).map_or_else(Reply::Refused, |()| Reply::Done)
             }
             Request::Rename { nick, group } => {
                 let identity = &mut turn.base.own.identity;

@@ -21,6 +21,14 @@ pub fn reread(datagram: &[u8], charset: Charset) -> Option<(String, bool)> {
     }
 }
 
+/// Whether the packet of a message says that it is UTF-8, and its text is: then nothing is to be read
+/// otherwise.
+pub fn is_declared(datagram: &[u8]) -> bool {
+    RawPacket::parse(datagram).is_ok_and(|raw| {
+        raw.options().contains(message::UTF8) && std::str::from_utf8(raw.main()).is_ok()
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -36,6 +44,15 @@ mod tests {
         assert_eq!(read(288, Charset::BIG5), Some(("早安".to_owned(), false)));
         assert_ne!(read(288, Charset::GBK), Some(("早安".to_owned(), false)));
         assert_eq!(read(0x0080_0120, Charset::BIG5), Some(("早安".to_owned(), false)), "UTF8OPT");
+    }
+
+    #[test]
+    fn only_valid_utf8_is_taken_at_its_word() {
+        let bytes = Charset::BIG5.encode("早安", |_| String::new());
+        assert!(is_declared(&datagram(0x0080_0120, "早安".as_bytes())));
+        assert!(!is_declared(&datagram(0x0080_0120, &bytes)), "it is none");
+        assert!(!is_declared(&datagram(288, "早安".as_bytes())), "it does not say so");
+        assert!(!is_declared(b""));
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub(crate) struct Base {
     pub(crate) policy: Policy,
     pub(crate) voice: Voice,
     pub(crate) keeps: bool,
+    /// What waits for somebody goes out when that one is here.
+    pub(crate) delivers: bool,
     pub(crate) rng: StdRng,
     pub(crate) timers: Timers,
     pub(crate) numbers: Numbers,

@@ -111,7 +111,8 @@ impl Entry {
 }
 
 impl Reader {
-    /// The ids of the messages that `query` means, oldest first.
+    /// The ids of the messages that `query` means, oldest first: in the order in which they came and
+    /// went, whatever the clock did meanwhile, with imported ones at their own time.
     pub fn find(&self, query: &Query) -> Result<Vec<i64>, StoreError> {
         self.read(|db| {
             // One look at the store: between index and messages nothing may change.
@@ -221,7 +222,8 @@ fn find(db: &Connection, query: &Query) -> rusqlite::Result<Vec<i64>> {
         words.iter().map(String::as_str).filter(|word| !word.is_empty()).collect();
     let mut found = if words.is_empty() {
         let sql = format!(
-            "SELECT m.at, m.id FROM message AS m WHERE {} ORDER BY m.at DESC, m.id DESC LIMIT ?",
+            "SELECT m.place, m.id FROM message AS m WHERE {}
+             ORDER BY m.place DESC, m.id DESC LIMIT ?",
             filter.sql
         );
         filter.ask(db, &sql, &[], limit)?
@@ -245,7 +247,7 @@ fn search(
     let readable = format!("{} AND NOT {CLOSED}", filter.sql);
     let mut found = Vec::new();
     let sql = format!(
-        "SELECT m.at, m.id, m.text FROM message AS m
+        "SELECT m.place, m.id, m.text FROM message AS m
          WHERE m.id > (SELECT value FROM meta WHERE key = 'indexed') AND {readable}
          ORDER BY m.id DESC"
     );
@@ -260,7 +262,7 @@ fn search(
     let question = Value::Text(grams::question(words.iter().copied()));
     for side in ["> 0", "< 0"] {
         let sql = format!(
-            "SELECT m.at, m.id FROM grams AS g CROSS JOIN message AS m ON m.id = g.rowid
+            "SELECT m.place, m.id FROM grams AS g CROSS JOIN message AS m ON m.id = g.rowid
              WHERE g.text MATCH ? AND g.rowid {side} AND {readable}
              ORDER BY g.rowid DESC LIMIT ?"
         );
@@ -311,7 +313,7 @@ impl Filter {
         Ok(Self { sql: conditions.join(" AND "), params })
     }
 
-    /// Times and ids; `before` and `limit` are the first and the last parameters.
+    /// Places and ids; `before` and `limit` are the first and the last parameters.
     fn ask(
         &self,
         db: &Connection,

@@ -22,7 +22,8 @@ use super::reader::StoredEvent;
 use super::{feiq, keys, outbox, people, served};
 use crate::node::{
     Charset, Event, KnockRecord, MessageRecord, NoticeCode, Options, Outcome, OutcomeRecord,
-    PacketNo, PeerId, PeerView, ReadRecord, Recipients, Record, SaveResult, UnixMillis, Verdict,
+    PacketNo, PeerId, PeerView, ReadRecord, Recipients, Record, RewrittenRecord, SaveResult,
+    UnixMillis, Verdict,
 };
 
 /// Writes the records of one transaction.
@@ -66,6 +67,7 @@ impl<'c> Rows<'c> {
     pub(super) fn keep(&mut self, record: &Record) -> rusqlite::Result<SaveResult> {
         match record {
             Record::Message(message) => self.keep_message(message),
+            Record::Rewritten(rewritten) => self.keep_rewritten(rewritten),
             Record::Outcome(outcome) => self.keep_outcome(outcome),
             Record::Knock(knock) => {
                 let words = (word(knock.direction), knock.outcome.map(word));
@@ -155,6 +157,22 @@ impl<'c> Rows<'c> {
             (None, _) => {}
         }
         self.announce(outcome.at, "outcome")
+    }
+
+    /// The form a message was kept in gives way to the one it goes out in.
+    fn keep_rewritten(&mut self, rewritten: &RewrittenRecord) -> rusqlite::Result<SaveResult> {
+        let RewrittenRecord { number, peer: view, charset, raw } = rewritten;
+        let peer = self.peers.row(self.db, &view.id)?;
+        if let Some(message) = self.sent_message(*number, peer, view)? {
+            let Verdict { charset, sure } = charset;
+            self.db
+                .prepare_cached("UPDATE message SET charset = ?2, sure = ?3 WHERE id = ?1")?
+                .execute(params![message, charset.name(), word(sure)])?;
+            self.db
+                .prepare_cached("REPLACE INTO datagram (message, bytes) VALUES (?1, ?2)")?
+                .execute((message, &raw[..]))?;
+        }
+        Ok(SaveResult::Kept { seq: None })
     }
 
     fn announce(&mut self, at: UnixMillis, kind: &str) -> rusqlite::Result<SaveResult> {

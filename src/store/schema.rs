@@ -267,6 +267,30 @@ const STEPS: &[&str] = &[
     CREATE UNIQUE INDEX message_counted ON message (peer, epoch, number, (delivery = 'group'))
         WHERE direction = 'in' AND number BETWEEN 0 AND 999999999;
     ",
+    // The history in the order of the stream, whatever the clock did; imported messages among it.
+    "
+    -- Where a message of the stream stands whose clock was behind that of the one before it: where
+    -- that one does. So the place never falls, and the order is that of the ids.
+    ALTER TABLE message ADD COLUMN raised INTEGER;
+    ALTER TABLE message ADD COLUMN place INTEGER AS (coalesce(raised, at)) VIRTUAL;
+    UPDATE message SET raised = before.latest
+    FROM (SELECT id, at, max(at) OVER (ORDER BY id) AS latest FROM message WHERE id > 0) AS before
+    WHERE message.id = before.id AND before.latest > before.at;
+
+    CREATE TRIGGER message_raised AFTER INSERT ON message
+    WHEN new.id > 0 AND new.at < (
+        SELECT place FROM message WHERE id > 0 AND id < new.id ORDER BY id DESC LIMIT 1
+    )
+    BEGIN
+        UPDATE message SET raised = (
+            SELECT place FROM message WHERE id > 0 AND id < new.id ORDER BY id DESC LIMIT 1
+        ) WHERE id = new.id;
+    END;
+
+    DROP INDEX message_at;
+    CREATE INDEX message_place ON message (place, id, at, peer);
+    CREATE INDEX message_raised_at ON message (at) WHERE raised IS NOT NULL;
+    ",
 ];
 
 /// Brings a store to the schema of this program.
@@ -333,6 +357,34 @@ mod tests {
         migrate_by(&mut db, path, &broken).unwrap_err();
         assert_eq!(version(&db, path).unwrap(), 1);
         db.execute("CREATE TABLE b (x)", ()).unwrap();
+    }
+
+    #[test]
+    fn the_messages_of_an_older_store_keep_the_order_in_which_they_came() {
+        const PLACES: usize = 12;
+        let mut db = Connection::open_in_memory().unwrap();
+        let path = Path::new("feige.db");
+        migrate_by(&mut db, path, &STEPS[..PLACES]).unwrap();
+        let keep = |db: &Connection, id: i64, at: i64| {
+            db.execute(
+                "INSERT INTO message (id, direction, delivery, at, epoch, number, options, text,
+                     charset, sure, cut, files)
+                 VALUES (?1, 'out', 'direct', ?2, 0, ?1, 0, '', 'GBK', 'dialect', 0, 0)",
+                (id, at),
+            )
+            .unwrap();
+        };
+        for (id, at) in [(-7, 25), (1, 10), (2, 30), (3, 5), (4, 20), (5, 40)] {
+            keep(&db, id, at);
+        }
+        migrate(&mut db, path).unwrap();
+        keep(&db, 6, 15);
+        keep(&db, -6, 35);
+        let order = "SELECT id FROM message ORDER BY place, id";
+        let mut order = db.prepare(order).unwrap();
+        let ids: Vec<i64> =
+            order.query_map((), |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+        assert_eq!(ids, [1, -7, 2, 3, 4, -6, 5, 6]);
     }
 
     #[test]

@@ -479,7 +479,7 @@ mod tests {
         let error = home.load(&[("FEIGE_PORT", "high")], &[]).unwrap_err();
         assert_eq!(error, "FEIGE_PORT: 'high' is not a whole number");
         let error = home.load(&[], &[("skip_links", "[")]).unwrap_err();
-        assert!(error.starts_with("--skip-links: '['"), "{error}");
+        assert!(error.starts_with("--set skip_links: '['"), "{error}");
         fs::create_dir(&home.paths.config).unwrap();
         let error = home.load(&[], &[]).unwrap_err();
         assert!(error.starts_with("cannot read ") && error.contains("config.toml"), "{error}");

@@ -311,6 +311,7 @@ fn every_refusal_is_described() {
             Refusal::EmptyText,
             Refusal::TooLong { peer: Box::new(peer()), size: 40_000, limit: 32_767 },
             Refusal::BroadcastTooLong { size: 40_000, limit: 32_767 },
+            Refusal::Blocked { peer: Box::new(peer()) },
             Refusal::UnknownPeer { peer: PeerId(Arc::from("a@b")) },
             Refusal::Ourselves { addr: "192.168.1.7:2425".parse().unwrap() },
             Refusal::Nobody,

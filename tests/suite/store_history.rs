@@ -241,6 +241,48 @@ fn filters_narrow_and_the_limit_keeps_the_newest() {
 }
 
 #[test]
+fn a_clock_that_jumps_hides_and_reorders_nothing() {
+    const JUMP: i64 = 400 * 86_400_000;
+    let home = Home::new();
+    let step = |number, text: &str, at: i64| {
+        Record::Message(MessageRecord { at: UnixMillis(at), ..received(number, text) })
+    };
+    let now = NOW.0;
+    home.keep(
+        vec![
+            step(1, "say one", now),
+            step(2, "say two", now + 10),
+            step(3, "say three", now - JUMP),
+            step(4, "say four", now - JUMP + 10),
+            step(5, "say five", now + 40),
+            step(6, "say six", now + JUMP),
+            step(7, "say seven", now + 60),
+        ],
+        true,
+    );
+    let imported = |text: &str, at| {
+        let message = MessageRecord { at: UnixMillis(at), raw: [].into(), ..received(0, text) };
+        Arrival { numbered: false, ..arrival(message) }
+    };
+    let elsewhere = [imported("say first", now - 5), imported("say between", now + 20)];
+    let mut pen = home.pen();
+    assert_eq!(pen.import(&elsewhere).unwrap(), [Import::Taken, Import::Taken]);
+    assert_eq!(pen.import(&elsewhere).unwrap(), [Import::Known, Import::Known]);
+    let again = [imported("say three", now - JUMP), imported("say seven", now + 60)];
+    assert_eq!(pen.import(&again).unwrap(), [Import::Known, Import::Known]);
+
+    let all = ["first", "one", "two", "three", "four", "between", "five", "six", "seven"];
+    let all = all.map(|name| format!("say {name}"));
+    for words in [&[][..], &["say"]] {
+        assert_eq!(home.found(words), all, "{words:?}");
+        let newest = Query { limit: Some(3), ..about(words) };
+        assert_eq!(home.texts(&newest), all[6..], "{words:?}");
+        let past = Query { until: Some(UnixMillis(now - JUMP + 20)), ..about(words) };
+        assert_eq!(home.texts(&past), ["say three", "say four"], "by the time it bears");
+    }
+}
+
+#[test]
 fn a_message_is_unread_until_it_was_seen_over_restarts_too() {
     let home = Home::new();
     home.keep(messages(&["a", "b", "c", "d"]), true);

@@ -1,7 +1,10 @@
 //! `feige block`: deaf to a peer.
 
+use std::net::SocketAddr;
+
 use serde::Serialize;
 
+use super::outbox;
 use crate::cli::book::{Keeper, change_by};
 use crate::cli::client::Client;
 use crate::cli::error::{CliError, Exit};
@@ -9,13 +12,14 @@ use crate::cli::output::Printer;
 use crate::cli::pick::{self, Book, Rules};
 use crate::cli::wish::{Wish, start};
 use crate::cli::{Globals, attend, in_runtime};
-use crate::node::{BookRecord, PeerView, Target};
+use crate::node::{BookRecord, PeerView, Target, Waiting};
 use crate::term;
 
 /// Be deaf to a peer: nothing of it is shown, stored or confirmed
 ///
 /// Bound to the peer's identity, not to its address; what comes from it is only counted (`feige node
-/// status`). It is not told. A forged name gets past it, and so does a new one: this keeps a nuisance
+/// status`). Nothing is sent to it either, at its addresses too: messages that are queued for it are held
+/// until the block is removed. It is not told. A forged name gets past it, and so does a new one: this keeps a nuisance
 /// away, not an attacker.
 #[derive(Debug, clap::Args)]
 #[command(
@@ -64,7 +68,8 @@ impl Args {
                 return Err(nobody_there(who));
             };
             block(client, peer).await?;
-            printer.style().say(&format!("{} is blocked", peer.nick));
+            let waiting = outbox::ask(client).await?;
+            printer.style().say(&blocked_now(peer, &waiting));
             Ok(Exit::Done)
         })
     }
@@ -88,11 +93,28 @@ impl Args {
             let who = self.who.as_deref().unwrap_or_default();
             let Some(target) = keeper.pick(who, port)? else { return Ok(None) };
             let Some(peer) = keeper.find(&target).cloned() else { return Err(nobody_there(who)) };
-            let words = format!("{} is blocked", peer.nick);
-            keeper.change(BookRecord::Blocked(Box::new(peer))).await?;
-            printer.style().say(&words);
+            keeper.change(BookRecord::Blocked(Box::new(peer.clone()))).await?;
+            let waiting = match keeper.client() {
+                Some(client) => outbox::ask(client).await?,
+                None => outbox::stored(keeper.paths())?.0,
+            };
+            printer.style().say(&blocked_now(&peer, &waiting));
         }
         Ok(Some(Exit::Done))
+    }
+}
+
+/// What is said of a block, and of the messages that wait for whom it is about.
+fn blocked_now(peer: &PeerView, waiting: &[Waiting]) -> String {
+    let is_for = |one: &&Waiting| {
+        one.peer.id == peer.id
+            || peer.addrs.contains(&SocketAddr::new(one.peer.addr, one.peer.port))
+    };
+    let nick = &peer.nick;
+    match waiting.iter().filter(is_for).count() {
+        0 => format!("{nick} is blocked"),
+        1 => format!("{nick} is blocked; 1 message waits for it and is held"),
+        held => format!("{nick} is blocked; {held} messages wait for it and are held"),
     }
 }
 

@@ -4,13 +4,14 @@ use comfy_table::{Table, presets};
 use serde::Serialize;
 use tokio::time::timeout;
 
-use crate::cli::Globals;
 use crate::cli::client::Client;
 use crate::cli::command::send::report::Report;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{Feed, Human, Printer, VERSION, date_and_time};
 use crate::cli::pick::Book;
-use crate::cli::wish::Wish;
+use crate::cli::wish::{Wish, start};
+use crate::cli::{Globals, attend, in_runtime};
+use crate::io;
 use crate::node::{PacketNo, Policy, Reply, Request, Waiting, WaitingState};
 use crate::store::{Paths, Reader, StoreError, process_env};
 use crate::term;
@@ -75,7 +76,7 @@ impl Args {
     pub(in crate::cli) async fn list(globals: &Globals) -> Result<Exit, CliError> {
         let (waiting, book) = match Client::join(globals).await? {
             Some(mut client) => (ask(&mut client).await?, client.book().await?),
-            None => stored(globals)?,
+            None => stored(&Paths::of(globals.profile.as_deref(), &process_env)?)?,
         };
         let mut printer = Printer::new(globals);
         if printer.is_json() {
@@ -94,31 +95,44 @@ impl Args {
 }
 
 impl Change {
-    pub(in crate::cli) fn wish(&self) -> Wish<'static> {
-        Wish { listens: matches!(self, Self::Retry { .. }), ..Wish::default() }
-    }
-
-    pub(in crate::cli) async fn run(&self, client: &mut Client) -> Result<Exit, CliError> {
+    pub(in crate::cli) fn run(&self, globals: &Globals) -> Result<Exit, CliError> {
         match self {
-            Self::Cancel { ids } => cancel(client, ids).await,
-            Self::Retry { id } => retry(client, PacketNo(*id)).await,
+            Self::Cancel { ids } => in_runtime(cancel(globals, ids)),
+            Self::Retry { id } => {
+                let wish = Wish { listens: true, ..Wish::default() };
+                attend(globals, wish, async |client| retry(client, PacketNo(*id)).await)
+            }
         }
     }
 }
 
-/// Takes messages back: all of these, or none if one of them does not wait.
-async fn cancel(client: &mut Client, ids: &[u64]) -> Result<Exit, CliError> {
-    let waiting = ask(client).await?;
-    for &id in ids {
-        of(&waiting, PacketNo(id))?;
+/// Takes messages back: all of these, or none if one of them does not wait. The running node does it,
+/// or it is done in the store: nobody on the LAN is concerned.
+async fn cancel(globals: &Globals, ids: &[u64]) -> Result<Exit, CliError> {
+    if globals.no_store {
+        return Err(CliError::usage("the outbox is in the store, which --no-store leaves alone"));
     }
-    for &id in ids {
-        let number = PacketNo(id);
-        let recipients = of(&waiting, number)?.len();
-        client.request(Request::Cancel { number }).await?;
+    let numbers: Vec<PacketNo> = ids.iter().copied().map(PacketNo).collect();
+    let (start, style) = start(globals, Wish::default())?;
+    let node = if globals.alone { None } else { Client::join(globals).await? };
+    let waiting = match node {
+        Some(mut client) => {
+            let waiting = ask(&mut client).await?;
+            numbers.iter().try_for_each(|&number| of(&waiting, number).map(drop))?;
+            for &number in &numbers {
+                client.request(Request::Cancel { number }).await?;
+            }
+            waiting
+        }
+        // Nor is a store made where there is none.
+        None if !start.paths.db.exists() => Vec::new(),
+        None => io::cancel(&start, &numbers)?,
+    };
+    let found = numbers.iter().map(|&number| Ok((number, of(&waiting, number)?.len())));
+    for (number, recipients) in found.collect::<Result<Vec<_>, CliError>>()? {
         let whom =
             if recipients == 1 { "1 recipient" } else { &format!("{recipients} recipients") };
-        client.style().say(&format!("{id}: cancelled for {whom}"));
+        style.say(&format!("{number}: cancelled for {whom}"));
     }
     Ok(Exit::Done)
 }
@@ -135,7 +149,8 @@ async fn retry(client: &mut Client, number: PacketNo) -> Result<Exit, CliError> 
     report.close().await
 }
 
-async fn ask(client: &mut Client) -> Result<Vec<Waiting>, CliError> {
+/// What waits, as the node knows it.
+pub(super) async fn ask(client: &mut Client) -> Result<Vec<Waiting>, CliError> {
     match client.request(Request::Outbox).await? {
         Reply::Outbox { waiting } => Ok(waiting),
         _ => Err(CliError::new(Exit::Partly, "the node does not say what waits")),
@@ -143,16 +158,11 @@ async fn ask(client: &mut Client) -> Result<Vec<Waiting>, CliError> {
 }
 
 /// What the store says while no node runs, and the address book.
-fn stored(globals: &Globals) -> Result<(Vec<Waiting>, Book), CliError> {
-    let paths = Paths::of(globals.profile.as_deref(), &process_env)?;
-    match Reader::open(&paths) {
-        // What was being sent when its node ended is not sent any more, and what has expired neither:
-        // the next node says so.
+pub(super) fn stored(paths: &Paths) -> Result<(Vec<Waiting>, Book), CliError> {
+    match Reader::open(paths) {
         Ok(reader) => {
-            let (mut waiting, now) = (reader.outbox()?, crate::io::wall_clock());
-            waiting.retain(|one| {
-                one.state == WaitingState::Queued && one.expires_at.is_none_or(|end| end > now)
-            });
+            let (mut waiting, now) = (reader.outbox()?, io::wall_clock());
+            waiting.retain(|one| io::waits(one, now));
             let (aliases, blocks) = reader.book()?;
             Ok((waiting, Book { aliases, blocks }))
         }

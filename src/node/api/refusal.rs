@@ -44,6 +44,12 @@ pub enum Refusal {
         /// The address, with its port.
         addr: SocketAddr,
     },
+    /// We are deaf to this peer, so its receipt would not be heard.
+    #[error("{} is blocked; nothing was sent", peer.nick)]
+    Blocked {
+        /// The peer, as it was when it was blocked.
+        peer: Box<PeerView>,
+    },
     /// No recipients.
     #[error("nobody to send to")]
     Nobody,

@@ -10,14 +10,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{Outbox, Seat, SendNo, Sending, is_stranger};
 use crate::node::api::{PeerId, Waiting, WaitingState};
-use crate::node::effect::{Open, Outcome};
+use crate::node::effect::{Open, Outcome, Record, RewrittenRecord};
 use crate::node::input::{Tick, UnixMillis};
 use crate::node::links::Links;
 use crate::node::memory::OpenMemory;
 use crate::node::roster::Roster;
 use crate::node::timers::Timer;
 use crate::node::turn::Turn;
-use crate::wire::PacketNo;
+use crate::wire::{PacketNo, Verdict};
 
 /// How long a message is kept, and whether it waits for its recipient now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -71,7 +71,7 @@ impl Outbox {
         roster: &Roster,
         no: SendNo,
         sending: Sending,
-        charset: crate::wire::Verdict,
+        charset: Verdict,
     ) {
         self.sends.insert(no, sending);
         self.keep(turn, no, charset);
@@ -142,18 +142,26 @@ impl Outbox {
         self.iter().filter(|(_, sending)| unwritten(sending)).map(|(no, _)| no).collect()
     }
 
-    /// Sends one that waited, written anew. Of many at once most take their turn.
+    /// Sends one that waited, written anew, as soon as that form is kept. Of many at once most take
+    /// their turn.
     pub(crate) fn unshelve(
         &mut self,
         turn: &mut Turn<'_>,
         roster: &Roster,
         links: &Links,
         no: SendNo,
-        bytes: Arc<[u8]>,
+        (bytes, charset): (Arc<[u8]>, Verdict),
         at_once: bool,
     ) {
         let Some(sending) = self.sends.get_mut(&no) else { return };
         let Some(later) = &mut sending.later else { return };
+        if sending.stored && sending.bytes.as_ref() != Some(&bytes) {
+            let (peer, raw) = ((*sending.view).clone(), Arc::clone(&bytes));
+            let record = RewrittenRecord { number: no.number, peer, charset, raw };
+            let id = turn.save(Record::Rewritten(record));
+            sending.saving = Some(id);
+            self.rewriting.insert(id, no);
+        }
         later.waits = false;
         let end = later.end(turn);
         self.shelf.take(&sending.view.id, no);
@@ -171,11 +179,17 @@ impl Outbox {
         }
     }
 
-    /// Addresses at which those for whom messages wait were seen last and nobody is known to be.
-    pub(crate) fn sought(&self, roster: &Roster) -> Vec<SocketAddr> {
+    /// Addresses at which those for whom messages wait were seen last and nobody is known to be, but
+    /// for messages that are held back.
+    pub(crate) fn sought(
+        &self,
+        roster: &Roster,
+        held: impl Fn(&Sending) -> bool,
+    ) -> Vec<SocketAddr> {
         const ROUND_MAX: usize = 1_024;
         let waiting = self.shelf.0.values().flatten().filter_map(|no| self.sends.get(no));
-        let absent = waiting.filter(|sending| roster.find(&sending.view.id).is_none());
+        let absent =
+            waiting.filter(|sending| roster.find(&sending.view.id).is_none() && !held(sending));
         let places: BTreeSet<SocketAddr> = absent
             .flat_map(|sending| sending.addr.iter().chain(&sending.view.addrs).copied())
             .filter(|addr| roster.at(*addr).is_none() && addr.port() != 0)

@@ -181,8 +181,12 @@ fn is_known(db: &Connection, peer: Option<i64>, arrival: &Arrival) -> rusqlite::
     if !arrival.numbered {
         return db
             .prepare_cached(
-                "SELECT 1 FROM message
-                 WHERE at = ?1 AND peer IS ?2 AND direction = ?3 AND text = ?4",
+                // In two parts: each says which index it needs.
+                "SELECT 1 FROM message WHERE place = ?1
+                     AND at = ?1 AND peer IS ?2 AND direction = ?3 AND text = ?4
+                 UNION ALL
+                 SELECT 1 FROM message WHERE raised IS NOT NULL
+                     AND at = ?1 AND peer IS ?2 AND direction = ?3 AND text = ?4",
             )?
             .exists((message.at.0, peer, direction, &message.text));
     }

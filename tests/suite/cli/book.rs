@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::lan::up;
+use super::lan::{up, up_by_status};
 use crate::json::Page;
 use crate::support::home::{Lan, TestHome};
 use crate::support::process::until;
@@ -113,6 +113,42 @@ fn a_blocked_peer_gets_no_receipt_and_leaves_no_trace() {
     }
     let done = alice.run(&["block", "--remove", "mallory"]).code(3);
     assert!(done.err.contains("nobody called mallory is blocked"), "{}", done.err);
+}
+
+#[test]
+fn nothing_goes_to_a_blocked_peer_by_its_address_or_by_the_outbox() {
+    let lan = Lan::new();
+    let (alice, bob) = (lan.home("alice"), lan.home("bob"));
+    let here = bob.start(&["listen", "--json"]);
+    up_by_status(&bob);
+    alice.run(&["send", "bob", "hello"]).code(0);
+    here.signal(Signal::INT);
+    here.out.wait_for_end();
+    let kept = alice.run(&["send", "--json", "--later", "bob", "call me"]).code(1).lines();
+    let number = kept[0]["number"].to_string();
+    let done = alice.run(&["block", "bob"]).code(0);
+    assert!(done.err.contains("bob is blocked; 1 message waits for it and is held"), "{done:?}");
+    let mut hears = bob.start(&["listen", "--json"]);
+    up_by_status(&bob);
+    let refused = |args: &[&str]| {
+        let done = alice.run(args).code(3);
+        assert!(done.err.contains("bob is blocked; nothing was sent"), "{done:?}");
+    };
+    let at = bob.addr.to_string();
+    refused(&["send", &at, "x"]);
+    refused(&["send", "--later", &at, "x"]);
+    refused(&["knock", &at]);
+    refused(&["outbox", "retry", &number]);
+    let node = alice.start(&["listen", "--json"]);
+    up_by_status(&alice);
+    refused(&["send", &at, "x"]);
+    alice.run(&["send", "--timeout", "100ms", "127.8.0.99", "x"]).code(1);
+    assert!(!hears.out.all().iter().any(|line| line.contains("\"message\"")));
+    alice.run(&["block", "--remove", "bob"]).code(0);
+    hears.out.event("message", |event| event["text"] == "call me");
+    node.out.event("delivered", |_| true);
+    hears.signal(Signal::INT);
+    hears.exit();
 }
 
 #[test]

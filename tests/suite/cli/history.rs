@@ -267,18 +267,21 @@ fn the_charset_of_what_was_received_can_be_mended() {
     let _node = me.start(&["node"]);
     up_by_status(&me);
     let (korean, _, _) = encoding_rs::EUC_KR.encode("안녕하세요 회의");
-    let send = |number: u64, text: &[u8]| {
-        let head = format!("1:{number}:park:seoul:32:");
+    let send = |number: u64, word: u32, text: &[u8]| {
+        let head = format!("1:{number}:park:seoul:{word}:");
         stranger.send(&[head.as_bytes(), text].concat(), me.addr);
     };
-    send(1_795_000_001, &korean);
-    send(1_795_000_002, b"plain ASCII");
-    until("both", || me.run(&["history", "--json"]).lines().len() == 2);
+    send(1_795_000_001, 32, &korean);
+    send(1_795_000_002, 32, b"plain ASCII");
+    send(1_795_000_003, 0x0080_0020, "안녕, 你好".as_bytes());
+    send(1_795_000_004, 32, "早安 😀".as_bytes());
+    until("all", || me.run(&["history", "--json"]).lines().len() == 4);
     assert_eq!(me.run(&["history", "회의"]).code(0).out, "", "read as GBK");
     let fix = ["history", "--with", "park@seoul", "--charset", "euc-kr"];
     let done = me.run(&fix).code(0);
     assert!(done.out.contains("  + 안녕하세요 회의\n"), "{done:?}");
-    assert!(done.err.contains("1 of 2 messages would read so; --fix"), "{done:?}");
+    assert!(done.err.contains("1 of 4 messages would read so; --fix"), "{done:?}");
+    let kept = me.run(&["history", "--json"]).code(0).lines();
     assert_eq!(me.run(&["history", "회의"]).code(0).out, "", "nothing is changed yet");
     let lines = me.run(&[&fix[..], &["--json", "--fix"]].concat()).code(0).lines();
     Page::read().describes("object", "reread", lines[0].as_object().expect("an object"));
@@ -289,7 +292,18 @@ fn the_charset_of_what_was_received_can_be_mended() {
         (&"euc-kr".into(), &"pinned".into())
     );
     let done = me.run(&[&fix[..], &["--fix"]].concat()).code(0);
-    assert!(done.err.contains("none of 2 messages reads differently in euc-kr"), "{done:?}");
+    assert!(done.err.contains("none of 4 messages reads differently in euc-kr"), "{done:?}");
+    // What was read right, and what would not be read better, is as it was.
+    assert!(
+        done.err.contains("1 left as they are: they say that they are UTF-8, and are"),
+        "{done:?}"
+    );
+    assert!(
+        done.err.contains("1 left as they are: not all of their bytes mean something in euc-kr")
+    );
+    let now = me.run(&["history", "--json"]).code(0).lines();
+    assert_eq!(texts(&now)[1..], texts(&kept)[1..]);
+    assert_eq!(texts(&now)[2], "안녕, 你好");
 }
 
 #[test]

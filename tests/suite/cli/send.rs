@@ -148,6 +148,57 @@ fn the_outbox_is_changed_with_and_without_a_node() {
 }
 
 #[test]
+fn a_command_that_ends_at_once_leaves_what_waits_to_a_node_that_stays() {
+    let lan = Lan::new();
+    let (alice, bob) = (lan.home("alice"), lan.home("bob"));
+    acquainted(&alice, &bob);
+    for text in ["one", "two", "three"] {
+        alice.run(&["send", "--later", "bob", text]).code(1);
+    }
+    let hears = bob.start(&["listen", "--json"]);
+    up_by_status(&bob);
+    let here = alice.run(&["peers", "--json"]).code(0).lines();
+    assert_eq!(here[0]["peer"]["nick"], "bob", "{here:?}");
+    let waiting = alice.run(&["outbox", "--json"]).code(0).lines();
+    assert_eq!(waiting.len(), 3, "{waiting:?}");
+    let id = |place: usize| waiting[place]["number"].to_string();
+    let done = alice.run(&["outbox", "cancel", &id(0)]).code(0);
+    assert!(done.err.contains("cancelled for 1 recipient"), "{done:?}");
+    alice.run(&["outbox", "cancel", &id(0)]).code(3);
+    alice.run(&["--no-store", "outbox", "cancel", &id(1)]).code(2);
+    let told = alice.run(&["history", "--json"]).code(0).lines();
+    let outcome = |text: &str| told.iter().find(|line| line["text"] == text).unwrap();
+    assert_eq!(outcome("one")["receipt"]["outcome"], "cancelled", "{told:?}");
+    // What is written now arrives, what waits stays, and what is asked for goes.
+    alice.run(&["send", "bob", "now"]).code(0);
+    alice.run(&["outbox", "retry", &id(2)]).code(0);
+    let _node = alice.start(&["listen", "--json"]);
+    hears.out.event("message", |event| event["text"] == "two");
+    let lines = hears.out.all();
+    let texts = ["one", "two", "three", "now"]
+        .map(|text| lines.iter().position(|line| line.contains(&format!("\"text\":\"{text}\""))));
+    let [None, Some(two), Some(three), Some(now)] = texts else { panic!("{lines:#?}") };
+    assert!(now < three && three < two, "{lines:#?}");
+    until("the outbox is empty", || alice.run(&["outbox", "--json"]).code(0).lines().is_empty());
+}
+
+#[test]
+fn an_interrupted_command_says_that_what_is_kept_stays() {
+    let lan = Lan::new();
+    let alice = lan.home("alice");
+    let mut stranger = lan.stranger();
+    let to = stranger.addr().to_string();
+    let mut send = alice.start(&["send", "--later", "--expire", "8h", &to, "call me"]);
+    stranger.expect(0x20);
+    send.signal(Signal::INT);
+    let told = send.err.line("kept until 20");
+    assert_eq!(send.exit(), Some(130));
+    let waiting = alice.run(&["outbox", "--json"]).code(0).lines();
+    let number = &waiting[0]["number"];
+    assert!(told.contains(&format!("`feige outbox cancel {number}` takes it back")), "{told}");
+}
+
+#[test]
 fn nothing_is_kept_without_a_store_and_expiry_needs_later() {
     let lan = Lan::new();
     let alice = lan.home("alice");

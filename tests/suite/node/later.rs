@@ -3,7 +3,8 @@
 use feige::node::{
     Charset, Effect, Event, FileChoice, Input, ItemKind, ItemState, Memory, Node, NumberStart,
     Open, OpenMemory, Outcome as End, PacketNo, PeerView, Record, Refusal, Reply, Request,
-    StreamId, Target, TransferOutcome, UnixMillis, Waiting, WaitingState, Wishes,
+    RequestId, SaveResult, StreamId, Target, TransferOutcome, UnixMillis, Waiting, WaitingState,
+    Wishes,
 };
 use feige::wire::{Body, Command};
 
@@ -126,6 +127,75 @@ fn who_enters_hears_who_we_are_before_what_waited_for_it() {
     assert_eq!(texts(&answer, "10.0.0.2").last().unwrap().1, "and again");
 }
 
+#[test]
+fn a_node_for_one_command_leaves_what_waits_to_the_next() {
+    let mut desk = Desk::with(|config| config.delivers = false);
+    desk.hear("10.0.0.2", ann(1));
+    let gone = desk.peer("Ann");
+    desk.hear("10.0.0.2", official(2, 2, "ann@pc", "Ann"));
+    let (number, kept) = keep_for(&mut desk, &gone, "call me");
+    assert_eq!(told(&kept), ["queued"]);
+    let entry = desk.hear("10.0.0.2", official(1, 20, "ann@pc", "Ann"));
+    let later = pass(&mut desk, 120_000);
+    assert!(texts(&joined(entry, later), "10.0.0.2").is_empty());
+    assert_eq!(waiting(&mut desk)[0].state, WaitingState::Queued);
+
+    // One that takes its port over and stays finds her here.
+    let handed = desk.node.hand_over();
+    let mut next = Desk::of(Node::resume(config(), [9; 32], handed, desk.now));
+    next.now = desk.now;
+    let out = next.input(Input::Links(vec![link(1, [10, 0, 0, 1])]));
+    assert_eq!(texts(&out, "10.0.0.2")[0].0, number);
+}
+
+/// Changes the book, on a disk that keeps it.
+fn change(desk: &mut Desk, request: Request) -> Outcome {
+    let out = desk.input(Input::Request(RequestId(900), request));
+    desk.keep(&out)
+}
+
+#[test]
+fn what_waits_for_somebody_who_is_blocked_is_held_until_it_is_heard_again() {
+    let (mut desk, gone) = without_ann();
+    let (number, _) = keep_for(&mut desk, &gone, "call me");
+    desk.hear("10.0.0.2", ann(20));
+    desk.input(Input::Request(RequestId(1), Request::Cancel { number }));
+    let ann_here = desk.peer("Ann");
+    // One is on its way, the other one waits for whoever is at that address.
+    let (going, out) = send_later(&mut desk, vec![Target::Peer(ann_here.id.clone())], "and you?");
+    assert_eq!(texts(&out, "10.0.0.2").len(), 1);
+    let blocked = change(&mut desk, Request::Block { peer: Box::new(ann_here.clone()) });
+    let kept = desk.keep(&blocked);
+    assert_eq!(told(&joined(blocked, kept)), ["queued"]);
+    let send = |to: Target| Request::Send {
+        to: vec![to],
+        text: "x".into(),
+        check: true,
+        timeout_ms: 5_000,
+        wishes: Wishes { later: true, absent: vec![ann_here.clone()], ..Wishes::default() },
+    };
+    for to in [Target::Addr(addr("10.0.0.2")), Target::Peer(ann_here.id.clone())] {
+        let (reply, out) = desk.ask(send(to));
+        assert!(
+            matches!(&reply, Reply::Refused(Refusal::Blocked { peer }) if peer.id == ann_here.id),
+            "{reply:?}"
+        );
+        assert!(out.sent().is_empty());
+    }
+    let (reply, out) = desk.ask(Request::Retry { number: going });
+    assert!(matches!(reply, Reply::Refused(Refusal::Blocked { .. })), "{reply:?}");
+    assert!(out.sent().is_empty());
+    desk.hear("10.0.0.2", official(1, 30, "ann@pc", "Ann"));
+    let out = pass(&mut desk, 600_000);
+    assert!(out.commands_to("10.0.0.2").is_empty(), "{:?}", out.commands_to("10.0.0.2"));
+    assert_eq!(waiting(&mut desk).len(), 1);
+
+    let out = change(&mut desk, Request::Unblock { peer: ann_here.id });
+    assert_eq!(out.commands_to("10.0.0.2"), [Command::BR_ENTRY]);
+    let heard = desk.hear("10.0.0.2", ann(40));
+    assert_eq!(texts(&heard, "10.0.0.2")[0].0, going);
+}
+
 /// What a store would tell of the records in these outcomes.
 fn memory(outs: &[&Outcome]) -> Memory {
     let mut open: Vec<OpenMemory> = Vec::new();
@@ -213,6 +283,23 @@ fn it_is_written_in_the_form_its_recipient_reads_by_then() {
     let (.., packet) =
         out.sent().into_iter().find(|(.., p)| p.command == Command::SENDMSG).unwrap();
     assert!(packet.options.bits() & 0x80_0000 != 0, "UTF-8");
+    // What is kept is what goes out, before it does.
+    let [(id, Record::Rewritten(kept))] = out.saves()[..] else { panic!("{out:?}") };
+    assert_eq!((kept.charset.charset, &kept.peer.id), (Charset::UTF_8, &gone.id));
+    let leaves = |(_, effect): &(_, Effect)| match effect {
+        Effect::Transmit(sent) => sent.bytes == kept.raw && sent.after == Some(id),
+        _ => false,
+    };
+    assert!(out.effects.iter().any(leaves), "{out:?}");
+    // Where that cannot be kept it waits on.
+    let number = record.number;
+    desk.answer(&out, &SaveResult::Failed("disk full".into()));
+    assert_eq!(waiting(&mut desk)[0].state, WaitingState::Queued);
+    let again = desk.hear("10.0.0.2", official(2, 3, "ann@pc", "Ann"));
+    desk.keep(&again);
+    let out = desk.hear("10.0.0.2", ann(4));
+    desk.keep(&out);
+    assert_eq!(told(&desk.hear("10.0.0.2", receipt(number, "ann@pc"))), ["delivered"]);
 }
 
 #[test]

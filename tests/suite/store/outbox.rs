@@ -1,7 +1,7 @@
 //! What is open over restarts, and who else got a message.
 
 use super::*;
-use feige::node::{Open, OpenMemory, Recipient, Recipients, WaitingState};
+use feige::node::{Open, OpenMemory, Recipient, Recipients, RewrittenRecord, WaitingState};
 
 const UNTIL: Open =
     Open::Until { expires: UnixMillis(1_795_600_000_000), utc_offset_s: Some(28_800) };
@@ -27,6 +27,28 @@ fn ended(to: &str, number: u64, outcome: Outcome) -> Record {
         waited_ms: (outcome == Outcome::Confirmed).then_some(90_000),
         expires: (outcome == Outcome::Queued).then_some(UnixMillis(1_795_600_000_000)),
     })
+}
+
+#[test]
+fn what_goes_out_in_another_form_is_kept_in_that_form() {
+    let home = Home::new();
+    let mut store = home.open().store;
+    let raw: Arc<[u8]> = "1:9:me:desk:8388896:你好".as_bytes().into();
+    let charset = Verdict { charset: Charset::UTF_8, sure: Sure::Declared };
+    let (number, peer) = (PacketNo(9), peer("lin@DESK-7"));
+    let rewritten = RewrittenRecord { number, peer, charset, raw: raw.clone() };
+    commit(
+        &mut store,
+        vec![
+            sent("lin@DESK-7", 9, UNTIL),
+            sent("wang@DESK-8", 9, UNTIL),
+            Record::Rewritten(rewritten),
+        ],
+    );
+    let reader = Reader::open(&home.paths).unwrap();
+    assert_eq!(reader.datagram(1).unwrap().as_deref(), Some(&raw[..]));
+    assert_eq!(reader.entry(1).unwrap().unwrap().message.charset, charset);
+    assert_ne!(reader.datagram(2).unwrap().as_deref(), Some(&raw[..]), "to somebody else");
 }
 
 /// What a new run is told: number, recipient, how long, and whether it was said to be queued.

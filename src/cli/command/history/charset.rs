@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{Printer, Style, VERSION, date_and_time, rfc3339};
-use crate::node::{Charset, reread};
+use crate::node::{Charset, is_declared, reread};
 use crate::store::history::{Entry, Pen, Query, Reread};
 use crate::store::{Paths, Reader};
 use crate::term;
@@ -20,6 +20,17 @@ struct Line<'e> {
     after: &'e str,
 }
 
+/// What stays as it is, and why.
+#[derive(Default)]
+struct Stays {
+    /// Its bytes are not kept, or encrypted.
+    unreadable: u64,
+    /// It says that it is UTF-8, and is.
+    declared: u64,
+    /// Signs would be lost.
+    damaged: u64,
+}
+
 /// Shows what would read differently in `charset`; with `fix` it is written down.
 pub(super) fn run(
     style: Style,
@@ -31,26 +42,32 @@ pub(super) fn run(
 ) -> Result<Exit, CliError> {
     let ids = reader.find(query)?;
     let mut printer = Printer::with(style);
-    let (mut changes, mut unreadable) = (Vec::new(), 0_u64);
+    let (mut changes, mut stays) = (Vec::new(), Stays::default());
     let mut damaged = 0;
     for id in &ids {
         let entry = super::entry(reader, *id, style, &mut damaged)?;
         let Some(entry) = entry.filter(|entry| !entry.closed) else { continue };
         let datagram = reader.datagram(*id)?;
-        let Some((text, cut)) = datagram.and_then(|bytes| reread(&bytes, charset)) else {
-            unreadable += 1;
+        let read = datagram.and_then(|bytes| Some((reread(&bytes, charset)?, is_declared(&bytes))));
+        let Some(((text, cut), declared)) = read else {
+            stays.unreadable += 1;
             continue;
         };
         if text == entry.message.text {
             continue;
         }
+        if declared {
+            stays.declared += 1;
+            continue;
+        }
+        if text.contains(LOST) && !entry.message.text.contains(LOST) {
+            stays.damaged += 1;
+            continue;
+        }
         show(&mut printer, &entry, &text)?;
         changes.push(Reread { id: *id, text, cut });
     }
-    if unreadable > 0 {
-        style
-            .say(&format!("{unreadable} stay as they are: their bytes are not kept, or encrypted"));
-    }
+    stays.tell(style, charset);
     let (other, all) = (changes.len(), ids.len());
     if changes.is_empty() {
         style.say(&format!("none of {all} messages reads differently in {charset}"));
@@ -61,6 +78,22 @@ pub(super) fn run(
         style.say(&format!("{other} of {all} messages would read so; --fix writes it down"));
     }
     Ok(if damaged > 0 { Exit::Partly } else { Exit::Done })
+}
+
+/// What stands where bytes mean nothing in a charset.
+const LOST: char = char::REPLACEMENT_CHARACTER;
+
+impl Stays {
+    fn tell(&self, style: Style, charset: Charset) {
+        let reasons = [
+            (self.unreadable, "their bytes are not kept, or encrypted".to_owned()),
+            (self.declared, "they say that they are UTF-8, and are".to_owned()),
+            (self.damaged, format!("not all of their bytes mean something in {charset}")),
+        ];
+        for (count, reason) in reasons.into_iter().filter(|(count, _)| *count > 0) {
+            style.say(&format!("{count} left as they are: {reason}"));
+        }
+    }
 }
 
 fn show(printer: &mut Printer, entry: &Entry, after: &str) -> Result<(), CliError> {

@@ -180,7 +180,7 @@ impl Args {
             return Err(CliError::new(Exit::Partly, "the node does not say whether it was sent"));
         };
         // What is kept for later waits also when nobody watches.
-        client.waits_for(Some(Awaited::Receipts(number)).filter(|_| !later));
+        client.waits_for(Some(if later { Awaited::Kept } else { Awaited::Receipts }(number)));
         let mut patience = patience(self.timeout, to.len());
         if self.picture.is_some() {
             patience = patience.saturating_add(PICTURE_TIME);
