@@ -18,9 +18,11 @@ pub(crate) fn holder(at: SocketAddr) -> Option<String> {
         return None;
     }
     let processes = fs::read_dir("/proc").ok()?.flatten();
+    // Its children may have the socket too, for as long as they have not become another program.
     let process = processes
         .filter(|process| process.file_name().to_string_lossy().parse::<u32>().is_ok())
-        .find(|process| holds(&process.path(), &sockets))?;
+        .filter(|process| holds(&process.path(), &sockets))
+        .min_by_key(|process| started(&process.path()))?;
     let name = fs::read_to_string(process.path().join("comm")).ok()?;
     let pid = process.file_name();
     Some(format!("{} (process {})", name.trim(), pid.to_string_lossy()))
@@ -60,9 +62,29 @@ fn holds(process: &Path, sockets: &[String]) -> bool {
     })
 }
 
+/// When a process was started, in ticks since the system was: the twenty-second field of
+/// `proc_pid_stat(5)`, of which the second, the name, stands in brackets and may have anything in it.
+fn started(process: &Path) -> u64 {
+    let stat = fs::read_to_string(process.join("stat")).unwrap_or_default();
+    let behind_the_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let field = behind_the_name.split_whitespace().nth(19);
+    field.and_then(|field| field.parse().ok()).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_process_is_older_than_those_it_starts() {
+        let mut child = std::process::Command::new("sleep").arg("9").spawn().unwrap();
+        let age = |pid: u32| started(&Path::new("/proc").join(pid.to_string()));
+        let (own, other) = (age(std::process::id()), age(child.id()));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(0 < own && own <= other && other < u64::MAX, "{own} {other}");
+    }
 
     #[test]
     #[cfg(target_os = "linux")]

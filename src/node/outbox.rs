@@ -4,6 +4,7 @@
 //! What a request means is decided in [`super::letters`]; this part keeps, sends, repeats, and
 //! settles. [`later`] keeps for those who are away.
 
+mod bounces;
 mod files;
 pub(crate) mod later;
 mod records;
@@ -23,7 +24,7 @@ use super::sealed::{Sealed, Unopened};
 use super::timers::Timer;
 use super::turn::Turn;
 use crate::wire::command::message;
-use crate::wire::{Options, PacketNo, RawPacket, Verdict};
+use crate::wire::{Options, PacketNo, Verdict};
 pub(crate) use files::{FileNews, Seat};
 use later::{Later, Shelf};
 
@@ -293,41 +294,6 @@ impl Outbox {
             sending.later = None;
         }
         self.give_up(turn, roster, no);
-    }
-
-    /// A datagram to `to` came back.
-    pub(crate) fn bounced(&mut self, to: SocketAddr, reason: Bounce) {
-        if self.awaits(to) || self.meetings.contains_key(&to) {
-            self.bounces.insert(to, reason);
-        }
-    }
-
-    /// A datagram to `to` did not leave: it was no try.
-    pub(crate) fn unsent(
-        &mut self,
-        turn: &mut Turn<'_>,
-        to: SocketAddr,
-        bytes: &[u8],
-        reason: Bounce,
-    ) {
-        let sent = &mut turn.base.counters.sent;
-        *sent = sent.saturating_sub(1);
-        self.bounced(to, reason);
-        let number = RawPacket::parse(bytes).ok().map(|raw| raw.number);
-        let no = number.and_then(|number| self.sent_to.get(&(to, number)));
-        let sending = no.and_then(|no| self.sends.get_mut(no));
-        let is_it = |sending: &&mut Sending| sending.bytes.as_deref() == Some(bytes);
-        if let Some(sending) = sending.filter(is_it) {
-            sending.tries = sending.tries.saturating_sub(1);
-            if sending.tries == 0 {
-                sending.first = None;
-            }
-        }
-    }
-
-    /// Something came from there: what came back before says nothing any more.
-    pub(crate) fn heard(&mut self, from: SocketAddr) {
-        self.bounces.remove(&from);
     }
 
     /// A record came back from the store. Whether it was one of a message of ours.

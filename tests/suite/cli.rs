@@ -123,20 +123,21 @@ fn the_help_of_send_explains_who_is_meant() {
       -h, --help             Print help (see more with '--help')
 
     Global options:
-          --json            Machine output: one JSON object on each line
-      -q, --quiet           No talk on standard error, only errors
-      -v, --verbose...      More detail; repeat for more
-          --color <WHEN>    Colours on standard output: auto, always, never
-          --port <PORT>     UDP and TCP port
-          --bind <ADDR>     Use only the link that owns this address (repeatable)
-          --profile <NAME>  Settings, messages and identity of their own under this name [env:
-                            FEIGE_PROFILE]
-          --nick <NAME>     Nickname that others see
-          --user <NAME>     Log-on name that others see
-          --host <NAME>     Computer name that others see
-          --alone           Never join a running node
-          --no-store        Keep nothing on disk; then no receipts are sent
-          --group <NAME>    Group that others see
+          --json             Machine output: one JSON object on each line
+      -q, --quiet            No talk on standard error, only errors
+      -v, --verbose...       More detail; repeat for more
+          --color <WHEN>     Colours on standard output: auto, always, never
+          --port <PORT>      UDP and TCP port
+          --bind <ADDR>      Use only the link that owns this address (repeatable)
+          --profile <NAME>   Settings, messages and identity of their own under this name [env:
+                             FEIGE_PROFILE]
+          --nick <NAME>      Nickname that others see
+          --user <NAME>      Log-on name that others see
+          --host <NAME>      Computer name that others see
+          --set <KEY=VALUE>  Any other setting, for this run: charset=gbk (repeatable)
+          --alone            Never join a running node
+          --no-store         Keep nothing on disk; then no receipts are sent
+          --group <NAME>     Group that others see
 
     Examples:
       feige send alice 'lunch at noon?'
