@@ -177,19 +177,24 @@ impl Client {
     /// Asks the node. A refusal is an error.
     pub(super) async fn request(&mut self, request: Request) -> Result<Reply, CliError> {
         loop {
-            let handle = self.handle().ok_or_else(|| gone(Gone::Vanished))?;
+            let handle = self.handle().ok_or_else(|| self.over())?;
             match handle.request(request.clone()).await {
                 Ok(Reply::Refused(refusal)) => return Err(refusal.into()),
                 Ok(reply) => return Ok(reply),
                 // It was not done, or may be done twice, so the next owner can be asked the same.
                 Err(why) if why == Gone::Moved || (self.lasts() && only_asks(&request)) => {
                     if !self.follow().await? {
-                        return Err(gone(Gone::Vanished));
+                        return Err(self.over());
                     }
                 }
                 Err(why) => return Err(gone(why)),
             }
         }
+    }
+
+    /// The node was stopped on purpose: who stays for as long as it does ends with it.
+    fn over(&self) -> CliError {
+        if self.lasts() { CliError::silent(Exit::Done) } else { gone(Gone::Vanished) }
     }
 
     /// Whether it goes on when the owner of the port dies.
@@ -297,7 +302,7 @@ impl Client {
     /// the last one heard.
     async fn subscribe(&mut self) -> Result<(), CliError> {
         loop {
-            let handle = self.handle().ok_or_else(|| gone(Gone::Vanished))?;
+            let handle = self.handle().ok_or_else(|| self.over())?;
             match handle.subscribe_after(self.last_seq).await {
                 Ok(events) => {
                     self.last_seq = self.last_seq.or(events.last_seq());
@@ -306,7 +311,7 @@ impl Client {
                 }
                 Err(_) => {
                     if !Box::pin(self.change_seat()).await? {
-                        return Err(gone(Gone::Vanished));
+                        return Err(self.over());
                     }
                 }
             }

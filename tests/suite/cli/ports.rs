@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use feige::wire::Charset;
-use rustix::process::Signal;
+use rustix::process::{Signal, WaitId, WaitIdOptions, waitid};
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 
@@ -256,6 +256,28 @@ fn a_listener_stays_whatever_it_was_about_when_the_owner_died() {
             done.code == Some(0)
                 && done.lines()[0]["shell"]["pid"] == heir.pid().as_raw_nonzero().get()
         });
+    }
+}
+
+#[test]
+fn a_listener_ends_with_its_node_whatever_it_was_about() {
+    let home = Lan::new().home("bob");
+    for moment in (0..16).cycle().take(48) {
+        let mut owner = home.start(&["node"]);
+        up(&home, &owner);
+        let mut joins = home.start(&["listen"]);
+        thread::sleep(Duration::from_micros(moment * 1_500));
+        let stop = || home.run(&["node", "stop"]).code;
+        assert_eq!(stop(), Some(0));
+        assert_eq!(owner.exit(), Some(0));
+        // Where it came too late to join it is the node now.
+        let how = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        until("the listener ends", || {
+            stop();
+            waitid(WaitId::Pid(joins.pid()), how).expect("it is ours").is_some()
+        });
+        let code = joins.exit();
+        assert_eq!(code, Some(0), "after {moment} ms: {:?}", joins.err.all());
     }
 }
 
