@@ -39,6 +39,17 @@ pub(super) struct Rows<'c> {
     /// The number of the next event. Allotted here, inside the transaction: one that fails uses
     /// none.
     next_seq: i64,
+    /// Where the newest message stands in the history.
+    place: i64,
+}
+
+/// For [`Rows::roll_back`].
+#[derive(Clone, Copy)]
+pub(super) struct Mark {
+    next_seq: i64,
+    place: i64,
+    numbers: Numbers,
+    quota: Quota,
 }
 
 impl<'c> Rows<'c> {
@@ -54,6 +65,7 @@ impl<'c> Rows<'c> {
             datagram: db.prepare_cached(messages::INSERT_DATAGRAM)?,
             event: db.prepare_cached("INSERT INTO event (seq, at, kind) VALUES (?1, ?2, ?3)")?,
             next_seq: last_seq(db)? + 1,
+            place: messages::last_place(db)?,
             db,
             peers,
             numbers,
@@ -183,15 +195,16 @@ impl<'c> Rows<'c> {
     }
 
     /// Forgets what was learnt since a savepoint that is being rolled back.
-    pub(super) fn roll_back(&mut self, (next_seq, numbers, quota): (i64, Numbers, Quota)) {
-        self.next_seq = next_seq;
-        (*self.numbers, *self.quota) = (numbers, quota);
+    pub(super) fn roll_back(&mut self, mark: Mark) {
+        (self.next_seq, self.place) = (mark.next_seq, mark.place);
+        (*self.numbers, *self.quota) = (mark.numbers, mark.quota);
         self.peers.forget();
     }
 
-    /// For [`Rows::roll_back`].
-    pub(super) fn mark(&self) -> (i64, Numbers, Quota) {
-        (self.next_seq, *self.numbers, *self.quota)
+    /// Where it stands now.
+    pub(super) fn mark(&self) -> Mark {
+        let Self { next_seq, place, numbers, quota, .. } = self;
+        Mark { next_seq: *next_seq, place: *place, numbers: **numbers, quota: **quota }
     }
 }
 

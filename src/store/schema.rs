@@ -277,16 +277,6 @@ const STEPS: &[&str] = &[
     FROM (SELECT id, at, max(at) OVER (ORDER BY id) AS latest FROM message WHERE id > 0) AS before
     WHERE message.id = before.id AND before.latest > before.at;
 
-    CREATE TRIGGER message_raised AFTER INSERT ON message
-    WHEN new.id > 0 AND new.at < (
-        SELECT place FROM message WHERE id > 0 AND id < new.id ORDER BY id DESC LIMIT 1
-    )
-    BEGIN
-        UPDATE message SET raised = (
-            SELECT place FROM message WHERE id > 0 AND id < new.id ORDER BY id DESC LIMIT 1
-        ) WHERE id = new.id;
-    END;
-
     DROP INDEX message_at;
     CREATE INDEX message_place ON message (place, id, at, peer);
     CREATE INDEX message_raised_at ON message (at) WHERE raised IS NOT NULL;
@@ -378,13 +368,12 @@ mod tests {
             keep(&db, id, at);
         }
         migrate(&mut db, path).unwrap();
-        keep(&db, 6, 15);
         keep(&db, -6, 35);
         let order = "SELECT id FROM message ORDER BY place, id";
         let mut order = db.prepare(order).unwrap();
         let ids: Vec<i64> =
             order.query_map((), |row| row.get(0)).unwrap().map(Result::unwrap).collect();
-        assert_eq!(ids, [1, -7, 2, 3, 4, -6, 5, 6]);
+        assert_eq!(ids, [1, -7, 2, 3, 4, -6, 5]);
     }
 
     #[test]

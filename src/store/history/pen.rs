@@ -153,7 +153,7 @@ fn take(db: &Transaction<'_>, peers: &mut Peers, arrival: &Arrival) -> rusqlite:
     }
     let id = free_id(db, message.at)?;
     if arrival.numbered {
-        if insert_message(&mut db.prepare_cached(INSERT_MESSAGE)?, id, rows, message)? == 0 {
+        if insert_message(&mut db.prepare_cached(INSERT_MESSAGE)?, id, rows, message, None)? == 0 {
             return Ok(Import::Known);
         }
     } else {
@@ -212,7 +212,7 @@ fn insert_unnumbered(
     let seconds = u64::try_from(message.at.0 / 1_000).unwrap_or(0);
     let mut message = MessageRecord { number: PacketNo(seconds), epoch: 0, ..message.clone() };
     let mut insert = db.prepare_cached(INSERT_MESSAGE)?;
-    while insert_message(&mut insert, id, rows, &message)? == 0 {
+    while insert_message(&mut insert, id, rows, &message, None)? == 0 {
         message.epoch += 1;
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! Messages to rows, and which of them are here already.
 
-use rusqlite::{CachedStatement, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use super::{PeerRows, Recipients, Rows, to_json, word};
 use crate::node::{AUTO_RETURN, Direction, MessageRecord, PacketNo, PeerView, SaveResult};
@@ -30,10 +30,13 @@ impl Rows<'_> {
         };
         let size = size + self.peers.take_made();
         let from_stranger = sender.is_some() && known.is_some_and(|known| !known.written);
-        let kept = insert_message(&mut self.message, self.next_seq, known, message)?;
+        // Where the clock went back, the history keeps the order all the same.
+        let raised = (message.at.0 < self.place).then_some(self.place);
+        let kept = insert_message(&mut self.message, self.next_seq, known, message, raised)?;
         if kept == 0 {
             return Ok(SaveResult::Repeat);
         }
+        self.place = self.place.max(message.at.0);
         self.datagram.execute((self.next_seq, &message.raw[..]))?;
         if from_stranger {
             self.quota.count(size);
@@ -90,8 +93,8 @@ impl Rows<'_> {
 /// A message's row, for [`insert_message`]; a repeat changes nothing.
 pub(in crate::store) const INSERT_MESSAGE: &str = "
     INSERT INTO message (id, direction, delivery, at, peer, appearance, addr, epoch,
-        number, options, text, charset, sure, cut, files, recipients, extras)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
+        number, options, text, charset, sure, cut, files, recipients, extras, raised)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
     ON CONFLICT (number, peer, epoch, (delivery = 'group'))
         WHERE direction = 'in' AND number NOT BETWEEN 0 AND 999999999 DO NOTHING
     ON CONFLICT (peer, epoch, number, (delivery = 'group'))
@@ -111,13 +114,22 @@ const HAS_MESSAGE: &str = "
 pub(in crate::store) const INSERT_DATAGRAM: &str =
     "INSERT INTO datagram (message, bytes) VALUES (?1, ?2)";
 
-/// Writes a message's row under `id`, with the rows of its peer and of how that looked. How many
-/// were written: none if it is a repeat.
+/// Where the newest message of the stream stands in the history; before all others if there is none.
+pub(super) fn last_place(db: &Connection) -> rusqlite::Result<i64> {
+    let newest = "SELECT place FROM message WHERE id > 0 ORDER BY id DESC LIMIT 1";
+    let place = db.prepare_cached(newest)?.query_row((), |row| row.get(0)).optional()?;
+    Ok(place.unwrap_or(i64::MIN))
+}
+
+/// Writes a message's row under `id`, with the rows of its peer and of how that looked, at its own
+/// time in the history or, with `raised`, at that one. How many were written: none if it is a
+/// repeat.
 pub(in crate::store) fn insert_message(
     insert: &mut CachedStatement<'_>,
     id: i64,
     peer: Option<PeerRows>,
     message: &MessageRecord,
+    raised: Option<i64>,
 ) -> rusqlite::Result<usize> {
     insert.execute(params![
         id,
@@ -137,6 +149,7 @@ pub(in crate::store) fn insert_message(
         i64::try_from(message.files).unwrap_or(i64::MAX),
         recipients(message)?,
         message.extras.as_ref().map(to_json).transpose()?,
+        raised,
     ])
 }
 
