@@ -295,6 +295,16 @@ fn a_limit_holds_and_progress_is_told() {
     office.holds(&[("a", &contents)]);
 }
 
+/// A file of 2 GiB is offered, and on its way; its offer, and the command that gets it.
+fn get_a_long_one(office: &mut Office) -> (String, Process) {
+    let offer = office.offer(OFFER_UTF8, b"0:a:7fffffff:1:1:\x07").to_string();
+    let folder = office.folder();
+    let args = ["get", &offer, "--json", "--limit", "1M", "-o", folder.to_str().unwrap()];
+    let command = office.home.start(&args);
+    command.out.event("progress", |_| true);
+    (offer, command)
+}
+
 #[test]
 fn an_interrupted_command_says_that_the_node_goes_on() {
     let mut office = Office::new(OFFICIAL);
@@ -305,11 +315,7 @@ fn an_interrupted_command_says_that_the_node_goes_on() {
             std::thread::yield_now();
         }
     });
-    let offer = office.offer(OFFER_UTF8, b"0:a:7fffffff:1:1:\x07").to_string();
-    let folder = office.folder();
-    let args = ["get", &offer, "--json", "--limit", "1M", "-o", folder.to_str().unwrap()];
-    let mut command = office.home.start(&args);
-    command.out.event("progress", |_| true);
+    let (offer, mut command) = get_a_long_one(&mut office);
     command.signal(rustix::process::Signal::INT);
     assert_eq!(command.exit(), Some(130));
     command.err.line(&format!("the node goes on; `feige refuse {offer}` stops it"));
@@ -336,11 +342,7 @@ fn a_command_whose_node_is_killed_says_that_it_has_to_be_run_again() {
             std::thread::yield_now();
         }
     });
-    let offer = office.offer(OFFER_UTF8, b"0:a:7fffffff:1:1:\x07").to_string();
-    let folder = office.folder();
-    let args = ["get", &offer, "--json", "--limit", "1M", "-o", folder.to_str().unwrap()];
-    let mut command = office.home.start(&args);
-    command.out.event("progress", |_| true);
+    let (offer, mut command) = get_a_long_one(&mut office);
     office.node.signal(rustix::process::Signal::KILL);
     assert_eq!(command.exit(), Some(1));
     command.err.line(&format!("`feige get {offer}` goes on where it was"));
