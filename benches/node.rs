@@ -92,7 +92,8 @@ fn messages_sent_and_confirmed(bencher: Bencher<'_, '_>) {
         });
 }
 
-const NOW: Now = Now { tick: Tick(1_000), wall: UnixMillis(1_800_000_000_000) };
+const START: UnixMillis = UnixMillis(1_800_000_000_000);
+const NOW: Now = Now { tick: Tick(1_000), wall: START, booted: START };
 
 fn node() -> Node {
     let config = Config {

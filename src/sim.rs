@@ -48,7 +48,7 @@ use crate::node::{
 pub struct Lan {
     rng: StdRng,
     now: Tick,
-    /// Wall-clock time at tick 0; may be moved to see that nothing depends on it.
+    /// Wall-clock time at tick 0, when every system started; to move it is to set the clock.
     pub wall_start: UnixMillis,
     /// What befalls datagrams from now on.
     pub weather: Weather,
@@ -490,9 +490,9 @@ impl Lan {
         }
     }
 
-    fn start(&mut self, at: HostId, config: Config, disk: Disk) {
+    fn start(&mut self, at: HostId, config: Config, mut disk: Disk) {
         let mut node = Node::new(config.clone(), self.seed());
-        node.remember(self.time(), disk.memory());
+        node.remember(self.time(), disk.memory(self.wall_start));
         let keyring = disk.keyring();
         let (replies, next_request) = (BTreeMap::new(), 0);
         let running = Running { node, keyring, config, disk, wake: None, replies, next_request };
@@ -572,7 +572,7 @@ impl Lan {
     }
 
     fn time(&self) -> Now {
-        Now { tick: self.now, wall: self.wall() }
+        Now { tick: self.now, wall: self.wall(), booted: self.wall_start }
     }
 }
 

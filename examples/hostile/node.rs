@@ -22,6 +22,7 @@ pub(crate) struct Target {
 
 /// Our link.
 pub(crate) const LINK: LinkId = LinkId(1);
+const START: UnixMillis = UnixMillis(1_800_000_000_000);
 /// Jobs with private keys that lie before they are done.
 const JOBS: usize = 32;
 
@@ -39,7 +40,7 @@ impl Target {
             })
         };
         adjust(&mut config);
-        let now = Now { tick: Tick(0), wall: UnixMillis(1_800_000_000_000) };
+        let now = Now { tick: Tick(0), wall: START, booted: START };
         let mut target = Self {
             node: Node::new(config, [7; 32]),
             now,
@@ -113,6 +114,6 @@ impl Target {
 
     fn set(&mut self, tick: Tick) {
         let ms = i64::try_from((tick - Tick::default()).as_millis()).unwrap_or(i64::MAX);
-        self.now = Now { tick, wall: UnixMillis(1_800_000_000_000 + ms) };
+        self.now = Now { tick, wall: UnixMillis(START.0 + ms), booted: START };
     }
 }

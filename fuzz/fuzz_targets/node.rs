@@ -11,7 +11,8 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|datagrams: Vec<(u8, u16, Vec<u8>)>| {
     let mut node = Node::new(config(), [7; 32]);
-    let mut now = Now { tick: Tick(0), wall: UnixMillis(1_795_000_000_000) };
+    const START: UnixMillis = UnixMillis(1_795_000_000_000);
+    let mut now = Now { tick: Tick(0), wall: START, booted: START };
     drop(node.handle(now, Input::Links(vec![link()])));
     for (from, wait, bytes) in datagrams {
         now.tick = Tick(now.tick.0 + u64::from(wait) * 1_000);

@@ -15,7 +15,7 @@ use super::{Start, StartError};
 use crate::node::{
     Event, Keyring, Memory, Node, Now, PacketNo, Record, SaveId, SaveResult, StageId, UnixMillis,
 };
-use crate::store::{Copies, Paths, Reader, Staging, Store, StoreError, Writer, random_mac};
+use crate::store::{Boot, Copies, Paths, Reader, Staging, Store, StoreError, Writer, random_mac};
 
 /// What came of a batch.
 pub(crate) type Results = Vec<(SaveId, SaveResult)>;
@@ -67,6 +67,7 @@ impl Disk {
     pub(crate) fn open(
         start: &mut Start,
         now: UnixMillis,
+        boot: Option<Boot>,
         held: &Shelf,
     ) -> Result<Self, StartError> {
         start.config.keeps = start.store;
@@ -76,7 +77,10 @@ impl Disk {
         let mut keyring = Keyring::default();
         let mut staging = None;
         if start.store {
-            let opened = Store::open(&start.paths, now)?;
+            let mut opened = Store::open(&start.paths, now)?;
+            if let Some(boot) = boot {
+                opened.store.reckon(boot)?;
+            }
             notes.extend_from_slice(opened.store.notes());
             start.config.identity.mac = opened.mac;
             start.config.numbers = opened.numbers;

@@ -42,7 +42,7 @@ use std::path::PathBuf;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
-pub use clock::wall_clock;
+pub use clock::{boot, wall_clock};
 pub use handle::{Gone, Handle, Stamped, Subscription};
 pub use handover::Handed;
 pub use links::link_index;

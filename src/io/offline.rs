@@ -1,10 +1,11 @@
 //! Changing the store where no node runs.
 
 use super::Start;
+use super::clock::{Clock, boot};
 use super::owner::StartError;
 use crate::node::{
-    BookRecord, Charset, CharsetRecord, Effect, Input, Node, Now, PacketNo, PeerId, Record, Reply,
-    Request, RequestId, SaveId, SaveResult, Tick, UnixMillis, Waiting, WaitingState,
+    BookRecord, Charset, CharsetRecord, Effect, Input, Node, PacketNo, PeerId, Record, Reply,
+    Request, RequestId, SaveId, SaveResult, UnixMillis, Waiting, WaitingState,
 };
 use crate::store::{Lock, Opened, Paths, Store, StoreError};
 
@@ -56,8 +57,11 @@ pub fn keep_charset(
 /// As [`keep_book`].
 pub fn cancel(start: &Start, numbers: &[PacketNo]) -> Result<Vec<Waiting>, StartError> {
     let _lock = Lock::take(&start.paths)?;
-    let now = Now { tick: Tick::default(), wall: super::wall_clock() };
+    let now = Clock::new().now();
     let Opened { mut store, numbers: last, .. } = Store::open(&start.paths, now.wall)?;
+    if let Some(boot) = boot() {
+        store.reckon(boot)?;
+    }
     // It decides as ever. Without a link it has nobody to speak to.
     let mut node = Node::new(start.config.clone(), [0; 32]);
     node.remember(now, store.memory()?);

@@ -14,7 +14,7 @@ use rand::rngs::OsRng;
 use tokio::net::UnixListener;
 use tokio::time::{Instant, sleep};
 
-use super::clock::Clock;
+use super::clock::{Clock, boot};
 use super::control::{self, Hello, JoinError, Joined, Succeeded};
 use super::disk::Disk;
 use super::fetch::Fetches;
@@ -293,7 +293,7 @@ impl Owner {
     /// Opens the store, makes the node, lets it announce itself, and starts its task.
     fn run(self, mut start: Start, from: Option<Taken>) -> Result<Running, StartError> {
         let clock = Clock::new();
-        let mut disk = Disk::open(&mut start, clock.now().wall, &self.shelf)?;
+        let mut disk = Disk::open(&mut start, clock.now().wall, boot(), &self.shelf)?;
         let mut seed = [0; 32];
         OsRng.try_fill_bytes(&mut seed).map_err(StartError::Random)?;
         let config = start.config.clone();

@@ -153,6 +153,12 @@ pub enum Record {
     Book(BookRecord),
     /// Who was heard, and when.
     Roster(RosterRecord),
+    /// The wall clock was set by so many milliseconds: what is kept with a time of day to end at
+    /// ends by so much later. No event.
+    ClockSet {
+        /// Below zero where it was set back.
+        by_ms: i64,
+    },
     /// We wrote to an address, and this is who was met there: no stranger any more. No event.
     WroteTo(PeerId),
 }

@@ -20,6 +20,7 @@ use super::outbox::{SendNo, Sending};
 use super::peer::{Charsets, Mac, Peer, Place};
 use super::pictures::handover::PicturesNote;
 use super::pictures::job::StageId;
+use super::reckoning::Reckoning;
 use super::sealed::Unopened;
 use super::serving::grant::GrantRecord;
 use super::timers::Timer;
@@ -31,6 +32,9 @@ use crate::wire::{Dialect, Office, Options, PacketNo, dialect};
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Handover {
     since: Option<UnixMillis>,
+    /// When the system was started, by the clock of the times of day in here.
+    #[serde(default)]
+    booted: Option<UnixMillis>,
     counters: Counters,
     last_number: PacketNo,
     generation: u32,
@@ -93,8 +97,19 @@ impl Handover {
         self.since
     }
 
+    /// When the system was started, by the clock of its node.
+    pub(crate) fn booted(&self) -> Option<UnixMillis> {
+        self.booted
+    }
+
     /// Writes down what `parts` know.
-    pub(crate) fn write(base: &Base, parts: &Parts, now: Tick, since: Option<UnixMillis>) -> Self {
+    pub(crate) fn write(
+        base: &Base,
+        parts: &Parts,
+        reckoning: &Reckoning,
+        since: Option<UnixMillis>,
+    ) -> Self {
+        let now = reckoning.tick();
         let mut received: Vec<(Tick, ReceivedNote)> = parts
             .inbox
             .kept()
@@ -115,6 +130,7 @@ impl Handover {
             .filter_map(|(no, (link, addr))| Some((parts.roster.get(no)?.id.clone(), link, addr)));
         Self {
             since,
+            booted: reckoning.booted(),
             counters: base.counters,
             last_number: base.numbers.last(),
             generation: parts.presence.generation,

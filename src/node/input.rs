@@ -42,13 +42,24 @@ impl Sub for Tick {
 #[serde(transparent)]
 pub struct UnixMillis(pub i64);
 
-/// Both clocks, read once for each input.
+/// The clocks, read once for each input.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Now {
     /// For timers.
     pub tick: Tick,
     /// For people.
     pub wall: UnixMillis,
+    /// When this system was started, as the wall clock sees it now: another time only after that
+    /// clock was set.
+    pub booted: UnixMillis,
+}
+
+impl Now {
+    /// How long the system has been up, asleep or not.
+    pub(crate) fn uptime(self) -> Duration {
+        let up = self.wall.0.saturating_sub(self.booted.0);
+        Duration::from_millis(u64::try_from(up).unwrap_or(0))
+    }
 }
 
 /// A link (network interface) of this host; stays the same while the link exists.

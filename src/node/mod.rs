@@ -48,6 +48,7 @@ mod pictures;
 mod presence;
 mod private;
 mod reach;
+mod reckoning;
 mod remembered;
 mod requests;
 mod reread;
@@ -122,6 +123,7 @@ use peer::{Sighting, mac_of};
 use pictures::Pictures;
 use presence::Presence;
 use private::Private;
+use reckoning::Reckoning;
 use remembered::Remembered;
 use rollcall::Cause;
 use roster::Roster;
@@ -138,7 +140,7 @@ use crate::wire::{Body, Command, Packet, RawPacket};
 pub struct Node {
     base: Base,
     parts: Parts,
-    last: Now,
+    reckoning: Reckoning,
     since: Option<UnixMillis>,
 }
 
@@ -183,9 +185,13 @@ impl Node {
         let mut node = Self::with_numbers(config, seed, numbers);
         node.parts.resumed = true;
         node.since = from.since();
-        node.last = now;
+        node.reckoning = Reckoning::resume(from.booted(), now);
         let mut turn = Turn::new(now, &mut node.base);
         from.read(&mut turn, &mut node.parts);
+        if let Some(turned) = node.reckoning.look(now) {
+            node.since = node.since.map(|since| turned.moved(since));
+            node.parts.reckon(&mut turn, turned);
+        }
         node
     }
 
@@ -229,7 +235,7 @@ impl Node {
                 told_quota: None,
                 remembered: Remembered::default(),
             },
-            last: Now::default(),
+            reckoning: Reckoning::default(),
             since: None,
         }
     }
@@ -237,7 +243,7 @@ impl Node {
     /// Takes in what the store knows of earlier runs. Before the first input; after
     /// [`Node::resume`] too.
     pub fn remember(&mut self, now: Now, memory: Memory) {
-        self.last = now;
+        self.reckoning.begin(now);
         let Memory {
             epochs,
             grants,
@@ -278,7 +284,7 @@ impl Node {
 
     /// What the next owner of the port needs.
     pub fn hand_over(&self) -> Handover {
-        Handover::write(&self.base, &self.parts, self.last.tick, self.since)
+        Handover::write(&self.base, &self.parts, &self.reckoning, self.since)
     }
 
     /// The highest packet number used until now; the store keeps it before it is closed.
@@ -289,10 +295,15 @@ impl Node {
     /// Takes one input in and says what to do.
     #[must_use]
     pub fn handle(&mut self, now: Now, input: Input<'_>) -> Vec<Effect> {
-        self.last = now;
-        let since = *self.since.get_or_insert(now.wall);
+        let turned = self.reckoning.look(now);
+        let since = self.since.get_or_insert(now.wall);
         let parts = &mut self.parts;
         let mut turn = Turn::new(now, &mut self.base);
+        if let Some(turned) = turned {
+            *since = turned.moved(*since);
+            parts.reckon(&mut turn, turned);
+        }
+        let since = *since;
         match input {
             Input::Datagram { link, from, bytes } => {
                 parts.datagram(&mut turn, link, canonical(from), bytes);

@@ -21,6 +21,7 @@ use super::api::{Event, FileChoice, PeerId, PeerView, Refusal, Wishes};
 use super::effect::{Record, Serve, ToldRecord};
 use super::input::{ServeNews, StreamId, Tick, UnixMillis};
 use super::outbox::{FileNews, Seat, SendNo};
+use super::reckoning::Turned;
 use super::timers::Timer;
 use super::turn::{Turn, Voice};
 use crate::wire::attach::FILES_MAX;
@@ -364,11 +365,7 @@ impl Serving {
         for record in records {
             let OfferId(last) = &mut turn.base.last_offer;
             *last = record.offer.0.max(*last);
-            let left = record.ends_at.0.saturating_sub(turn.now.wall.0);
-            // A clock that was set back must not lengthen an offer's life.
-            let whole = record.ends_at.0.saturating_sub(record.made_at.0);
-            let left = Duration::from_millis(u64::try_from(left.min(whole)).unwrap_or(0));
-            let until = turn.now.tick + left;
+            let until = end(turn, &record);
             let no = record.no();
             if let Some(grant) = self.grants.get_mut(&no) {
                 grant.kept |= kept;
@@ -383,6 +380,17 @@ impl Serving {
                 continue;
             }
             self.grants.insert(no, Grant::new(record, until, kept));
+        }
+        self.arm(turn);
+    }
+
+    /// Another time of day, or the system slept.
+    pub(crate) fn reckon(&mut self, turn: &mut Turn<'_>, turned: Turned) {
+        for grant in self.grants.values_mut() {
+            let record = &mut grant.record;
+            record.made_at = turned.moved(record.made_at);
+            record.ends_at = turned.moved(record.ends_at);
+            grant.until = end(turn, record);
         }
         self.arm(turn);
     }
@@ -456,6 +464,14 @@ impl Serving {
             None => turn.base.timers.disarm(Timer::Offers),
         }
     }
+}
+
+/// When the time of an offer is up. A clock that was set back while nobody looked must not lengthen
+/// its life.
+fn end(turn: &Turn<'_>, record: &GrantRecord) -> Tick {
+    let left = record.ends_at.0.saturating_sub(turn.now.wall.0);
+    let whole = record.ends_at.0.saturating_sub(record.made_at.0);
+    turn.now.tick + Duration::from_millis(u64::try_from(left.min(whole)).unwrap_or(0))
 }
 
 impl Grant {

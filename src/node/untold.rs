@@ -16,6 +16,7 @@ use super::input::UnixMillis;
 use super::links::Links;
 use super::memory::UntoldMemory;
 use super::peer::PeerNo;
+use super::reckoning::Turned;
 use super::roster::Roster;
 use super::timers::Timer;
 use super::turn::Turn;
@@ -71,6 +72,16 @@ impl Envelopes {
         if !self.untold.is_empty() {
             turn.arm(Timer::Untold, Duration::ZERO);
             turn.base.timers.arm_if_idle(Timer::Seek, turn.now.tick);
+        }
+    }
+
+    /// Another time of day, or the system slept.
+    pub(crate) fn reckon(&mut self, turn: &mut Turn<'_>, turned: Turned) {
+        for one in self.untold.0.values_mut().flatten() {
+            one.opened = turned.moved(one.opened);
+        }
+        if !self.untold.is_empty() {
+            turn.arm(Timer::Untold, Duration::ZERO);
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Committed;
 use crate::node::{
-    Direction, EpochMemory, Event, Keyring, Memory, MessageRecord, NumberStart, OpenMemory,
+    Direction, EpochMemory, Event, Keyring, Memory, MessageRecord, NumberStart, Open, OpenMemory,
     Outcome, PacketNo, PeerId, PeerView, Recalled, Record, SaveId, SaveResult, SealedMemory,
     Transmit, UnixMillis, UntoldMemory,
 };
@@ -29,6 +29,8 @@ pub struct Disk {
     untold: BTreeMap<u64, UnixMillis>,
     read: BTreeSet<(PeerId, PacketNo)>,
     away: Option<String>,
+    /// When the system was started, by the clock of the times of day in here.
+    booted: Option<UnixMillis>,
     waiting: BTreeMap<SaveId, Waiting>,
 }
 
@@ -123,8 +125,12 @@ impl Disk {
         NumberStart { last: PacketNo(last), reserved: PacketNo(last + 131_072) }
     }
 
-    /// What a node is told at its start.
-    pub(super) fn memory(&self) -> Memory {
+    /// What a node is told at its start; `booted` as in [`Now`](crate::node::Now).
+    pub(super) fn memory(&mut self, booted: UnixMillis) -> Memory {
+        let by_ms = booted.0 - self.booted.replace(booted).unwrap_or(booted).0;
+        if by_ms != 0 {
+            self.records.push(Record::ClockSet { by_ms });
+        }
         let mut highest: BTreeMap<PeerId, (u32, PacketNo)> = BTreeMap::new();
         for (peer, epoch, number) in self.received.iter().filter(|(_, epoch, _)| *epoch > 0) {
             let best = highest.entry(peer.clone()).or_default();
@@ -168,6 +174,14 @@ impl Disk {
                         Some(at) if outcome.outcome == Outcome::Queued => open[at].queued = true,
                         Some(at) => drop(open.remove(at)),
                         None => {}
+                    }
+                }
+                Record::ClockSet { by_ms } => {
+                    for one in &mut open {
+                        one.written.0 += by_ms;
+                        if let Open::Until { expires, .. } = &mut one.open {
+                            expires.0 += by_ms;
+                        }
                     }
                 }
                 _ => {}
@@ -244,6 +258,11 @@ impl Disk {
                 return Some((SaveResult::Repeat, transmits, Vec::new()));
             }
             Record::Away(away) => self.away.clone_from(away),
+            Record::ClockSet { by_ms } => {
+                if let Some(booted) = &mut self.booted {
+                    booted.0 += by_ms;
+                }
+            }
             _ => {}
         }
         let is_event = record.is_event();

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::error::{in_words, is_the_records_own};
 use super::log::{Log, Moment};
@@ -14,7 +14,7 @@ use super::numbers::Numbers;
 use super::pictures::Staging;
 use super::quota::Quota;
 use super::rows::{self, Peers, Rows};
-use super::{Paths, StoreError, connect, folder_of, history, schema};
+use super::{Boot, Paths, StoreError, clock, connect, folder_of, history, schema};
 use crate::node::{Direction, NumberStart, PacketNo, Record, SaveId, SaveResult, UnixMillis};
 
 /// The open store.
@@ -25,13 +25,32 @@ pub struct Store {
     staging: Staging,
     peers: Peers,
     numbers: Numbers,
-    /// The block of packet numbers is not committed yet.
-    numbers_due: bool,
+    due: Due,
     /// `last` of this run, for [`Store::close`].
     start: u64,
     notes: Vec<String>,
     quota: Quota,
     log: Log,
+}
+
+/// What a start has to keep and is not committed yet.
+#[derive(Debug)]
+struct Due {
+    /// The block of packet numbers it took.
+    numbers: bool,
+    /// Which run of the system it is in, if the store knows another one.
+    boot: Option<Boot>,
+}
+
+impl Due {
+    const NOTHING: Self = Self { numbers: false, boot: None };
+
+    fn write(&self, db: &Connection, numbers: Numbers) -> rusqlite::Result<()> {
+        if self.numbers {
+            rows::write_block(db, numbers)?;
+        }
+        self.boot.as_ref().map_or(Ok(()), |boot| clock::begin(db, boot))
+    }
 }
 
 /// A store, and what it remembers from the runs before.
@@ -78,7 +97,7 @@ impl Store {
             path,
             peers: Peers::default(),
             numbers,
-            numbers_due: true,
+            due: Due { numbers: true, boot: None },
             start,
             notes,
             quota,
@@ -117,9 +136,7 @@ impl Store {
 
     fn commit_together(&mut self, batch: &[(SaveId, Record)]) -> rusqlite::Result<Vec<SaveResult>> {
         let all = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        if self.numbers_due {
-            rows::write_block(&all, self.numbers)?;
-        }
+        self.due.write(&all, self.numbers)?;
         let kept = (&mut self.quota, &self.staging);
         let mut rows = Rows::new(&all, &mut self.peers, &mut self.numbers, kept)?;
         let results =
@@ -127,7 +144,7 @@ impl Store {
         drop(rows);
         self.quota.note(&all)?;
         all.commit()?;
-        self.numbers_due = false;
+        self.due = Due::NOTHING;
         Ok(results)
     }
 
@@ -137,9 +154,7 @@ impl Store {
     ) -> rusqlite::Result<Vec<SaveResult>> {
         let path = self.path.clone();
         let all = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        if self.numbers_due {
-            rows::write_block(&all, self.numbers)?;
-        }
+        self.due.write(&all, self.numbers)?;
         let kept = (&mut self.quota, &self.staging);
         let mut rows = Rows::new(&all, &mut self.peers, &mut self.numbers, kept)?;
         let mut results = Vec::with_capacity(batch.len());
@@ -160,17 +175,31 @@ impl Store {
         drop(rows);
         self.quota.note(&all)?;
         all.commit()?;
-        self.numbers_due = false;
+        self.due = Due::NOTHING;
         Ok(results)
     }
 
-    /// Commits the block of packet numbers, if that is still to be done; the log is then warm for
-    /// the first message.
-    pub(super) fn commit_numbers(&mut self) {
+    /// Commits what a start has to keep, if that is still to be done; the log is then warm for the
+    /// first message.
+    pub(super) fn commit_start(&mut self) {
         // If it fails it is tried again with the first record, whose failure is reported.
-        if self.numbers_due && rows::write_block(&self.db, self.numbers).is_ok() {
-            self.numbers_due = false;
+        let write = || {
+            let all = Transaction::new_unchecked(&self.db, TransactionBehavior::Immediate)?;
+            self.due.write(&all, self.numbers)?;
+            all.commit()
+        };
+        if self.due.numbers && write().is_ok() {
+            self.due = Due::NOTHING;
         }
+    }
+
+    /// The store is in this run of the system from now on.
+    pub(super) fn note_boot(&mut self, boot: Boot) {
+        self.due.boot = Some(boot);
+    }
+
+    pub(super) fn db_mut(&mut self) -> &mut Connection {
+        &mut self.db
     }
 
     fn after_rollback(&mut self, (numbers, quota): (Numbers, Quota)) {
@@ -242,7 +271,7 @@ impl Store {
 
     fn give_back(&self, last_number: PacketNo) -> rusqlite::Result<()> {
         let used = self.numbers.give_back(self.start, last_number.0);
-        if self.numbers_due {
+        if self.due.numbers {
             return rows::write_block(&self.db, used);
         }
         if rows::read_numbers(&self.db)? == self.numbers {

@@ -4,6 +4,7 @@
 //! runs its node, [`settings`] reads and writes what people configure, [`db`] is the `SQLite` file.
 //! Nothing here knows sockets or screens, and no path is ever built from what the network says.
 
+mod clock;
 mod connect;
 mod copies;
 pub mod db;
@@ -31,6 +32,7 @@ mod writer;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+pub use clock::Boot;
 pub use connect::random_mac;
 pub use copies::Copies;
 pub use db::{Opened, Store};

@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, Row, params};
 
+use super::clock::{self, Boot};
 use super::reader::readable;
 use super::rows::{read_view, unreadable};
 use super::{Reader, StoreError};
@@ -35,7 +36,8 @@ pub(super) fn close(db: &Connection, message: i64) -> rusqlite::Result<()> {
 /// Everything that is open, in the order of writing. What cannot be read stays as it is.
 pub(super) fn read(db: &Connection) -> rusqlite::Result<Vec<OpenMemory>> {
     let mut open = db.prepare_cached(
-        "SELECT m.number, m.options, m.text, m.at, a.view, o.expires, o.utc_offset_s, o.queued
+        "SELECT m.number, m.options, m.text, m.at + o.moved AS written, a.view,
+             o.expires + o.moved AS expires, o.utc_offset_s, o.queued
          FROM outbox AS o
          JOIN message AS m ON m.id = o.message
          JOIN appearance AS a ON a.id = m.appearance
@@ -51,7 +53,7 @@ fn read_open(row: &Row<'_>) -> rusqlite::Result<OpenMemory> {
         peer: view.ok_or_else(|| unreadable(row, "view", "an open message without its peer"))?,
         options: Options::from_bits_retain(row.get("options")?),
         text: row.get("text")?,
-        written: UnixMillis(row.get("at")?),
+        written: UnixMillis(row.get("written")?),
         queued: row.get("queued")?,
         open: match row.get::<_, Option<i64>>("expires")? {
             None => Open::Run,
@@ -64,18 +66,22 @@ fn read_open(row: &Row<'_>) -> rusqlite::Result<OpenMemory> {
 
 impl Reader {
     /// Messages of ours that have not ended, in the order of writing: what
-    /// [`Request::Outbox`](crate::node::Request::Outbox) tells where a node runs.
-    pub fn outbox(&self) -> Result<Vec<Waiting>, StoreError> {
+    /// [`Request::Outbox`](crate::node::Request::Outbox) tells where a node runs. With `boot` also
+    /// where the clock was set since one last ran.
+    pub fn outbox(&self, boot: Option<&Boot>) -> Result<Vec<Waiting>, StoreError> {
+        let set_by = |db: &Connection| boot.map_or(Ok(None), |boot| clock::set_by(db, boot));
+        let set_by = self.read(set_by)?.unwrap_or(0);
+        let moved = |at: UnixMillis| UnixMillis(at.0.saturating_add(set_by));
         let waiting = |open: OpenMemory| {
             let (expires_at, state) = match open.open {
                 Open::Run => (None, WaitingState::Sending),
-                Open::Until { expires, .. } => (Some(expires), WaitingState::Queued),
+                Open::Until { expires, .. } => (Some(moved(expires)), WaitingState::Queued),
             };
             Waiting {
                 number: open.number,
                 peer: open.peer,
                 text: open.text,
-                written_at: open.written,
+                written_at: moved(open.written),
                 expires_at,
                 state,
                 tries: 0,

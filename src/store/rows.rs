@@ -19,7 +19,7 @@ use super::offered;
 use super::pictures::Staging;
 use super::quota::{self, Quota};
 use super::reader::StoredEvent;
-use super::{feiq, keys, outbox, people, served};
+use super::{clock, feiq, keys, outbox, people, served};
 use crate::node::{
     Charset, Event, KnockRecord, MessageRecord, NoticeCode, Options, Outcome, OutcomeRecord,
     PacketNo, PeerId, PeerView, ReadRecord, Recipients, Record, RewrittenRecord, SaveResult,
@@ -125,6 +125,10 @@ impl<'c> Rows<'c> {
             }
             Record::Book(change) => {
                 people::keep_book(self.db, change)?;
+                Ok(SaveResult::Kept { seq: None })
+            }
+            Record::ClockSet { by_ms } => {
+                clock::move_by(self.db, *by_ms)?;
                 Ok(SaveResult::Kept { seq: None })
             }
             Record::WroteTo(peer) => {

@@ -281,6 +281,12 @@ const STEPS: &[&str] = &[
     CREATE INDEX message_place ON message (place, id, at, peer);
     CREATE INDEX message_raised_at ON message (at) WHERE raised IS NOT NULL;
     ",
+    // What the clock was set by, milliseconds, since something was kept with a time of day to end at.
+    "
+    ALTER TABLE outbox ADD COLUMN moved INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE served ADD COLUMN moved INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE untold ADD COLUMN moved INTEGER NOT NULL DEFAULT 0;
+    ",
 ];
 
 /// Brings a store to the schema of this program.

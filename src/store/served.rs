@@ -22,10 +22,15 @@ pub(super) fn forget(db: &Connection, offer: OfferId) -> rusqlite::Result<()> {
 
 /// Every offer, the oldest first.
 pub(super) fn read(db: &Connection) -> rusqlite::Result<Vec<GrantRecord>> {
-    db.prepare_cached("SELECT grant FROM served ORDER BY offer")?
+    db.prepare_cached("SELECT grant, moved FROM served ORDER BY offer")?
         .query_map((), |row| {
-            serde_json::from_str(row.get_ref(0)?.as_str()?)
-                .map_err(|error| unreadable_json(0, error))
+            let mut grant: GrantRecord = serde_json::from_str(row.get_ref(0)?.as_str()?)
+                .map_err(|error| unreadable_json(0, error))?;
+            let moved: i64 = row.get(1)?;
+            for at in [&mut grant.made_at, &mut grant.ends_at] {
+                at.0 = at.0.saturating_add(moved);
+            }
+            Ok(grant)
         })?
         .collect()
 }

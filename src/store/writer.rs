@@ -95,7 +95,7 @@ fn write(
     waiting: &AtomicUsize,
     done: &impl Fn(Vec<(SaveId, SaveResult)>),
 ) -> Store {
-    store.commit_numbers();
+    store.commit_start();
     let mut index = Indexing::new();
     while let Some(mut batch) = index.next(queue, &mut store) {
         while batch.len() < TOGETHER_MAX {

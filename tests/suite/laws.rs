@@ -32,7 +32,7 @@ impl Subject {
                 mac: "02AABBCCDDEE".into(),
             })
         };
-        let now = Now { tick: Tick(0), wall: UnixMillis(1_800_000_000_000) };
+        let now = Now { tick: Tick(0), wall: START, booted: START };
         let mut subject = Self { node: Node::new(config, [seed; 32]), now, effects: Vec::new() };
         let net = Ipv4Net {
             addr: [10, 0, 0, 1].into(),
@@ -368,10 +368,14 @@ enum Act {
     Plug { host: usize, plugged: bool },
     Leave { host: usize },
     Stop { host: usize },
+    SetClock { by_ms: i64 },
     Wait { ms: u64 },
 }
 
 const HOSTS: usize = 4;
+/// Fifty of them, in milliseconds.
+const YEARS: i64 = 50 * 365 * 86_400_000;
+const START: UnixMillis = UnixMillis(1_800_000_000_000);
 
 fn act() -> impl Strategy<Value = Act> {
     let host = 0..HOSTS;
@@ -389,6 +393,7 @@ fn act() -> impl Strategy<Value = Act> {
         3 => (host.clone(), any::<bool>()).prop_map(|(host, plugged)| Act::Plug { host, plugged }),
         1 => host.clone().prop_map(|host| Act::Leave { host }),
         1 => host.prop_map(|host| Act::Stop { host }),
+        1 => (-YEARS..YEARS).prop_map(|by_ms| Act::SetClock { by_ms }),
         6 => (0..3_000u64).prop_map(|ms| Act::Wait { ms }),
     ]
 }
@@ -425,6 +430,12 @@ struct Sent {
     number: PacketNo,
     peer: PeerId,
     later: bool,
+    /// When it may expire, if it is kept.
+    expires: Option<Tick>,
+}
+
+fn never_ended(number: PacketNo) -> TestCaseError {
+    TestCaseError::fail(format!("{number:?} never ended"))
 }
 
 impl Office {
@@ -492,6 +503,7 @@ impl Office {
                 self.sent[host].clear();
                 self.lan.stop(self.hosts[host]);
             }
+            Act::SetClock { by_ms } => self.lan.wall_start.0 += by_ms,
             Act::Wait { ms } => self.lan.run_for(Duration::from_millis(ms)),
             Act::Restart { .. } => {}
         }
@@ -502,11 +514,13 @@ impl Office {
             return;
         }
         let later = wishes.later;
+        let expires = wishes.expire_ms.map(|ms| self.lan.now() + Duration::from_millis(ms));
         let (nick, timeout) = (format!("n{to}"), Duration::from_millis(timeout_ms));
         let reply = self.lan.send_as(self.hosts[from], &[&nick], "text", timeout, wishes);
         if let Reply::Sent { number, to, .. } = reply {
             self.last.insert(from, number);
-            let recipients = to.into_iter().map(|peer| Sent { number, peer: peer.id, later });
+            let recipients =
+                to.into_iter().map(|peer| Sent { number, peer: peer.id, later, expires });
             self.sent[from].extend(recipients);
         }
     }
@@ -522,7 +536,7 @@ impl Office {
         for (host, sent) in self.hosts.iter().zip(self.sent) {
             let mut ends = BTreeMap::new();
             let mut queued = BTreeSet::new();
-            for (_, event) in self.lan.events(*host) {
+            for (at, event) in self.lan.events(*host) {
                 let (number, peer, outcome) = match event {
                     Event::Queued { number, peer, .. } => {
                         let key = (*number, peer.id.clone());
@@ -539,11 +553,15 @@ impl Office {
                     Event::Failed { number, peer, outcome, .. } => (*number, peer, *outcome),
                     _ => continue,
                 };
-                let again = ends.insert((number, peer.id.clone()), outcome);
+                let again = ends.insert((number, peer.id.clone()), (outcome, *at));
                 prop_assert_eq!(again, None, "ended twice");
             }
-            for Sent { number, peer, .. } in sent {
-                prop_assert!(ends.contains_key(&(number, peer)), "{:?} never ended", number);
+            for Sent { number, peer, expires, .. } in sent {
+                let end = ends.get(&(number, peer));
+                let (outcome, at) = end.ok_or_else(|| never_ended(number))?;
+                // Whatever became of the clock. It notes whole milliseconds.
+                let early = expires.is_some_and(|expires| *at + Duration::from_millis(1) < expires);
+                prop_assert!(*outcome != Outcome::Expired || !early, "{:?} at {:?}", number, at);
             }
         }
         Ok(())

@@ -18,7 +18,7 @@ use feige::node::{
     Record, RosterRecord, SaveId, SaveResult, SeenPeer, Sure, Target, UnixMillis, Verdict,
 };
 use feige::store::history::Pen;
-use feige::store::{Lock, Opened, Paths, Reader, Store, StoreError, Writer};
+use feige::store::{Boot, Lock, Opened, Paths, Reader, Store, StoreError, Writer};
 use tempfile::TempDir;
 
 const NOW: UnixMillis = UnixMillis(1_795_000_000_000);
@@ -708,7 +708,7 @@ fn what_cannot_be_read_does_not_hide_the_rest() {
     let names: Vec<_> =
         reader.correspondents().unwrap().into_iter().map(|peer| peer.id.0).collect();
     assert_eq!(names, ["lin@DESK-7".into()]);
-    let numbers: Vec<_> = reader.outbox().unwrap().iter().map(|open| open.number.0).collect();
+    let numbers: Vec<_> = reader.outbox(None).unwrap().iter().map(|open| open.number.0).collect();
     assert_eq!(numbers, [5]);
     let open = home.open().store.memory().unwrap().open;
     assert_eq!(open.len(), 1, "a node starts with the rest");

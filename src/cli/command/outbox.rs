@@ -161,7 +161,7 @@ pub(super) async fn ask(client: &mut Client) -> Result<Vec<Waiting>, CliError> {
 pub(super) fn stored(paths: &Paths) -> Result<(Vec<Waiting>, Book), CliError> {
     match Reader::open(paths) {
         Ok(reader) => {
-            let (mut waiting, now) = (reader.outbox()?, io::wall_clock());
+            let (mut waiting, now) = (reader.outbox(io::boot().as_ref())?, io::wall_clock());
             waiting.retain(|one| io::waits(one, now));
             let (aliases, blocks) = reader.book()?;
             Ok((waiting, Book { aliases, blocks }))

@@ -14,6 +14,7 @@ use crate::node::effect::{Open, Outcome, Record, RewrittenRecord};
 use crate::node::input::{Tick, UnixMillis};
 use crate::node::links::Links;
 use crate::node::memory::OpenMemory;
+use crate::node::reckoning::Turned;
 use crate::node::roster::Roster;
 use crate::node::timers::Timer;
 use crate::node::turn::Turn;
@@ -155,6 +156,11 @@ impl Outbox {
     ) {
         let Some(sending) = self.sends.get_mut(&no) else { return };
         let Some(later) = &mut sending.later else { return };
+        let end = later.end(turn);
+        if end <= turn.now.tick {
+            // Its timer is as due as this is.
+            return;
+        }
         if sending.stored && sending.bytes.as_ref() != Some(&bytes) {
             let (peer, raw) = ((*sending.view).clone(), Arc::clone(&bytes));
             let record = RewrittenRecord { number: no.number, peer, charset, raw };
@@ -163,7 +169,6 @@ impl Outbox {
             self.rewriting.insert(id, no);
         }
         later.waits = false;
-        let end = later.end(turn);
         self.shelf.take(&sending.view.id, no);
         sending.bytes = Some(bytes);
         sending.deadline = (turn.now.tick + turn.base.policy.later_try).min(end);
@@ -195,6 +200,19 @@ impl Outbox {
             .filter(|addr| roster.at(*addr).is_none() && addr.port() != 0)
             .collect();
         places.into_iter().take(ROUND_MAX).collect()
+    }
+
+    /// Another time of day, or the system slept.
+    pub(crate) fn reckon(&mut self, turn: &mut Turn<'_>, turned: Turned) {
+        for (&no, sending) in &mut self.sends {
+            sending.written = turned.moved(sending.written);
+            let Some(later) = &mut sending.later else { continue };
+            later.expires = turned.moved(later.expires);
+            if later.waits {
+                sending.deadline = later.end(turn);
+                turn.base.timers.arm(Timer::Send(no), sending.deadline);
+            }
+        }
     }
 
     /// Whether anything waits.

@@ -123,7 +123,7 @@ pub(in crate::store) fn sealed(db: &Connection) -> rusqlite::Result<Vec<SealedMe
 pub(in crate::store) fn untold(db: &Connection) -> rusqlite::Result<Vec<UntoldMemory>> {
     let mut untold = db
         .prepare_cached(
-            "SELECT u.message, m.number, m.options, w.at, a.view FROM untold AS u
+            "SELECT u.message, m.number, m.options, w.at + u.moved, a.view FROM untold AS u
              JOIN opening AS w ON w.message = u.message
              JOIN message AS m ON m.id = u.message
              JOIN appearance AS a ON a.id = m.appearance

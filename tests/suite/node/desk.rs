@@ -13,6 +13,7 @@ use feige::wire::{Body, Command, Hint, Packet, RawPacket};
 
 /// Our mac.
 pub(crate) const MAC: &str = "02AABBCCDDEE";
+const START: UnixMillis = UnixMillis(1_800_000_000_000);
 
 /// The node and its clock.
 pub(crate) struct Desk {
@@ -69,7 +70,7 @@ impl Desk {
     }
 
     pub(crate) fn of(node: Node) -> Self {
-        let now = Now { tick: Tick(1_000_000), wall: UnixMillis(1_800_000_000_000) };
+        let now = Now { tick: Tick(1_000_000), wall: START, booted: START };
         Self { node, now, next_request: 0 }
     }
 

@@ -418,6 +418,73 @@ fn what_expired_while_nothing_ran_ends_at_the_start() {
     assert_eq!(told(&next.pass(ms(1))), ["Expired"]);
 }
 
+/// Sets the wall clock.
+fn set_clock(desk: &mut Desk, by_ms: i64) {
+    desk.now.wall.0 += by_ms;
+    desk.now.booted.0 += by_ms;
+}
+
+const YEAR: i64 = 365 * 86_400_000;
+
+#[test]
+fn a_clock_that_is_set_changes_nothing_of_how_long_it_waits() {
+    for by_ms in [10 * YEAR, -10 * YEAR, 3_600_000, -1_000] {
+        let (mut desk, gone) = without_ann();
+        desk.now.wall = UnixMillis(1_795_138_200_000);
+        desk.now.booted = UnixMillis(desk.now.wall.0 - 1_000);
+        keep_for(&mut desk, &gone, "hi");
+        let expires = waiting(&mut desk)[0].expires_at.unwrap();
+        set_clock(&mut desk, by_ms);
+        let out = pass(&mut desk, 121_000);
+        assert_eq!(told(&out), [""; 0], "{by_ms}");
+        assert!(
+            out.saves().iter().any(|(_, record)| **record == Record::ClockSet { by_ms }),
+            "{out:?}"
+        );
+        let [Waiting { written_at, expires_at: Some(moved), .. }] = waiting(&mut desk)[..] else {
+            panic!()
+        };
+        assert_eq!(moved.0, expires.0 + by_ms);
+        assert_eq!(written_at.0, 1_795_138_200_000 + by_ms);
+        // Sent in vain, it waits on.
+        let out = desk.hear("10.0.0.2", ann(2));
+        let footer = "sent late]";
+        assert!(texts(&out, "10.0.0.2")[0].1.ends_with(footer), "two minutes are late: {out:?}");
+        desk.keep(&out);
+        assert_eq!(told(&pass(&mut desk, DAY - 122_000)), [""; 0], "{by_ms}");
+        assert_eq!(told(&pass(&mut desk, 2_000)), ["Expired"], "{by_ms}");
+    }
+}
+
+#[test]
+fn the_clock_may_be_set_while_the_port_changes_hands() {
+    let (mut desk, gone) = without_ann();
+    let (_, out) = keep_for(&mut desk, &gone, "hi");
+    let from = desk.node.hand_over();
+    set_clock(&mut desk, YEAR);
+    let mut next = Desk::of(Node::resume(config(), [9; 32], from, desk.now));
+    next.now = desk.now;
+    // The store looked at the clock, too.
+    let mut memory = memory(&[&out]);
+    let Open::Until { expires, .. } = &mut memory.open[0].open else { panic!() };
+    expires.0 += YEAR;
+    next.node.remember(next.now, memory);
+    let expires = UnixMillis(desk.now.wall.0 + i64::try_from(DAY).unwrap());
+    assert_eq!(waiting(&mut next)[0].expires_at, Some(expires));
+    assert_eq!(told(&pass(&mut next, DAY - 1)), [""; 0]);
+    assert_eq!(told(&pass(&mut next, 1)), ["Expired"]);
+}
+
+#[test]
+fn it_expires_by_the_time_of_day_also_where_the_system_slept() {
+    let (mut desk, gone) = without_ann();
+    keep_for(&mut desk, &gone, "hi");
+    desk.now.wall.0 += i64::try_from(DAY).unwrap();
+    let out = desk.hear("10.0.0.2", ann(2));
+    assert!(texts(&out, "10.0.0.2").is_empty(), "too late: {out:?}");
+    assert_eq!(told(&desk.pass(ms(1))), ["Expired"]);
+}
+
 #[test]
 fn it_goes_along_when_the_port_changes_hands() {
     let (mut desk, gone) = without_ann();

@@ -445,6 +445,26 @@ fn offers_whose_time_passed_while_we_were_away_are_over() {
 }
 
 #[test]
+fn a_clock_that_is_set_changes_nothing_of_how_long_an_offer_lasts() {
+    const YEAR: i64 = 365 * 86_400_000;
+    for by_ms in [YEAR, -YEAR] {
+        let mut desk = office();
+        let ends_at = |desk: &mut Desk| match desk.ask(Request::Offers) {
+            (Reply::Offers { offers }, _) => offers[0].ends_at.unwrap(),
+            (other, _) => panic!("{other:?}"),
+        };
+        let (number, _) = offer(&mut desk, &["Ann"], vec![file("a", 10)]);
+        desk.hear("10.0.0.2", receipt(number, "ann@pc"));
+        let before = ends_at(&mut desk);
+        desk.now.wall.0 += by_ms;
+        desk.now.booted.0 += by_ms;
+        assert!(ends(&desk.pass(ms(23 * 3_600_000))).is_empty());
+        assert_eq!(ends_at(&mut desk).0, before.0 + by_ms);
+        assert_eq!(ends(&desk.pass(ms(3_600_000)))[0].1, TransferOutcome::Withdrawn);
+    }
+}
+
+#[test]
 fn the_next_owner_of_the_port_goes_on_serving() {
     let mut desk = office();
     let (number, out) = offer(&mut desk, &["Ann"], vec![file("a", 10)]);

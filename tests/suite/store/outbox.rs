@@ -83,7 +83,7 @@ fn a_sent_message_is_open_until_its_outcome_is_kept() {
     assert_eq!((text.as_str(), *written), ("谢谢 9\n第二行", UnixMillis(1_795_000_001_250)));
     assert_eq!(options.bits(), 0x100);
 
-    let waiting = Reader::open(&home.paths).unwrap().outbox().unwrap();
+    let waiting = Reader::open(&home.paths).unwrap().outbox(None).unwrap();
     let states: Vec<WaitingState> = waiting.iter().map(|waiting| waiting.state).collect();
     assert_eq!(states, [WaitingState::Queued, WaitingState::Queued, WaitingState::Sending]);
 
@@ -97,6 +97,50 @@ fn a_sent_message_is_open_until_its_outcome_is_kept() {
     }
     drop(store);
     assert_eq!(open(&home), []);
+}
+
+#[test]
+fn what_waits_ends_later_by_what_the_clock_was_set() {
+    const YEAR: i64 = 365 * 86_400_000;
+    let boot = |id: &str, at: i64| Boot { id: id.to_owned(), at: UnixMillis(at) };
+    let until = |by: i64| {
+        let utc_offset_s = Some(28_800);
+        [Open::Until { expires: UnixMillis(1_795_600_000_000 + by), utc_offset_s }, Open::Run]
+    };
+    let home = Home::new();
+    let waiting = |set: Option<Boot>| {
+        let waiting = Reader::open(&home.paths).unwrap().outbox(set.as_ref()).unwrap();
+        (waiting[0].written_at.0 - 1_795_000_001_250, waiting[0].expires_at.unwrap())
+    };
+    // What a run that begins so finds open.
+    let restart = |boot: &Boot| {
+        let mut store = home.open().store;
+        store.reckon(boot.clone()).unwrap();
+        let memory = store.memory().unwrap();
+        commit(&mut store, vec![Record::Away(None)]);
+        let open: Vec<Open> = memory.open.iter().map(|open| open.open).collect();
+        (open, memory.open[0].written.0 - 1_795_000_001_250)
+    };
+    let mut store = home.open().store;
+    store.reckon(boot("a", 1_000_000)).unwrap();
+    commit(&mut store, vec![sent("lin@DESK-7", 9, UNTIL), sent("lin@DESK-7", 10, Open::Run)]);
+    // While a node runs, it says so.
+    commit(&mut store, vec![Record::ClockSet { by_ms: -YEAR }]);
+    drop(store);
+    let set = boot("a", 1_000_000 - YEAR);
+    assert_eq!(restart(&set), (until(-YEAR).to_vec(), -YEAR));
+    assert_eq!(restart(&set), (until(-YEAR).to_vec(), -YEAR), "once");
+    // While none runs.
+    let set = boot("a", 1_000_000 + YEAR);
+    assert_eq!(waiting(Some(set.clone())), (YEAR, UnixMillis(1_795_600_000_000 + YEAR)));
+    assert_eq!(restart(&set), (until(YEAR).to_vec(), YEAR));
+    assert_eq!(waiting(None), waiting(Some(set)));
+    assert_eq!(restart(&boot("a", 1_000_500 + YEAR)), (until(YEAR).to_vec(), YEAR));
+    // Another run of the system: nobody knows what became of the clock meanwhile.
+    let other = boot("b", 500_000_000);
+    assert_eq!(waiting(Some(other.clone())), (YEAR, UnixMillis(1_795_600_000_000 + YEAR)));
+    assert_eq!(restart(&other), (until(YEAR).to_vec(), YEAR));
+    assert_eq!(restart(&boot("b", 500_000_000 + 60_000)).1, YEAR + 60_000);
 }
 
 #[test]

@@ -1,0 +1,79 @@
+//! The clock by which stored times of day are: whether it was set since somebody last looked.
+//!
+//! While the system runs, the time of its start by the wall clock is another one only when that clock
+//! was set. Over a restart of the system nothing tells, and the wall clock is believed.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+
+use super::{Store, StoreError};
+use crate::node::UnixMillis;
+
+/// One run of the system, from its start to its end.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Boot {
+    /// Names it.
+    pub id: String,
+    /// When it began, by the wall clock as it is now.
+    pub at: UnixMillis,
+}
+
+/// Less than this lies between the readings of two clocks.
+const LEAST: Duration = Duration::from_secs(1);
+
+/// What the clock was set by in this run of the system since the store last heard of it, in
+/// milliseconds; none if that was in another run.
+pub(super) fn set_by(db: &Connection, boot: &Boot) -> rusqlite::Result<Option<i64>> {
+    let known = db
+        .prepare_cached(
+            "SELECT id.value, at.value FROM meta AS id JOIN meta AS at ON at.key = 'booted'
+             WHERE id.key = 'boot'",
+        )?
+        .query_row((), |row| Ok(Boot { id: row.get(0)?, at: UnixMillis(row.get(1)?) }))
+        .optional()?;
+    let by = |known: Boot| match boot.at.0.saturating_sub(known.at.0) {
+        by if Duration::from_millis(by.unsigned_abs()) >= LEAST => by,
+        _ => 0,
+    };
+    Ok(known.filter(|known| known.id == boot.id).map(by))
+}
+
+/// The clock was set: what ends at a time of day ends by so much later.
+pub(super) fn move_by(db: &Connection, by_ms: i64) -> rusqlite::Result<()> {
+    for table in ["outbox", "served", "untold"] {
+        db.execute(&format!("UPDATE {table} SET moved = moved + ?1"), (by_ms,))?;
+    }
+    db.execute("UPDATE meta SET value = value + ?1 WHERE key = 'booted'", (by_ms,)).map(drop)
+}
+
+/// From now on times of day are by the clock of this run.
+pub(super) fn begin(db: &Connection, boot: &Boot) -> rusqlite::Result<()> {
+    db.prepare_cached("REPLACE INTO meta (key, value) VALUES ('boot', ?1), ('booted', ?2)")?
+        .execute((&boot.id, boot.at.0))
+        .map(drop)
+}
+
+impl Store {
+    /// Moves what is kept with a time of day to end at, if the clock was set while nobody looked.
+    /// Before [`Store::memory`].
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`] if that cannot be kept.
+    pub fn reckon(&mut self, boot: Boot) -> Result<(), StoreError> {
+        let path = self.path().to_owned();
+        let failed = || StoreError::database("open", &path);
+        match set_by(self.db(), &boot).map_err(failed())? {
+            Some(0) => {}
+            Some(by) => {
+                let moving =
+                    self.db_mut().transaction_with_behavior(TransactionBehavior::Immediate);
+                let moving = moving.map_err(failed())?;
+                move_by(&moving, by).and_then(|()| moving.commit()).map_err(failed())?;
+            }
+            None => self.note_boot(boot),
+        }
+        Ok(())
+    }
+}
