@@ -6,6 +6,7 @@
 //! lanload burst    --to 10.99.0.1 --count 10000     checked messages, as fast as they leave
 //! lanload discover --to 10.99.0.255 --want 1000     bare loop: one entry, count the answers
 //! lanload ack                                       bare loop: confirm each message, no more
+//! lanload ack      --folder DIR                     bare loop: sync 4 KiB there, confirm the message
 //! lanload sync     --folder DIR                     what the disk there needs to sync 4 KiB
 //! lanload sync     --folder DIR --pages 6 --grow    six pages by which a file grows
 //! ```
@@ -23,7 +24,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -42,7 +43,7 @@ enum Load {
     Burst(Burst),
     /// Reference: send one entry and count the answers.
     Discover(Discover),
-    /// Reference: confirm every checked message.
+    /// Reference: confirm every checked message, also after a sync of its own.
     Ack(Ack),
     /// Reference: sync some pages again and again.
     Sync(Sync),
@@ -132,6 +133,9 @@ struct Ack {
     /// End after this many seconds without a datagram.
     #[arg(long, default_value_t = 5)]
     idle_seconds: u64,
+    /// Sync a page of 4 KiB in this folder before each receipt.
+    #[arg(long)]
+    folder: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -411,10 +415,16 @@ impl Ack {
     fn run(&self) -> io::Result<String> {
         let socket = open(Ipv4Addr::UNSPECIFIED, self.port)?;
         socket.set_read_timeout(Some(Duration::from_secs(self.idle_seconds)))?;
+        let mut log =
+            self.folder.as_deref().map(|folder| Log::open(folder, 1, false)).transpose()?;
         ready();
         let mut receipts = 0;
         while let Some((from, arrived)) = receive(&socket)? {
             if arrived.mode == SENDMSG && arrived.command & SENDCHECK != 0 {
+                if let Some(log) = &mut log {
+                    log.write()?;
+                    log.file.sync_data()?;
+                }
                 let body = arrived.number.to_string();
                 send(&socket, &packet(arrived.number, "ack", RECVMSG, &body), from)?;
                 receipts += 1;
@@ -425,32 +435,17 @@ impl Ack {
 }
 
 impl Sync {
-    /// Overwrites pages of a file that has its size already, as a log in use is; or makes it longer.
     fn run(&self) -> io::Result<String> {
-        const PAGE: usize = 4096;
-        const PAGES: usize = 1024;
-        let path = self.folder.join(format!("lanload-{}", std::process::id()));
-        let mut file = File::options().write(true).create_new(true).open(&path)?;
-        // The name is not needed any more; the file goes with its last descriptor.
-        std::fs::remove_file(&path)?;
-        if !self.grow {
-            file.write_all(&vec![1; PAGES * PAGE])?;
-        }
-        file.sync_all()?;
-        let pages = vec![2; self.pages.min(PAGES) * PAGE];
-        let fit = PAGES / self.pages.clamp(1, PAGES);
+        let mut log = Log::open(&self.folder, self.pages, self.grow)?;
         let mut spans = Vec::new();
-        for round in 0..self.count {
-            if !self.grow && (round as usize).is_multiple_of(fit) {
-                file.seek(SeekFrom::Start(0))?;
-            }
+        for _ in 0..self.count {
             thread::sleep(Duration::from_millis(self.pause_ms));
-            file.write_all(&pages)?;
+            log.write()?;
             let start = Instant::now();
             if self.fsync {
-                file.sync_all()?;
+                log.file.sync_all()?;
             } else {
-                file.sync_data()?;
+                log.file.sync_data()?;
             }
             spans.push(start.elapsed());
         }
@@ -460,6 +455,43 @@ impl Sync {
             span.as_secs_f64() * 1e3
         };
         Ok(format!(r#"{{"syncs":{},"p50_ms":{:.3},"p90_ms":{:.3}}}"#, spans.len(), ms(50), ms(90)))
+    }
+}
+
+/// A file whose pages are overwritten again and again, as those of a log in use are, or to which pages
+/// are added.
+struct Log {
+    file: File,
+    pages: Vec<u8>,
+    grows: bool,
+    /// Writes until its beginning is overwritten.
+    left: usize,
+}
+
+impl Log {
+    const PAGE: usize = 4096;
+    const PAGES: usize = 1024;
+
+    /// Writes so many pages at a time.
+    fn open(folder: &Path, pages: usize, grows: bool) -> io::Result<Self> {
+        let path = folder.join(format!("lanload-{}", std::process::id()));
+        let mut file = File::options().write(true).create_new(true).open(&path)?;
+        // The name is not needed any more; the file goes with its last descriptor.
+        std::fs::remove_file(&path)?;
+        if !grows {
+            file.write_all(&vec![1; Self::PAGES * Self::PAGE])?;
+        }
+        file.sync_all()?;
+        Ok(Self { file, pages: vec![2; pages.clamp(1, Self::PAGES) * Self::PAGE], grows, left: 0 })
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        if !self.grows && self.left == 0 {
+            self.left = Self::PAGES * Self::PAGE / self.pages.len();
+            self.file.seek(SeekFrom::Start(0))?;
+        }
+        self.left = self.left.saturating_sub(1);
+        self.file.write_all(&self.pages)
     }
 }
 

@@ -10,7 +10,8 @@
 # and of an idle node its wake-ups (context switches of all threads in 10 s) and its memory (PSS);
 # then burst and discovery, each beside the bare loop of lanload on the same network; then how many
 # messages a second are received and confirmed, each stored before, with so many in flight: the best
-# of 5, beside what is wanted and what the disk's own sync took just before and after.
+# of 5, beside what is wanted and what the disk's own sync took just before and after. What one message
+# alone costs in syncs, lab::load counts.
 # Needs iproute2 tcpdump strace, and lanload (cargo build --release --example lanload).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -73,6 +74,7 @@ before=$(switches); sleep 10; after=$(switches)
 echo "idle node        $((after - before)) wake-ups in 10 s, $(awk '/^Pss:/ {print $2}' /proc/"$node"/smaps_rollup) KiB PSS," \
   "$(ls /proc/"$node"/task | wc -l) threads"
 
+number() { grep -o "\"$1\":[0-9.]*" | cut -d: -f2; } # FIELD: of a JSON object on standard input
 "$lab" up 2 # as new: the next two flood
 "$lab" ip h2 route add local 10.77.64.0/20 dev lo
 "$lab" ip h1 route add 10.77.64.0/20 via 10.99.0.2
@@ -80,11 +82,14 @@ echo "idle node        $((after - before)) wake-ups in 10 s, $(awk '/^Pss:/ {pri
 sleep 0.3
 echo "burst, bare loop $(at h2 "$load" burst --to 10.99.0.1 2>/dev/null)"
 wait $bare
+(at h1 "$load" ack --folder "$tmp" --idle-seconds 2 >/dev/null 2>&1) & bare=$!
+sleep 0.3
+bare_us=$( (at h2 "$load" burst --to 10.99.0.1 --window 1 --count 2000 2>/dev/null) | number p50_us)
+wait $bare
 (at h1 "$feige" node >/dev/null 2>&1) &
 sleep 2
 echo "burst, feige     $(at h2 "$load" burst --to 10.99.0.1 2>/dev/null)"
 
-number() { grep -o "\"$1\":[0-9.]*" | cut -d: -f2; } # FIELD: of a JSON object on standard input
 sync_ms() { "$load" sync --folder "$tmp" | number p50_ms; }
 for flight in 1 64 1000; do
   before=$(sync_ms)
@@ -94,14 +99,14 @@ for flight in 1 64 1000; do
   done >"$tmp/rates"
   after=$(sync_ms)
   paste -d' ' <(number confirmed <"$tmp/rates") <(number all_ms <"$tmp/rates") <(number p50_us <"$tmp/rates") |
-    awk -v flight=$flight -v before="$before" -v after="$after" '
+    awk -v flight=$flight -v bare="$bare_us" -v before="$before" -v after="$after" '
       $1 / $2 * 1000 > best {best = $1 / $2 * 1000}
       !quick || $3 / 1000 < quick {quick = $3 / 1000}
       END {
         sync = before > after ? before : after
         want = sync <= 0.5 ? (flight == 64 ? 20000 : 60000) : flight / (sync / 1000 + flight * 8e-6) / 2
         printf "%4d in flight   ", flight
-        if (flight == 1) printf "confirmed after %.2f ms (wanted: %.2f, two syncs)", quick, 2 * sync
+        if (flight == 1) printf "confirmed after %.2f ms (two syncs: %.2f; a bare loop that syncs 4 KiB: %.2f)", quick, 2 * sync, bare / 1000
         else printf "%d a second (wanted: %d)", best, want
         printf "; the disk syncs in %.2f to %.2f ms\n", before < after ? before : after, sync}'
 done
