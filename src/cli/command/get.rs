@@ -22,11 +22,11 @@ use crate::store::settings::size;
 /// Fetch files and folders that were offered to you
 ///
 /// OFFER is the number that `feige files` and `feige listen` show (7, or 7.2 for its second file),
-/// or IP/PACKET/ID as on the wire, or the id of a picture that came inside a message (p3fa2c1d0).
-/// What broke off goes on where it was, if the sender's program can. Nothing that is there is ever
-/// replaced: a second report.pdf becomes report (1).pdf. Exit code 1 if something did not come
-/// whole. Where a node runs it fetches, and goes on if this command is interrupted; `feige refuse`
-/// stops it.
+/// or IP/PACKET/ID as on the wire, or the id of a picture that came inside a message (p3fa2c1d0). A
+/// file that broke off goes on where it was, if the sender's program can; a folder begins anew.
+/// Nothing that is there is ever replaced: a second report.pdf becomes report (1).pdf. Exit code 1
+/// if something did not come whole. Where a node runs it fetches, and goes on if this command is
+/// interrupted; `feige refuse` stops it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -185,7 +185,7 @@ impl Rest {
     fn ends_with(&mut self, error: CliError) -> CliError {
         let offers = self.named();
         self.offers.clear();
-        error.hint(format_args!("`feige get {offers}` goes on where it was"))
+        error.hint(format_args!("`feige get {offers}` goes on where it was; a folder begins anew"))
     }
 }
 
