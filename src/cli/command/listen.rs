@@ -50,7 +50,7 @@ pub(in crate::cli) struct Args {
     #[arg(long = "match", value_name = "REGEX")]
     matching: Option<Regex>,
 
-    /// Leave after this many messages
+    /// Leave after this many messages of others
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
 
