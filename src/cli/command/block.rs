@@ -8,7 +8,7 @@ use super::outbox;
 use crate::cli::book::{Keeper, change_by};
 use crate::cli::client::Client;
 use crate::cli::error::{CliError, Exit};
-use crate::cli::output::Printer;
+use crate::cli::output::{Printer, VERSION};
 use crate::cli::pick::{self, Book, Rules};
 use crate::cli::wish::{Wish, start};
 use crate::cli::{Globals, attend, in_runtime};
@@ -160,7 +160,7 @@ fn blocked<'b>(book: &'b Book, who: &str, port: u16) -> Result<&'b PeerView, Cli
 fn list(book: &Book, printer: &mut Printer) -> Result<(), CliError> {
     for peer in &book.blocks {
         if printer.is_json() {
-            printer.json(&Line { v: 1, peer })?;
+            printer.json(&Line { v: VERSION, peer })?;
         } else {
             let (nick, id) = (term::safe(&peer.nick), term::safe(&peer.id.0));
             printer.line(&format!("{nick}  {id}  {}", peer.addr))?;
