@@ -18,9 +18,9 @@ use crate::term;
 /// Be deaf to a peer: nothing of it is shown, stored or confirmed
 ///
 /// Bound to the peer's identity, not to its address; what comes from it is only counted (`feige node
-/// status`). Nothing is sent to it either, at its addresses too: messages that are queued for it are held
-/// until the block is removed. It is not told. A forged name gets past it, and so does a new one: this keeps a nuisance
-/// away, not an attacker.
+/// status`). Nothing is sent to it either, at its addresses too: messages that are queued for it are
+/// held until the block is removed. It is not told. A forged name gets past it, and so does a new
+/// one: this keeps a nuisance away, not an attacker.
 #[derive(Debug, clap::Args)]
 #[command(
     override_usage = "\

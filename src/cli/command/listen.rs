@@ -5,11 +5,11 @@ mod accept;
 use std::collections::HashSet;
 use std::time::Duration;
 
-use self::accept::Accepting;
 use regex::Regex;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
+use self::accept::Accepting;
 use super::get;
 use crate::cli::client::Client;
 use crate::cli::error::{CliError, Exit};
