@@ -514,25 +514,19 @@ impl Lan {
 
     fn config(&self, at: HostId, adjust: impl FnOnce(&mut Config)) -> Config {
         let name = format!("host{}", at.0);
+        let identity = Identity {
+            nick: name.clone(),
+            group: String::new(),
+            user: name.clone(),
+            host: name,
+            mac: format!("02{:010X}", at.0),
+        };
         let mut config = Config {
-            identity: Identity {
-                nick: name.clone(),
-                group: String::new(),
-                user: name.clone(),
-                host: name,
-                mac: format!("02{:010X}", at.0),
-            },
-            office: crate::node::Office::Auto,
-            port: PORT,
-            networks: Vec::new(),
-            seeds: Vec::new(),
-            passive: false,
-            keeps: true,
-            delivers: true,
             numbers: Disk::default().numbers(self.wall()),
+            // Part of what is said: a new version is no new run.
             version: [0, 1, 0],
-            accept: Vec::new(),
             policy: self.policy.clone(),
+            ..Config::new(identity)
         };
         adjust(&mut config);
         config

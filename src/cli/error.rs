@@ -232,7 +232,7 @@ impl From<Refusal> for CliError {
                 .hint(format_args!("end the `feige listen --passive` that runs, or {BESIDE}")),
             Refusal::Busy => error.hint("wait for the receipts of what was sent before"),
             Refusal::NoMessage { .. } => {
-                error.hint("the ID of a message is its seq; `feige listen --json` shows it")
+                error.hint("`feige history` shows the ID of each sealed message")
             }
             Refusal::NoPicture { .. } => error.hint("PNG, JPEG, GIF and BMP are read"),
             Refusal::Blocked { peer } => {

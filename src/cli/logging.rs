@@ -1,7 +1,7 @@
 //! The log file: one for each day, a week of them, and `feige.log` for the newest.
 //!
-//! Only what the user wants to be logged is: the long-running node, and commands with `-v`. Texts
-//! of messages appear at the level of `-vv` only.
+//! Only what the user wants to be logged is: the long-running node, and commands with `-v`. What was
+//! said is in it at no level.
 
 use rustix::fs::Mode;
 use tracing::level_filters::LevelFilter;

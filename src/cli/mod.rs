@@ -56,9 +56,12 @@ pub struct Cli {
     command: Option<Command>,
 }
 
+/// Where the options that every command has begin in a help text: behind its own.
+const GLOBALS: usize = 100;
+
 /// Options that mean the same with every command.
 #[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "Global options")]
+#[command(next_help_heading = "Global options", next_display_order = GLOBALS)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct Globals {
     /// Machine output: one JSON object on each line
@@ -142,11 +145,11 @@ impl Colour {
     }
 }
 
-/// `--group` where it names our own group and is no filter.
+/// `--group` where it names our own group and is no filter; behind the options that all commands have.
 #[derive(Debug, clap::Args)]
 struct OwnGroup {
     /// Group that others see
-    #[arg(long, value_name = "NAME", help_heading = "Global options")]
+    #[arg(long, value_name = "NAME", help_heading = "Global options", display_order = 2 * GLOBALS)]
     group: Option<String>,
 }
 

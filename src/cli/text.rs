@@ -7,8 +7,9 @@ use super::error::{CliError, Exit};
 /// More than any peer reads in one message, in any charset; reading ends there.
 const INPUT_MAX: u64 = 256 * 1024;
 
-/// The words of the command line as one text, its line ends as line feeds: it is kept as it is sent. A lone `-`, or none at all and a pipe on standard
-/// input, reads standard input to its end; its last line break does not belong to the text.
+/// The words of the command line as one text, its line ends as line feeds: it is kept as it is sent. A
+/// lone `-`, or none at all and a pipe on standard input, reads standard input to its end; its last
+/// line break does not belong to the text.
 pub(super) fn read(words: &[String]) -> Result<String, CliError> {
     let text = match words {
         [] if io::stdin().is_terminal() => {

@@ -43,9 +43,8 @@ pub enum Effect {
     },
     /// Do something with the bytes of a picture.
     Picture(PictureJob),
-    /// Answer a request.
-    /// One that names links comes after the datagrams it is about: it is given when they were
-    /// tried, without the links that took none of them.
+    /// Answer a request. A reply that names links comes after the datagrams it is about: it is given
+    /// when they were tried, without the links that took none of them.
     Reply(RequestId, Reply),
     /// Send a file or folder on this connection; `Input::Served` tells how it goes.
     Serve(Box<Serve>),

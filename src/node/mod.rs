@@ -9,12 +9,17 @@
 //! letters  -> outbox           messages of ours
 //! outbox   -> sealed           what of them is to be opened by its reader
 //! inbox                        messages of others
-//! pictures -> outbox           pictures inside messages, both ways
-//! offers                       files of others
 //! envelopes                    what of them is to be opened by us
 //! untold                       who is to hear of that after a crash
+//! pictures -> outbox           pictures inside messages, both ways
+//! serving                      files of ours
+//! offers                       files of others
+//! knock, groups                what else FeiQ does
+//! private                      work with our private keys
 //! absence                      what is said and replied while we are away
+//! book                         names of our own for others, and whom we are deaf to
 //! trust                        how much of a stranger's wish is granted
+//! reckoning                    what ends at a time of day, when the clock is set
 //! turn                         one call: its time, its effects, what all parts share
 //! ```
 

@@ -14,7 +14,6 @@ use super::api::{Extras, NoticeCode};
 use super::effect::{Effect, KeyRecord, Record};
 use super::inbox::Key;
 use super::input::{LinkId, SaveId, SaveResult, Tick};
-
 use super::jobs::{Done, Job, JobId, Section};
 use super::messages::New;
 use super::peer::Sighting;

@@ -2,8 +2,8 @@
 //! variables, under flags; each value knows where it came from.
 //!
 //! The keys and what they mean are listed in `settings/key.rs`; the same words serve the file, the
-//! variables, the flags and `feige config set`. Hooks get `FEIGE_EVENT_*` variables; no key begins
-//! with `event`, so settings never read one.
+//! variables, the flags and `feige config set`. `FEIGE_EVENT_*` is never one of these variables: no key
+//! begins with `event`.
 
 mod accept;
 mod check;

@@ -345,7 +345,7 @@ fn a_command_whose_node_is_killed_says_that_it_has_to_be_run_again() {
     let (offer, mut command) = get_a_long_one(&mut office);
     office.node.signal(rustix::process::Signal::KILL);
     assert_eq!(command.exit(), Some(1));
-    command.err.line(&format!("`feige get {offer}` goes on where it was"));
+    command.err.line(&format!("`feige get {offer}` goes on where it was; a folder begins anew"));
     let said = command.err.all();
     assert!(!said.iter().any(|line| line.contains("the node goes on")), "{said:?}");
 }

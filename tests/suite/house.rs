@@ -14,9 +14,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("sim", &["node", "wire"]),
     ("store", &["node", "term"]),
     ("io", &["node", "store", "wire::tree", "wire::request", "wire::picture"]),
-    ("cli", &["node", "io", "store", "term", "tui", "bridge"]),
-    ("tui", &["node", "io", "store", "term"]),
-    ("bridge", &["node", "io"]),
+    ("cli", &["node", "io", "store", "term"]),
     ("main", &["cli"]),
 ];
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::cli::book::{Keeper, change_by};
 use crate::cli::client::Client;
 use crate::cli::error::{CliError, Exit};
-use crate::cli::output::Printer;
+use crate::cli::output::{Printer, VERSION};
 use crate::cli::wish::{Wish, start};
 use crate::cli::{Globals, attend, in_runtime};
 use crate::node::{Alias, BookRecord, PORT, PeerView, Target};
@@ -128,7 +128,7 @@ fn list(keeper: &Keeper, printer: &mut Printer) -> Result<(), CliError> {
     let columns = aliases.iter().map(|alias| term::width(&term::safe(&alias.name))).max();
     for alias in aliases {
         if printer.is_json() {
-            printer.json(&Line { v: 1, alias, peer: keeper.find(&alias.target) })?;
+            printer.json(&Line { v: VERSION, alias, peer: keeper.find(&alias.target) })?;
         } else {
             let name = term::pad(&term::safe(&alias.name), columns.unwrap_or(0));
             printer.line(&format!("{name}  {}", described(keeper, &alias.target)))?;

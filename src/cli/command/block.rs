@@ -8,7 +8,7 @@ use super::outbox;
 use crate::cli::book::{Keeper, change_by};
 use crate::cli::client::Client;
 use crate::cli::error::{CliError, Exit};
-use crate::cli::output::Printer;
+use crate::cli::output::{Printer, VERSION};
 use crate::cli::pick::{self, Book, Rules};
 use crate::cli::wish::{Wish, start};
 use crate::cli::{Globals, attend, in_runtime};
@@ -18,9 +18,9 @@ use crate::term;
 /// Be deaf to a peer: nothing of it is shown, stored or confirmed
 ///
 /// Bound to the peer's identity, not to its address; what comes from it is only counted (`feige node
-/// status`). Nothing is sent to it either, at its addresses too: messages that are queued for it are held
-/// until the block is removed. It is not told. A forged name gets past it, and so does a new one: this keeps a nuisance
-/// away, not an attacker.
+/// status`). Nothing is sent to it either, at its addresses too: messages that are queued for it are
+/// held until the block is removed. It is not told. A forged name gets past it, and so does a new
+/// one: this keeps a nuisance away, not an attacker.
 #[derive(Debug, clap::Args)]
 #[command(
     override_usage = "\
@@ -160,7 +160,7 @@ fn blocked<'b>(book: &'b Book, who: &str, port: u16) -> Result<&'b PeerView, Cli
 fn list(book: &Book, printer: &mut Printer) -> Result<(), CliError> {
     for peer in &book.blocks {
         if printer.is_json() {
-            printer.json(&Line { v: 1, peer })?;
+            printer.json(&Line { v: VERSION, peer })?;
         } else {
             let (nick, id) = (term::safe(&peer.nick), term::safe(&peer.id.0));
             printer.line(&format!("{nick}  {id}  {}", peer.addr))?;

@@ -14,8 +14,8 @@ use crate::node::{Charset, Event, PeerView, Request, Target};
 ///
 /// The charset of texts that do not declare theirs is learnt from what each peer writes, and
 /// remembered. Where that goes wrong, CHARSET fixes it: from the next packet on, also after a
-/// restart, and for what is written to that peer. auto takes it back. FeiQ gets GBK in any case. WHO may
-/// be somebody who is not here, as long as he is remembered.
+/// restart, and for what is written to that peer. auto takes it back. FeiQ gets GBK in any case. WHO
+/// may be somebody who is not here, as long as he is remembered.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

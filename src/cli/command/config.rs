@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::cli::client::Client;
 use crate::cli::error::{CliError, Exit};
-use crate::cli::output::Printer;
+use crate::cli::output::{Printer, VERSION};
 use crate::cli::{Globals, OwnGroup, in_runtime};
 use crate::io::StartError;
 use crate::io::links::{Kind, Listed, Selection, is_port_of_a_bridge, read_all};
@@ -102,7 +102,7 @@ fn print(printer: &mut Printer, paths: &Paths, settings: &Settings) -> Result<()
     if printer.is_json() {
         return entries.iter().try_for_each(|entry| {
             let Entry { key, value, source, .. } = entry;
-            printer.json(&Line { v: 1, key, value, source: word(*source) })
+            printer.json(&Line { v: VERSION, key, value, source: word(*source) })
         });
     }
     let columns = |cell: fn(&Entry) -> &str| {
@@ -144,7 +144,7 @@ fn print_links(printer: &mut Printer, settings: &Settings) -> Result<(), CliErro
         let v4 = link.v4.iter().map(|net| net.addr.to_string());
         let addresses: Vec<_> = v4.chain(link.v6.iter().map(ToString::to_string)).collect();
         if printer.is_json() {
-            printer.json(&Line { v: 1, link: &link.name, addresses, kind, used, up })?;
+            printer.json(&Line { v: VERSION, link: &link.name, addresses, kind, used, up })?;
             continue;
         }
         let name = term::pad(&term::safe(&link.name), columns);

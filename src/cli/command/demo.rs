@@ -31,9 +31,9 @@ const FIRST_PEER: [u8; 3] = [127, 24, 25];
 
 /// Show a LAN of five scripted peers on this machine
 ///
-/// FeiQ, IPMsg and iptux in four charsets on the loopback, and a real node among them: they appear, talk, hear an announcement, get a message each and confirm it. Takes a few
-/// seconds, needs no network, and leaves nothing behind. Exit code 0 only if each peer did and got
-/// what it should.
+/// FeiQ, IPMsg and iptux in four charsets on the loopback, and a real node among them: they appear,
+/// talk, hear an announcement, get a message each and confirm it. Takes a few seconds, needs no
+/// network, and leaves nothing behind. Exit code 0 only if each peer did and got what it should.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

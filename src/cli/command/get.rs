@@ -14,6 +14,7 @@ use crate::cli::client::Client;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{Feed, Style};
 use crate::cli::wish::Wish;
+use crate::io::Stamped;
 use crate::node::{
     Direction, Event, Get, ItemState, OfferId, OfferView, Progress, Reply, Request, TransferOutcome,
 };
@@ -22,11 +23,11 @@ use crate::store::settings::size;
 /// Fetch files and folders that were offered to you
 ///
 /// OFFER is the number that `feige files` and `feige listen` show (7, or 7.2 for its second file),
-/// or IP/PACKET/ID as on the wire, or the id of a picture that came inside a message (p3fa2c1d0).
-/// What broke off goes on where it was, if the sender's program can. Nothing that is there is ever
-/// replaced: a second report.pdf becomes report (1).pdf. Exit code 1 if something did not come
-/// whole. Where a node runs it fetches, and goes on if this command is interrupted; `feige refuse`
-/// stops it.
+/// or IP/PACKET/ID as on the wire, or the id of a picture that came inside a message (p3fa2c1d0). A
+/// file that broke off goes on where it was, if the sender's program can; a folder begins anew.
+/// Nothing that is there is ever replaced: a second report.pdf becomes report (1).pdf. Exit code 1
+/// if something did not come whole. Where a node runs it fetches, and goes on if this command is
+/// interrupted; `feige refuse` stops it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -82,8 +83,8 @@ impl Args {
     }
 
     pub(in crate::cli) async fn run(&self, client: &mut Client) -> Result<Exit, CliError> {
-        let mut feed = Feed::new(client.style())?;
         let into = self.output.as_deref().map(absolute).transpose()?;
+        let feed = Feed::new(client.style())?;
         let get = Get {
             picks: self.which.picks(client).await?,
             into,
@@ -94,12 +95,30 @@ impl Args {
         let Reply::Fetching { transfers } = client.request(Request::Get(get)).await? else {
             return Err(CliError::new(Exit::Partly, "the node does not say what it fetches"));
         };
-        let mut open: BTreeSet<(OfferId, u32)> =
-            transfers.iter().map(|transfer| (transfer.offer, transfer.item)).collect();
-        let mut bars = Bars::new(client.style());
-        for transfer in &transfers {
+        let mut fetching = Fetching::new(client, feed, &transfers);
+        fetching.follow(client).await?;
+        fetching.finish(transfers.len()).await
+    }
+}
+
+/// What is being fetched for the command, and how that is shown.
+struct Fetching {
+    // Dropped in this order: the last word first, then the bars leave the terminal.
+    rest: Rest,
+    bars: Bars,
+    feed: Feed,
+    /// Items of which no end was heard yet.
+    open: BTreeSet<(OfferId, u32)>,
+    /// How many came whole.
+    well: usize,
+}
+
+impl Fetching {
+    fn new(client: &Client, mut feed: Feed, transfers: &[Progress]) -> Self {
+        for transfer in transfers {
             feed.human().know(&transfer.peer);
         }
+        let mut bars = Bars::new(client.style());
         for (at, transfer) in transfers.iter().enumerate() {
             let of_it = |other: &&Progress| other.offer == transfer.offer;
             if transfers.iter().position(|other| of_it(&other)) == Some(at) {
@@ -109,50 +128,72 @@ impl Args {
                 bars.begin(transfer.offer, &feed.human().label(&transfer.peer), bytes);
             }
         }
-        let (all, mut well) = (open.len(), 0);
         let mut rest = Rest { style: client.style(), offers: BTreeSet::new() };
         if !client.is_owner() {
-            rest.offers = open.iter().map(|(offer, _)| *offer).collect();
+            rest.offers = transfers.iter().map(|transfer| transfer.offer).collect();
         }
-        while !open.is_empty() {
+        let open = transfers.iter().map(|transfer| (transfer.offer, transfer.item)).collect();
+        Self { rest, bars, feed, open, well: 0 }
+    }
+
+    /// Shows what happens until each item ended, or the node did.
+    async fn follow(&mut self, client: &mut Client) -> Result<(), CliError> {
+        while !self.open.is_empty() {
             let stamped = match client.next_event().await {
                 Ok(Some(stamped)) => stamped,
                 Ok(None) => {
-                    rest.offers.clear();
+                    self.rest.offers.clear();
                     break;
                 }
-                Err(error) if client.hello().is_none() => return Err(rest.ends_with(error)),
+                Err(error) if client.hello().is_none() => return Err(self.rest.ends_with(error)),
                 Err(error) => return Err(error),
             };
-            match &stamped.event {
-                Event::Progress(moving) if open.contains(&(moving.offer, moving.item)) => {
-                    bars.show(moving);
-                }
-                Event::Transferred(end)
-                    if end.direction == Direction::In && open.remove(&(end.offer, end.item)) =>
-                {
-                    well += usize::from(end.outcome == TransferOutcome::Done);
-                    bars.note(end.offer, end.item, end.bytes + end.resumed);
-                    if open.iter().all(|(offer, _)| *offer != end.offer) {
-                        rest.offers.remove(&end.offer);
-                        bars.end(end.offer);
-                    }
-                }
-                Event::Lagged { .. } => {
-                    if !client.catch_up() {
-                        let listed = offers(client, Request::Offers).await?;
-                        open.retain(|item| is_coming(&listed, *item));
-                    }
-                }
-                _ => continue,
-            }
-            if feed.style().json || !matches!(stamped.event, Event::Progress(_)) {
-                bars.hide();
-                feed.event(stamped.seq, stamped.at, &stamped.event).await?;
-                feed.flush().await?;
-                bars.redraw();
+            if self.hear(client, &stamped.event).await? {
+                self.show(&stamped).await?;
             }
         }
+        Ok(())
+    }
+
+    /// Takes an event in; whether it is about what is fetched.
+    async fn hear(&mut self, client: &mut Client, event: &Event) -> Result<bool, CliError> {
+        match event {
+            Event::Progress(moving) if self.open.contains(&(moving.offer, moving.item)) => {
+                self.bars.show(moving);
+            }
+            Event::Transferred(end)
+                if end.direction == Direction::In && self.open.remove(&(end.offer, end.item)) =>
+            {
+                self.well += usize::from(end.outcome == TransferOutcome::Done);
+                self.bars.note(end.offer, end.item, end.bytes + end.resumed);
+                if self.open.iter().all(|(offer, _)| *offer != end.offer) {
+                    self.rest.offers.remove(&end.offer);
+                    self.bars.end(end.offer);
+                }
+            }
+            Event::Lagged { .. } => {
+                if !client.catch_up() {
+                    let listed = offers(client, Request::Offers).await?;
+                    self.open.retain(|item| is_coming(&listed, *item));
+                }
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    async fn show(&mut self, stamped: &Stamped) -> Result<(), CliError> {
+        if self.feed.style().json || !matches!(stamped.event, Event::Progress(_)) {
+            self.bars.hide();
+            self.feed.event(stamped.seq, stamped.at, &stamped.event).await?;
+            self.feed.flush().await?;
+            self.bars.redraw();
+        }
+        Ok(())
+    }
+
+    async fn finish(self, all: usize) -> Result<Exit, CliError> {
+        let Self { rest: _rest, bars, feed, well, .. } = self;
         drop(bars);
         if all > 1 {
             feed.style().say(&format!("{well} of {all} fetched"));
@@ -185,7 +226,7 @@ impl Rest {
     fn ends_with(&mut self, error: CliError) -> CliError {
         let offers = self.named();
         self.offers.clear();
-        error.hint(format_args!("`feige get {offers}` goes on where it was"))
+        error.hint(format_args!("`feige get {offers}` goes on where it was; a folder begins anew"))
     }
 }
 

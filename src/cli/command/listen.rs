@@ -5,11 +5,11 @@ mod accept;
 use std::collections::HashSet;
 use std::time::Duration;
 
-use self::accept::Accepting;
 use regex::Regex;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
+use self::accept::Accepting;
 use super::get;
 use crate::cli::client::Client;
 use crate::cli::error::{CliError, Exit};
@@ -46,11 +46,11 @@ pub(in crate::cli) struct Args {
     #[arg(long, value_name = "GROUP")]
     group: Option<String>,
 
-    /// Only messages whose text matches
+    /// Only messages whose text matches, as it came or as it is shown
     #[arg(long = "match", value_name = "REGEX")]
     matching: Option<Regex>,
 
-    /// Leave after this many messages
+    /// Leave after this many messages of others
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
 
@@ -370,7 +370,12 @@ impl Listen<'_> {
         if message.direction == Direction::Out && (from.is_some() || matching.is_some()) {
             return false;
         }
-        if matching.as_ref().is_some_and(|regex| !regex.is_match(&message.text)) {
+        // As it came, or as its reader sees it.
+        let matches = |regex: &Regex| {
+            let shown = message.shown.as_deref();
+            regex.is_match(&message.text) || shown.is_some_and(|shown| regex.is_match(shown))
+        };
+        if !matching.as_ref().is_none_or(matches) {
             return false;
         }
         self.wants_between(message)

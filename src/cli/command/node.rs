@@ -2,7 +2,7 @@
 
 use crate::cli::client::Client;
 use crate::cli::error::{CliError, Exit};
-use crate::cli::output::{Feed, Printer, rfc3339};
+use crate::cli::output::{Feed, Printer, VERSION, rfc3339};
 use crate::cli::wish::{Role, Wish};
 use crate::cli::{Globals, OwnGroup};
 use crate::node::{Event, Link, Reply, Request, Status};
@@ -79,7 +79,7 @@ impl Ask {
                 let status = client.status().await?;
                 let mut printer = Printer::new(globals);
                 if printer.is_json() {
-                    printer.json(&Line { v: 1, reply: &Reply::Status(Box::new(status)) })?;
+                    printer.json(&Line { v: VERSION, reply: &Reply::Status(Box::new(status)) })?;
                 } else {
                     printer.line(&words(&status))?;
                 }

@@ -5,7 +5,7 @@
 //! 09:30:04 << 李四            第一行
 //!          |                  第二行
 //! 09:30:07 >  张三            收到
-//! 09:30:07 *  张三 confirmed after 3 ms
+//! 09:30:07 *  张三 confirmed 1795241271 after 3 ms
 //! ```
 //!
 //! The time and the mark in front are ours alone: text from outside never stands in their columns,

@@ -42,7 +42,7 @@ pub struct PeerView {
     pub version: Option<String>,
     /// Whether it says that its user is away.
     pub absent: bool,
-    /// Fingerprint of its key.
+    /// Fingerprint of its key; none so far, for none is asked for.
     pub fingerprint: Option<String>,
 }
 

@@ -9,7 +9,7 @@ use crate::node::input::{Link, UnixMillis};
 pub struct Status {
     /// Version of this program.
     pub version: String,
-    /// Our nickname, group, log-on name and computer name.
+    /// Our nickname.
     pub nick: String,
     /// Our group.
     pub group: String,

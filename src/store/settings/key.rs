@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn no_key_reads_what_hooks_are_given() {
+    fn no_key_is_set_by_a_variable_of_an_event() {
         assert!(Key::all().all(|key| !key.name().starts_with("event")));
     }
 }

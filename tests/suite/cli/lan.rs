@@ -325,6 +325,22 @@ fn filters_let_only_what_is_wanted_through() {
 }
 
 #[test]
+fn a_pattern_matches_a_text_as_it_came_and_as_it_is_shown() {
+    let lan = Lan::new();
+    let bob = lan.home("bob");
+    let client = lan.stranger();
+    for (number, pattern) in [(7, "\u{1f642}$"), (8, "^well /:\\)")] {
+        let mut listens = bob.start(&["listen", "--match", pattern, "--count", "1"]);
+        listens.err.line("is here, port");
+        let packet =
+            format!("1_lbt6_0#128#001122334455#0#0#0#4001#9:{number}:zs:PC-1:288:well /:)\0");
+        client.send(packet.as_bytes(), bob.addr);
+        listens.out.line("well \u{1f642}");
+        assert_eq!(listens.exit(), Some(0));
+    }
+}
+
+#[test]
 fn the_stream_is_resumed_from_the_store_without_a_gap() {
     let lan = Lan::new();
     let (alice, bob) = (lan.home("alice"), lan.home("bob"));

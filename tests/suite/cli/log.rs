@@ -10,7 +10,7 @@ fn what_was_said_is_not_logged_even_with_more_detail() {
     let lan = Lan::new();
     let home = lan.home("alice");
     let mut client = lan.stranger();
-    let mut node = home.start(&["-v", "node"]);
+    let mut node = home.start(&["-vv", "node"]);
     up_by_status(&home);
     client.send(b"1:1:bob:pc:1:bob\0", home.addr);
     client.expect(3);

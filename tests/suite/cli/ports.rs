@@ -277,7 +277,7 @@ fn a_listener_ends_with_its_node_whatever_it_was_about() {
             waitid(WaitId::Pid(joins.pid()), how).expect("it is ours").is_some()
         });
         let code = joins.exit();
-        assert_eq!(code, Some(0), "after {moment} ms: {:?}", joins.err.all());
+        assert_eq!(code, Some(0), "after {moment} times 1.5 ms: {:?}", joins.err.all());
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::{env, fs, process, thread};
@@ -152,8 +152,13 @@ impl Drop for Lab {
 }
 
 /// The program under test: `LAB_FEIGE`, else the one built with these tests.
-pub(super) static FEIGE: LazyLock<String> =
-    LazyLock::new(|| env::var("LAB_FEIGE").unwrap_or_else(|_| env!("CARGO_BIN_EXE_feige").into()));
+pub(super) static FEIGE: LazyLock<String> = LazyLock::new(|| {
+    let named = env::var("LAB_FEIGE").unwrap_or_else(|_| env!("CARGO_BIN_EXE_feige").into());
+    // A host runs it in its own home.
+    let path = path::absolute(named).expect("LAB_FEIGE is a path");
+    assert!(path.is_file(), "no {}: LAB_FEIGE names the program", path.display());
+    path.into_os_string().into_string().expect("its path is UTF-8")
+});
 
 /// The load generator, built beside the program.
 pub(super) fn lanload() -> String {

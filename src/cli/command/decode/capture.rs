@@ -75,54 +75,14 @@ pub(super) fn read(
         .map_err(|error| CliError::new(Exit::Partly, "cannot read the capture").because(&error))?;
     let input = io::Cursor::new(head).chain(input);
     let mut reader = create_reader(BUFFER, input).map_err(|error| broken(&error))?;
-    let mut links: Vec<Interface> = Vec::new();
+    let mut interfaces = Interfaces::default();
     let mut frames = Frames { port, fragments: IpDefragPool::new(), seen: 0 };
     loop {
         match reader.next() {
             Ok((offset, block)) => {
-                let frame = match &block {
-                    PcapBlockOwned::LegacyHeader(header) => {
-                        let nanos = header.is_nanosecond_precision();
-                        links = vec![Interface {
-                            kind: header.network,
-                            ticks: if nanos { 1_000_000_000 } else { 1_000_000 },
-                        }];
-                        None
-                    }
-                    PcapBlockOwned::Legacy(frame) => links.first().map(|link| {
-                        let ticks = u64::from(frame.ts_sec)
-                            .saturating_mul(link.ticks)
-                            .saturating_add(u64::from(frame.ts_usec));
-                        (*link, link.time(ticks), frame.data, frame.caplen)
-                    }),
-                    PcapBlockOwned::NG(Block::SectionHeader(_)) => {
-                        links.clear();
-                        None
-                    }
-                    PcapBlockOwned::NG(Block::InterfaceDescription(link)) => {
-                        let ticks = link.ts_resolution().filter(|&ticks| ticks > 0);
-                        links.push(Interface {
-                            kind: link.linktype,
-                            ticks: ticks.unwrap_or(1_000_000),
-                        });
-                        None
-                    }
-                    PcapBlockOwned::NG(Block::EnhancedPacket(frame)) => {
-                        usize::try_from(frame.if_id).ok().and_then(|id| links.get(id)).map(|link| {
-                            let ticks = u64::from(frame.ts_high) << 32 | u64::from(frame.ts_low);
-                            (*link, link.time(ticks), frame.data, frame.caplen)
-                        })
-                    }
-                    PcapBlockOwned::NG(Block::SimplePacket(frame)) => {
-                        links.first().map(|link| (*link, None, frame.data, frame.origlen))
-                    }
-                    PcapBlockOwned::NG(_) => None,
-                };
-                let datagram = frame.and_then(|(link, at, data, length)| {
-                    // pcapng pads frames to four bytes.
-                    let length = usize::try_from(length).unwrap_or(usize::MAX).min(data.len());
-                    let frame = data.get(..length)?;
-                    Some(Datagram { at, ..frames.datagram(link.kind, frame)? })
+                let frame = interfaces.frame(&block);
+                let datagram = frame.and_then(|Frame { kind, at, bytes }| {
+                    Some(Datagram { at, ..frames.datagram(kind, bytes)? })
                 });
                 reader.consume(offset);
                 if let Some(datagram) = datagram {
@@ -157,6 +117,67 @@ fn broken(error: &PcapError<&[u8]>) -> CliError {
         PcapError::NomError(..) | PcapError::OwnedNomError(..) => "it has a block that is none",
     };
     CliError::new(Exit::Partly, format_args!("bad capture: {why}"))
+}
+
+/// A frame, of which a capture may have kept the beginning only.
+struct Frame<'b> {
+    kind: Linktype,
+    /// When it was captured.
+    at: Option<UnixMillis>,
+    bytes: &'b [u8],
+}
+
+impl<'b> Frame<'b> {
+    fn new(kind: Linktype, at: Option<UnixMillis>, bytes: &'b [u8], length: u32) -> Option<Self> {
+        // pcapng pads frames to four bytes.
+        let length = usize::try_from(length).unwrap_or(usize::MAX).min(bytes.len());
+        Some(Self { kind, at, bytes: bytes.get(..length)? })
+    }
+}
+
+/// The interfaces a capture has named so far.
+#[derive(Default)]
+struct Interfaces(Vec<Interface>);
+
+impl Interfaces {
+    /// The frame of a block, if it is one; else what it says of interfaces is noted.
+    fn frame<'b>(&mut self, block: &'b PcapBlockOwned<'_>) -> Option<Frame<'b>> {
+        let Self(all) = self;
+        match block {
+            PcapBlockOwned::LegacyHeader(header) => {
+                let nanos = header.is_nanosecond_precision();
+                let ticks = if nanos { 1_000_000_000 } else { 1_000_000 };
+                *all = vec![Interface { kind: header.network, ticks }];
+                None
+            }
+            PcapBlockOwned::Legacy(frame) => {
+                let from = all.first()?;
+                let ticks = u64::from(frame.ts_sec)
+                    .saturating_mul(from.ticks)
+                    .saturating_add(u64::from(frame.ts_usec));
+                Frame::new(from.kind, from.time(ticks), frame.data, frame.caplen)
+            }
+            PcapBlockOwned::NG(Block::SectionHeader(_)) => {
+                all.clear();
+                None
+            }
+            PcapBlockOwned::NG(Block::InterfaceDescription(named)) => {
+                let ticks = named.ts_resolution().filter(|&ticks| ticks > 0);
+                let ticks = ticks.unwrap_or(1_000_000);
+                all.push(Interface { kind: named.linktype, ticks });
+                None
+            }
+            PcapBlockOwned::NG(Block::EnhancedPacket(frame)) => {
+                let from = all.get(usize::try_from(frame.if_id).ok()?)?;
+                let ticks = u64::from(frame.ts_high) << 32 | u64::from(frame.ts_low);
+                Frame::new(from.kind, from.time(ticks), frame.data, frame.caplen)
+            }
+            PcapBlockOwned::NG(Block::SimplePacket(frame)) => {
+                Frame::new(all.first()?.kind, None, frame.data, frame.origlen)
+            }
+            PcapBlockOwned::NG(_) => None,
+        }
+    }
 }
 
 /// What a capture says of an interface.

@@ -201,7 +201,7 @@ impl Explainer {
             }
         };
         Explained {
-            v: 1,
+            v: output::VERSION,
             index: self.seen,
             at: datagram.at.map(output::rfc3339),
             from: datagram.from.map(|addr| addr.to_string()),

@@ -9,8 +9,7 @@ use crate::node::{Direction, OfferView, Pick, Reply, Request};
 /// Which offers.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli::command) struct Which {
-    /// Number of an offer, as in `feige files`: 7, or 7.2 for its second file; or the id of a picture
-    /// that came inside a message: p3fa2c1d0
+    /// Number of an offer, as in `feige files`: 7, or 7.2 for its second file
     #[arg(value_name = "OFFER")]
     offers: Vec<Wanted>,
 
