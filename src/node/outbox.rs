@@ -221,7 +221,8 @@ impl Outbox {
     pub(crate) fn send_next(&mut self, turn: &mut Turn<'_>, roster: &Roster, links: &Links) {
         for _ in 0..(turn.base.policy.sends_per_second / 10).max(1) {
             let Some(no) = self.queue.pop_front() else { return };
-            if let Some(sending) = self.sends.get_mut(&no) {
+            // One that went back to the shelf has no turn any more.
+            if let Some(sending) = self.sends.get_mut(&no).filter(|sending| sending.queued) {
                 sending.queued = false;
                 self.launch(turn, roster, links, no);
             }
