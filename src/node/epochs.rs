@@ -32,7 +32,7 @@ pub(crate) struct Epoch {
     /// The highest number seen in it.
     pub(crate) highest: PacketNo,
     /// None: before this run of ours, or it has said goodbye since.
-    heard: Option<Tick>,
+    pub(crate) heard: Option<Tick>,
     /// The last entry: where and when it came first.
     entry: Option<Entry>,
 }
@@ -54,8 +54,8 @@ impl Epochs {
     }
 
     /// What the process before this one knew of an epoch.
-    pub(crate) fn restore(&mut self, id: PeerId, run: u32, highest: PacketNo, now: Tick) {
-        self.peers.insert(id, Epoch { run, highest, heard: Some(now), entry: None });
+    pub(crate) fn restore(&mut self, id: PeerId, run: u32, highest: PacketNo, heard: Option<Tick>) {
+        self.peers.insert(id, Epoch { run, highest, heard, entry: None });
     }
 
     /// All of them.
