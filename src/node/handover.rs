@@ -136,6 +136,7 @@ impl Handover {
             epoch: epoch.run,
             highest: epoch.highest,
             heard_ago: epoch.heard.map(|at| now - at),
+            left: epoch.left,
         });
         let answers = parts
             .presence
@@ -201,9 +202,9 @@ impl Handover {
                 turn.arm(Timer::Remember, turn.base.policy.roster_lag);
             }
         }
-        for EpochNote { peer, epoch, highest, heard_ago } in self.epochs {
+        for EpochNote { peer, epoch, highest, heard_ago, left } in self.epochs {
             let heard = heard_ago.map(|ago| before(now, ago));
-            parts.inbox.epochs.restore(peer, epoch, highest, heard);
+            parts.inbox.epochs.restore(peer, (epoch, highest), (heard, left));
         }
         for ReceivedNote { peer, epoch, number, in_group, ago } in self.received {
             parts.inbox.restore(Key { peer, epoch, number, in_group }, before(now, ago));
@@ -330,6 +331,8 @@ struct EpochNote {
     highest: PacketNo,
     #[serde(default)]
     heard_ago: Option<Duration>,
+    #[serde(default)]
+    left: bool,
 }
 
 impl PeerNote {

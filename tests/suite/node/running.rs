@@ -142,6 +142,19 @@ fn an_answer_just_after_our_restart_tells_that_a_peer_restarted_too() {
 }
 
 #[test]
+fn a_message_that_precedes_that_answer_does_not_hide_that_a_peer_restarted() {
+    let mut desk = Desk::bare(|_| {});
+    let known = EpochMemory { peer: peer_id("cat@pc"), epoch: 41, highest: PacketNo(13) };
+    desk.node.remember(desk.now, Memory { epochs: vec![known], ..Memory::default() });
+    desk.input(Input::Links(vec![link(1, [10, 0, 0, 1])]));
+    desk.hear("10.0.0.3", iptux(0x120, 4, "cat@pc", "new"));
+    desk.hear("10.0.0.3", iptux(0x103, 5, "cat@pc", "Cat"));
+    let out = desk.hear("10.0.0.3", iptux(0x120, 7, "cat@pc", "newer"));
+    let Record::Message(record) = &out.saves()[0].1 else { panic!() };
+    assert!(record.epoch > 41, "the store may have a message 7 of epoch 41");
+}
+
+#[test]
 fn the_status_tells_who_we_are_and_how_it_goes() {
     let mut desk = Desk::new();
     desk.hear("10.0.0.2", official(3, 1, "ann@pc", "Ann"));
