@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::Parts;
 use super::api::files::OfferId;
 use super::api::{Counters, PeerId, PeerView};
-use super::effect::SeenPeer;
+use super::effect::{OutcomeRecord, SeenPeer};
 use super::envelopes::ReadNotice;
 use super::farewells::FarewellNote;
 use super::inbox::Key;
@@ -41,6 +41,9 @@ pub struct Handover {
     generation: u32,
     peers: Vec<PeerNote>,
     sends: Vec<SendNote>,
+    /// How messages ended, where the store does not know it.
+    #[serde(default)]
+    ends: Vec<OutcomeRecord>,
     /// Messages received, oldest first.
     received: Vec<ReceivedNote>,
     epochs: Vec<EpochNote>,
@@ -150,6 +153,7 @@ impl Handover {
             generation: parts.presence.generation,
             peers: parts.roster.iter().map(|(_, peer)| PeerNote::of(peer, now)).collect(),
             sends: parts.outbox.iter().map(|(no, send)| SendNote::of(no, send, now)).collect(),
+            ends: parts.outbox.unkept_ends().cloned().collect(),
             received: received.into_iter().map(|(_, note)| note).collect(),
             epochs: epochs.collect(),
             unwritten: base.remembered.seen().cloned().collect(),
@@ -214,6 +218,7 @@ impl Handover {
             let (no, sending) = send.into_sending(now);
             parts.outbox.restore(turn, no, sending);
         }
+        parts.outbox.restore_ends(self.ends);
         for SealedNote { number, peer, sent_to } in self.sealed {
             let peer = Box::new(peer);
             let unopened = Unopened { number, peer, sent_to };

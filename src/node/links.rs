@@ -164,6 +164,7 @@ impl Parts {
             self.offers.start(turn);
             self.pictures.start(turn);
             self.write_late_to_all(turn);
+            self.outbox.keep_ends(turn);
         }
     }
 }

@@ -490,7 +490,9 @@ impl Parts {
     }
 
     fn saved(&mut self, turn: &mut Turn<'_>, id: SaveId, result: &SaveResult) {
-        turn.note_store(id, result);
+        if turn.note_store(id, result) {
+            self.outbox.keep_ends(turn);
+        }
         let kept = result.is_kept();
         self.offers.saved(turn, id, result);
         let Self { inbox, outbox, envelopes, absence, roster, links, private, knocks, .. } = self;
