@@ -66,6 +66,9 @@ pub struct Handover {
     /// Files of ours on offer.
     #[serde(default)]
     grants: Vec<GrantRecord>,
+    /// Those that ended, where the store does not know it.
+    #[serde(default)]
+    ended_grants: Vec<OfferId>,
     /// Offers to us that are open.
     #[serde(default)]
     offers: Vec<OfferRecord>,
@@ -163,6 +166,7 @@ impl Handover {
             scan: parts.presence.reach.next_of_scan(),
             farewells: parts.farewells.notes(now),
             grants: parts.serving.records().collect(),
+            ended_grants: parts.serving.unkept_ends().collect(),
             offers: parts.offers.records(),
             last_offer: base.last_offer,
             fetches: parts.offers.fetch_notes(),
@@ -213,6 +217,7 @@ impl Handover {
         for ReceivedNote { peer, epoch, number, in_group, ago } in self.received {
             parts.inbox.restore(Key { peer, epoch, number, in_group }, before(now, ago));
         }
+        parts.serving.restore_ends(self.ended_grants);
         parts.serving.restore(turn, self.grants, false);
         for send in self.sends {
             let (no, sending) = send.into_sending(now);

@@ -165,6 +165,7 @@ impl Parts {
             self.pictures.start(turn);
             self.write_late_to_all(turn);
             self.outbox.keep_ends(turn);
+            self.serving.keep_ends(turn);
         }
     }
 }
