@@ -250,6 +250,7 @@ impl Lan {
         running.disk.close(handover.last_number());
         running.config.numbers = running.disk.numbers(now.wall);
         running.node = Node::resume(running.config.clone(), seed, handover, now);
+        running.node.remember(now, running.disk.memory(now.booted));
         running.wake = None;
         self.feed(at, Input::Links(links));
     }
@@ -349,8 +350,8 @@ impl Lan {
 
     /// An orderly end commits what is on its way.
     fn flush(&mut self, at: HostId) {
-        let waiting = self.running(at).map(|running| running.disk.waiting()).unwrap_or_default();
-        for id in waiting {
+        // What is committed may lead to more.
+        while let Some(id) = self.running(at).and_then(|running| running.disk.waiting()) {
             self.commit(at, id);
         }
     }

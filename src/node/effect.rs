@@ -420,7 +420,7 @@ impl PartialEq for KeyRecord {
 }
 
 /// What became of a sent message with one recipient.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct OutcomeRecord {
     /// When.
     pub at: UnixMillis,

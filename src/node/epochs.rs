@@ -31,10 +31,23 @@ pub(crate) struct Epoch {
     pub(crate) run: u32,
     /// The highest number seen in it.
     pub(crate) highest: PacketNo,
-    /// None: before this run of ours, or it has said goodbye since.
-    heard: Option<Tick>,
+    /// When that was heard; none: before this run of ours, or it has said goodbye since.
+    pub(crate) heard: Option<Tick>,
+    /// It has said goodbye, and nothing came since.
+    pub(crate) left: bool,
     /// The last entry: where and when it came first.
     entry: Option<Entry>,
+}
+
+impl Epoch {
+    /// A number of this run was heard.
+    fn rise(&mut self, now: Now, number: PacketNo) {
+        // What was overtaken by a goodbye comes after it.
+        if number >= self.highest || std::mem::take(&mut self.left) {
+            self.highest = self.highest.max(number);
+            self.heard = Some(now.tick);
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -48,14 +61,19 @@ impl Epochs {
     /// What the store knows from before. It counts as heard long ago.
     pub(crate) fn remember(&mut self, epochs: Vec<EpochMemory>) {
         for EpochMemory { peer, epoch: run, highest } in epochs {
-            let known = Epoch { run, highest, heard: None, entry: None };
+            let known = Epoch { run, highest, heard: None, left: false, entry: None };
             self.peers.entry(peer).or_insert(known);
         }
     }
 
     /// What the process before this one knew of an epoch.
-    pub(crate) fn restore(&mut self, id: PeerId, run: u32, highest: PacketNo, now: Tick) {
-        self.peers.insert(id, Epoch { run, highest, heard: Some(now), entry: None });
+    pub(crate) fn restore(
+        &mut self,
+        id: PeerId,
+        (run, highest): (u32, PacketNo),
+        (heard, left): (Option<Tick>, bool),
+    ) {
+        self.peers.insert(id, Epoch { run, highest, heard, left, entry: None });
     }
 
     /// All of them.
@@ -90,8 +108,7 @@ impl Epochs {
             epoch.run = epoch.run.saturating_add(1).max(base(now));
             epoch.highest = number;
         }
-        epoch.highest = epoch.highest.max(number);
-        epoch.heard = Some(now.tick);
+        epoch.rise(now, number);
         if is_entry && !again {
             epoch.entry = Some(Entry { number, link: seen.link, at: now.tick });
         }
@@ -100,24 +117,25 @@ impl Epochs {
     /// It said goodbye: what it says next is of another run.
     pub(crate) fn left(&mut self, id: &PeerId) {
         if let Some(epoch) = self.peers.get_mut(id) {
-            (epoch.heard, epoch.entry) = (None, None);
+            (epoch.heard, epoch.entry, epoch.left) = (None, None, true);
         }
     }
 
     /// The epoch a message of `peer` belongs to; 0 for those who do not number from 1. The peer's
     /// dialect decides, not the packet's: a message of ours from an address not known yet looks
-    /// like FeiQ's.
+    /// like FeiQ's. Whoever was taken for one who does keeps the epoch it got: its messages must stay
+    /// the same ones.
     pub(crate) fn of(&mut self, now: Now, peer: &Peer, number: PacketNo) -> u32 {
-        if !peer.dialect.habits.numbers_from_one || number.0 >= CLOCK {
+        if number.0 >= CLOCK {
             return 0;
         }
         match self.peers.get_mut(&peer.id) {
             Some(epoch) => {
-                epoch.highest = epoch.highest.max(number);
-                epoch.heard = Some(now.tick);
+                epoch.rise(now, number);
                 epoch.run
             }
-            None => self.begin(now, &peer.id, number),
+            None if peer.dialect.habits.numbers_from_one => self.begin(now, &peer.id, number),
+            None => 0,
         }
     }
 
@@ -144,7 +162,8 @@ impl Epochs {
     fn begin(&mut self, now: Now, id: &PeerId, number: PacketNo) -> u32 {
         let run = base(now);
         let heard = Some(now.tick);
-        self.peers.insert(id.clone(), Epoch { run, highest: number, heard, entry: None });
+        self.peers
+            .insert(id.clone(), Epoch { run, highest: number, heard, left: false, entry: None });
         run
     }
 }

@@ -10,7 +10,10 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::api::PeerId;
+use super::handover::before;
 use super::input::Tick;
 use super::peer::Sighting;
 use crate::wire::{Command, PacketNo};
@@ -29,6 +32,16 @@ struct Farewell {
     peer: Option<PeerId>,
 }
 
+/// A goodbye, as one process tells the next.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct FarewellNote {
+    ago: Duration,
+    from: SocketAddr,
+    key: String,
+    number: PacketNo,
+    peer: Option<PeerId>,
+}
+
 /// How long something may be on its way: an access point holds broadcasts back for less than a
 /// second.
 const SPAN: Duration = Duration::from_secs(2);
@@ -44,6 +57,26 @@ impl Farewells {
         }
         let (from, key, number) = (seen.from, seen.key(), seen.packet.number);
         self.0.push_back(Farewell { at: now, from, key, number, peer });
+    }
+
+    /// What the next owner of the port is told of those that are not long past.
+    pub(crate) fn notes(&self, now: Tick) -> Vec<FarewellNote> {
+        let recent = self.0.iter().filter(|it| now - it.at < SPAN);
+        let note = |it: &Farewell| FarewellNote {
+            ago: now - it.at,
+            from: it.from,
+            key: it.key.clone(),
+            number: it.number,
+            peer: it.peer.clone(),
+        };
+        recent.map(note).collect()
+    }
+
+    /// Takes over what the process before this one heard.
+    pub(crate) fn restore(&mut self, now: Tick, notes: Vec<FarewellNote>) {
+        self.0.extend(notes.into_iter().map(|FarewellNote { ago, from, key, number, peer }| {
+            Farewell { at: before(now, ago), from, key, number, peer }
+        }));
     }
 
     /// Whether a packet shows somebody who said goodbye after sending it.

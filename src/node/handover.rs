@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::Parts;
 use super::api::files::OfferId;
 use super::api::{Counters, PeerId, PeerView};
-use super::effect::SeenPeer;
+use super::effect::{OutcomeRecord, SeenPeer};
 use super::envelopes::ReadNotice;
+use super::farewells::FarewellNote;
 use super::inbox::Key;
 use super::input::{LinkId, Tick, UnixMillis};
 use super::offers::{FetchNote, OfferRecord};
@@ -40,6 +41,9 @@ pub struct Handover {
     generation: u32,
     peers: Vec<PeerNote>,
     sends: Vec<SendNote>,
+    /// How messages ended, where the store does not know it.
+    #[serde(default)]
+    ends: Vec<OutcomeRecord>,
     /// Messages received, oldest first.
     received: Vec<ReceivedNote>,
     epochs: Vec<EpochNote>,
@@ -48,9 +52,23 @@ pub struct Handover {
     unwritten: Vec<SeenPeer>,
     /// Answers to entries that wait for the shared timer.
     answers: Vec<(PeerId, LinkId, SocketAddr)>,
+    /// What is left to do of an announcement: how long it is until peers are told in full, and until
+    /// the entry goes out once more; where the scan of a range has come to.
+    #[serde(default)]
+    round: Option<Duration>,
+    #[serde(default)]
+    entry_again: Option<Duration>,
+    #[serde(default)]
+    scan: Option<SocketAddr>,
+    /// Who said goodbye just now.
+    #[serde(default)]
+    farewells: Vec<FarewellNote>,
     /// Files of ours on offer.
     #[serde(default)]
     grants: Vec<GrantRecord>,
+    /// Those that ended, where the store does not know it.
+    #[serde(default)]
+    ended_grants: Vec<OfferId>,
     /// Offers to us that are open.
     #[serde(default)]
     offers: Vec<OfferRecord>,
@@ -123,6 +141,8 @@ impl Handover {
             peer: peer.clone(),
             epoch: epoch.run,
             highest: epoch.highest,
+            heard_ago: epoch.heard.map(|at| now - at),
+            left: epoch.left,
         });
         let answers = parts
             .presence
@@ -136,11 +156,17 @@ impl Handover {
             generation: parts.presence.generation,
             peers: parts.roster.iter().map(|(_, peer)| PeerNote::of(peer, now)).collect(),
             sends: parts.outbox.iter().map(|(no, send)| SendNote::of(no, send, now)).collect(),
+            ends: parts.outbox.unkept_ends().cloned().collect(),
             received: received.into_iter().map(|(_, note)| note).collect(),
             epochs: epochs.collect(),
             unwritten: base.remembered.seen().cloned().collect(),
             answers: answers.collect(),
+            round: base.timers.left(Timer::Round, now),
+            entry_again: base.timers.left(Timer::EntryAgain, now),
+            scan: parts.presence.reach.next_of_scan(),
+            farewells: parts.farewells.notes(now),
             grants: parts.serving.records().collect(),
+            ended_grants: parts.serving.unkept_ends().collect(),
             offers: parts.offers.records(),
             last_offer: base.last_offer,
             fetches: parts.offers.fetch_notes(),
@@ -170,22 +196,34 @@ impl Handover {
                 presence.owe_answer(turn, roster, no, (link, addr));
             }
         }
+        for (timer, left) in [(Timer::Round, self.round), (Timer::EntryAgain, self.entry_again)] {
+            if let Some(left) = left {
+                turn.arm(timer, left);
+            }
+        }
+        if let Some(next) = self.scan {
+            parts.presence.reach.go_on_from(turn, next);
+        }
+        parts.farewells.restore(now, self.farewells);
         for SeenPeer { peer, at } in self.unwritten {
             if turn.base.remembered.note(&peer, at) {
                 turn.arm(Timer::Remember, turn.base.policy.roster_lag);
             }
         }
-        for EpochNote { peer, epoch, highest } in self.epochs {
-            parts.inbox.epochs.restore(peer, epoch, highest, now);
+        for EpochNote { peer, epoch, highest, heard_ago, left } in self.epochs {
+            let heard = heard_ago.map(|ago| before(now, ago));
+            parts.inbox.epochs.restore(peer, (epoch, highest), (heard, left));
         }
         for ReceivedNote { peer, epoch, number, in_group, ago } in self.received {
             parts.inbox.restore(Key { peer, epoch, number, in_group }, before(now, ago));
         }
+        parts.serving.restore_ends(self.ended_grants);
         parts.serving.restore(turn, self.grants, false);
         for send in self.sends {
             let (no, sending) = send.into_sending(now);
             parts.outbox.restore(turn, no, sending);
         }
+        parts.outbox.restore_ends(self.ends);
         for SealedNote { number, peer, sent_to } in self.sealed {
             let peer = Box::new(peer);
             let unopened = Unopened { number, peer, sent_to };
@@ -226,6 +264,8 @@ struct PeerNote {
     greeted_ago: Option<Duration>,
     answered_ago: Option<Duration>,
     told: u32,
+    #[serde(default)]
+    untold: Option<SocketAddr>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -299,6 +339,10 @@ struct EpochNote {
     peer: PeerId,
     epoch: u32,
     highest: PacketNo,
+    #[serde(default)]
+    heard_ago: Option<Duration>,
+    #[serde(default)]
+    left: bool,
 }
 
 impl PeerNote {
@@ -330,6 +374,7 @@ impl PeerNote {
             greeted_ago: peer.greeted.map(|at| now - at),
             answered_ago: peer.answered.map(|at| now - at),
             told: peer.told,
+            untold: peer.untold,
         }
     }
 
@@ -364,7 +409,7 @@ impl PeerNote {
             greeted: self.greeted_ago.map(|ago| before(now, ago)),
             answered: self.answered_ago.map(|ago| before(now, ago)),
             told: self.told,
-            untold: None,
+            untold: self.untold,
             shown: None,
         }
     }

@@ -164,6 +164,8 @@ impl Parts {
             self.offers.start(turn);
             self.pictures.start(turn);
             self.write_late_to_all(turn);
+            self.outbox.keep_ends(turn);
+            self.serving.keep_ends(turn);
         }
     }
 }

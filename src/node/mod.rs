@@ -495,7 +495,10 @@ impl Parts {
     }
 
     fn saved(&mut self, turn: &mut Turn<'_>, id: SaveId, result: &SaveResult) {
-        turn.note_store(id, result);
+        if turn.note_store(id, result) {
+            self.outbox.keep_ends(turn);
+            self.serving.keep_ends(turn);
+        }
         let kept = result.is_kept();
         self.offers.saved(turn, id, result);
         let Self { inbox, outbox, envelopes, absence, roster, links, private, knocks, .. } = self;
@@ -511,6 +514,7 @@ impl Parts {
             || self.absence_saved(turn, id, result)
             || self.charset_saved(turn, id, result)
             || self.pictures.saved(turn, id, result)
+            || self.serving.saved(id, result)
         {
             return;
         }

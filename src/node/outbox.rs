@@ -5,6 +5,7 @@
 //! settles. [`later`] keeps for those who are away.
 
 mod bounces;
+mod ends;
 mod files;
 pub(crate) mod later;
 mod records;
@@ -14,7 +15,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::api::{Event, PeerId, PeerView};
+use super::api::{PeerId, PeerView};
 use super::effect::{Open, Outcome, Record};
 use super::input::{Bounce, SaveId, SaveResult, Tick, UnixMillis};
 use super::letters::sent_record;
@@ -25,6 +26,7 @@ use super::timers::Timer;
 use super::turn::Turn;
 use crate::wire::command::message;
 use crate::wire::{Options, PacketNo, Verdict};
+use ends::Ends;
 pub(crate) use files::{FileNews, Seat};
 use later::{Later, Shelf};
 
@@ -49,8 +51,8 @@ pub(crate) struct Outbox {
     saving: BTreeMap<SaveId, SendNo>,
     /// Other forms of messages on their way to the disk; these go out with them.
     rewriting: BTreeMap<SaveId, SendNo>,
-    /// Outcomes on their way to the disk: told even if the store does not take them.
-    closing: BTreeMap<SaveId, Event>,
+    /// Outcomes that are not on disk.
+    ends: Ends,
     /// Notes on their way to the disk that a message is queued: told only if the store takes them.
     noting: BTreeMap<SaveId, SendNo>,
     /// Messages whose numbers are not reserved on disk yet.
@@ -221,7 +223,8 @@ impl Outbox {
     pub(crate) fn send_next(&mut self, turn: &mut Turn<'_>, roster: &Roster, links: &Links) {
         for _ in 0..(turn.base.policy.sends_per_second / 10).max(1) {
             let Some(no) = self.queue.pop_front() else { return };
-            if let Some(sending) = self.sends.get_mut(&no) {
+            // One that went back to the shelf has no turn any more.
+            if let Some(sending) = self.sends.get_mut(&no).filter(|sending| sending.queued) {
                 sending.queued = false;
                 self.launch(turn, roster, links, no);
             }
@@ -305,10 +308,7 @@ impl Outbox {
         result: &SaveResult,
     ) -> bool {
         let failed = !result.is_kept();
-        if let Some(event) = self.closing.remove(&id) {
-            if failed {
-                turn.emit(event, None);
-            }
+        if self.ends.saved(turn, id, failed) {
             return true;
         }
         if let Some(no) = self.noting.remove(&id) {

@@ -20,7 +20,7 @@ use super::roster::{Met, Roster};
 use super::timers::Timer;
 use super::trust::Allowance;
 use super::turn::{Turn, by_count};
-use super::unicasts::{Job, Unicasts};
+use super::unicasts::{Job, Unicasts, When};
 use crate::wire::Command;
 use crate::wire::command::message;
 
@@ -332,8 +332,10 @@ impl Presence {
         if !turn.speaks() {
             return;
         }
-        if let Some(job) = self.unicasts.admit(turn, job) {
-            self.perform(turn, roster, links, job);
+        match (self.unicasts.admit(turn, job), job) {
+            (When::Now, job) => self.perform(turn, roster, links, job),
+            (When::Never, Job::Probe(addr)) => self.roll_call.forget(addr),
+            (When::Later | When::Never, _) => {}
         }
     }
 

@@ -83,6 +83,23 @@ impl Reach {
         }
     }
 
+    /// The address that the scan under way comes to next.
+    pub(crate) fn next_of_scan(&self) -> Option<SocketAddr> {
+        let (range, offset) = self.scan?;
+        let &(first, last) = self.ranges.get(range)?;
+        let next = nth(first, offset).filter(|&addr| place_in(first, last, addr).is_some());
+        next.or_else(|| self.ranges.get(range + 1).map(|&(first, _)| first))
+    }
+
+    /// Goes on with the scan of another process, where the settings still name that range.
+    pub(crate) fn go_on_from(&mut self, turn: &mut Turn<'_>, next: SocketAddr) {
+        let places = self.ranges.iter().map(|&(first, last)| place_in(first, last, next));
+        self.scan = places.enumerate().find_map(|(range, offset)| Some((range, offset?)));
+        if self.scan.is_some() {
+            turn.arm(Timer::Scan, Duration::ZERO);
+        }
+    }
+
     /// Whoever answers at `addr` is beyond our broadcasts.
     pub(crate) fn expect(&mut self, turn: &Turn<'_>, addr: SocketAddr) {
         if self.expected.len() < turn.base.policy.peers_max {

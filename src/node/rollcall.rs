@@ -48,6 +48,11 @@ pub(crate) enum Cause<'a> {
 const ENTRIES: u8 = 2;
 
 impl RollCall {
+    /// `addr` is not asked this time.
+    pub(crate) fn forget(&mut self, addr: SocketAddr) {
+        self.probes.remove(&addr);
+    }
+
     /// Whether `addr` still has to be asked; counts the entry that then leaves.
     pub(crate) fn asks(&mut self, turn: &mut Turn<'_>, roster: &Roster, addr: SocketAddr) -> bool {
         let Some(probe) = self.probes.get_mut(&addr) else { return false };

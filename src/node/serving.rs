@@ -19,7 +19,7 @@ use rand::Rng;
 use super::api::files::{ItemState, OfferId, OfferView, Side, TransferOutcome};
 use super::api::{Event, FileChoice, PeerId, PeerView, Refusal, Wishes};
 use super::effect::{Record, Serve, ToldRecord};
-use super::input::{ServeNews, StreamId, Tick, UnixMillis};
+use super::input::{SaveId, SaveResult, ServeNews, StreamId, Tick, UnixMillis};
 use super::outbox::{FileNews, Seat, SendNo};
 use super::reckoning::Turned;
 use super::timers::Timer;
@@ -40,6 +40,10 @@ pub(crate) struct Serving {
     streams: BTreeMap<StreamId, Stream>,
     /// Grants that are to be written down, or are gone.
     changed: BTreeSet<SendNo>,
+    /// Ends of grants on their way to the disk, and those that the store did not take: it would offer
+    /// them again.
+    ending: BTreeMap<SaveId, OfferId>,
+    unkept: BTreeSet<OfferId>,
 }
 
 #[derive(Debug)]
@@ -365,6 +369,9 @@ impl Serving {
         for record in records {
             let OfferId(last) = &mut turn.base.last_offer;
             *last = record.offer.0.max(*last);
+            if self.unkept.contains(&record.offer) {
+                continue;
+            }
             let until = end(turn, &record);
             let no = record.no();
             if let Some(grant) = self.grants.get_mut(&no) {
@@ -448,11 +455,42 @@ impl Serving {
     fn forget(&mut self, turn: &mut Turn<'_>, no: SendNo) {
         let Some(grant) = self.grants.remove(&no) else { return };
         if grant.kept && turn.base.keeps {
-            turn.save(Record::GrantEnded(grant.record.offer));
+            self.save_end(turn, grant.record.offer);
         }
         if self.of(no.number).next().is_none() {
             turn.unlist(no.number, grant.record.files);
         }
+    }
+
+    fn save_end(&mut self, turn: &mut Turn<'_>, offer: OfferId) {
+        let id = turn.save(Record::GrantEnded(offer));
+        self.ending.insert(id, offer);
+    }
+
+    /// A record came back from the store. Whether it was an end.
+    pub(crate) fn saved(&mut self, id: SaveId, result: &SaveResult) -> bool {
+        let Some(offer) = self.ending.remove(&id) else { return false };
+        if !result.is_kept() {
+            self.unkept.insert(offer);
+        }
+        true
+    }
+
+    /// The store takes records, by all that is known: it gets the ends that it did not take.
+    pub(crate) fn keep_ends(&mut self, turn: &mut Turn<'_>) {
+        for offer in std::mem::take(&mut self.unkept) {
+            self.save_end(turn, offer);
+        }
+    }
+
+    /// Ends that the next owner of the port has still to write down.
+    pub(crate) fn unkept_ends(&self) -> impl Iterator<Item = OfferId> {
+        self.unkept.iter().copied()
+    }
+
+    /// Ends that the process before this one could not write down.
+    pub(crate) fn restore_ends(&mut self, offers: Vec<OfferId>) {
+        self.unkept.extend(offers);
     }
 
     fn arm(&self, turn: &mut Turn<'_>) {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::input::Tick;
 use super::outbox::SendNo;
@@ -89,6 +90,11 @@ impl Timers {
     /// The earliest deadline.
     pub(crate) fn next(&self) -> Option<Tick> {
         self.by_time.first().map(|&(at, _)| at)
+    }
+
+    /// How long it is until `timer` is due; none if it has no deadline.
+    pub(crate) fn left(&self, timer: Timer, now: Tick) -> Option<Duration> {
+        self.by_timer.get(&timer).map(|&at| at - now)
     }
 
     /// Takes out the earliest timer that is due at `now`.

@@ -175,8 +175,8 @@ impl<'a> Turn<'a> {
     }
 
     /// Notes how the store does, and tells the user when that changes, and of each message of his that
-    /// does not leave for that.
-    pub(crate) fn note_store(&mut self, id: SaveId, result: &SaveResult) {
+    /// does not leave for that. Whether it takes records again.
+    pub(crate) fn note_store(&mut self, id: SaveId, result: &SaveResult) -> bool {
         let unsent = self.base.sent_saves.remove(&id);
         let unsent = unsent.filter(|number| self.base.told_unsent != Some(*number));
         match result {
@@ -198,9 +198,11 @@ impl<'a> Turn<'a> {
                 self.base.store_fails = None;
                 let text = "the store takes messages again".to_owned();
                 self.notice(NoticeCode::StoreRecovered, text);
+                return true;
             }
             _ => {}
         }
+        false
     }
 
     /// The short number of a new offer.

@@ -33,18 +33,29 @@ pub(crate) struct Unicasts {
 /// Packets leave in groups this far apart, so that a long queue costs few wake-ups.
 const WINDOW: Duration = Duration::from_millis(100);
 
+/// When a job is done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum When {
+    /// At once, by whoever brought it.
+    Now,
+    /// It waits for its turn.
+    Later,
+    /// Never: too many wait. Who it was for is asked again by the next roll call.
+    Never,
+}
+
 impl Unicasts {
-    /// Takes a job: gives it back when it may be done at once, else queues it. A full queue drops
-    /// it; who it was for is asked again by the next roll call.
-    pub(crate) fn admit(&mut self, turn: &mut Turn<'_>, job: Job) -> Option<Job> {
+    /// Takes a job, unless it may be done at once.
+    pub(crate) fn admit(&mut self, turn: &mut Turn<'_>, job: Job) -> When {
         if self.queue.is_empty() && self.may_send(turn.now.tick, &turn.base.policy) {
-            return Some(job);
+            return When::Now;
         }
-        if self.queue.len() < turn.base.policy.unicasts_waiting_max {
+        let room = self.queue.len() < turn.base.policy.unicasts_waiting_max;
+        if room {
             self.queue.push_back(job);
         }
         self.arm(turn);
-        None
+        if room { When::Later } else { When::Never }
     }
 
     /// The next job that may be done now.

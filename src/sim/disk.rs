@@ -217,8 +217,9 @@ impl Disk {
         }
     }
 
-    pub(super) fn waiting(&self) -> Vec<SaveId> {
-        self.waiting.keys().copied().collect()
+    /// The next record to write.
+    pub(super) fn waiting(&self) -> Option<SaveId> {
+        self.waiting.keys().next().copied()
     }
 
     /// The power went: what was on its way is lost.

@@ -77,3 +77,52 @@ impl Store {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::{PacketNo, Record, SaveId, SaveResult};
+    use crate::store::Paths;
+
+    const DAY: i64 = 86_400_000;
+
+    fn boot(at: i64) -> Boot {
+        Boot { id: "a".to_owned(), at: UnixMillis(at) }
+    }
+
+    fn keep(store: &mut Store, record: Record) -> bool {
+        matches!(store.commit(&[(SaveId(1), record)])[0].1, SaveResult::Kept { .. })
+    }
+
+    fn offer(store: &Store, offer: i64) {
+        store.db().execute("INSERT INTO served (offer, grant) VALUES (?1, '')", (offer,)).unwrap();
+    }
+
+    fn moved(store: &Store) -> Vec<i64> {
+        let mut rows = store.db().prepare("SELECT moved FROM served ORDER BY offer").unwrap();
+        rows.query_map((), |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn what_is_kept_after_a_step_that_could_not_be_written_down_is_not_moved_by_it() {
+        let home = tempfile::tempdir().unwrap();
+        let paths = Paths::all_in(home.path());
+        let mut store = Store::open(&paths, UnixMillis(0)).unwrap().store;
+        store.reckon(boot(0)).unwrap();
+        assert!(keep(&mut store, Record::Away(None)));
+        offer(&store, 1);
+        store.db().pragma_update(None, "query_only", true).unwrap();
+        for by_ms in [9 * DAY, -2 * DAY] {
+            assert!(!keep(&mut store, Record::ClockSet { by_ms }));
+        }
+        store.db().pragma_update(None, "query_only", false).unwrap();
+        assert!(keep(&mut store, Record::Away(None)));
+        offer(&store, 2);
+        assert_eq!(moved(&store), [7 * DAY, 0]);
+        assert!(keep(&mut store, Record::Away(None)), "once");
+        store.close(PacketNo(0));
+        let mut store = Store::open(&paths, UnixMillis(0)).unwrap().store;
+        store.reckon(boot(7 * DAY)).unwrap();
+        assert_eq!(moved(&store), [7 * DAY, 0]);
+    }
+}

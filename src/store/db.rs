@@ -33,23 +33,37 @@ pub struct Store {
     log: Log,
 }
 
-/// What a start has to keep and is not committed yet.
+/// What has to be kept before any record, and is not committed yet.
 #[derive(Debug)]
 struct Due {
-    /// The block of packet numbers it took.
+    /// The block of packet numbers the start took.
     numbers: bool,
     /// Which run of the system it is in, if the store knows another one.
     boot: Option<Boot>,
+    /// What the clock was set by, milliseconds, while nothing could be written.
+    set_by_ms: i64,
 }
 
 impl Due {
-    const NOTHING: Self = Self { numbers: false, boot: None };
+    const NOTHING: Self = Self { numbers: false, boot: None, set_by_ms: 0 };
 
     fn write(&self, db: &Connection, numbers: Numbers) -> rusqlite::Result<()> {
         if self.numbers {
             rows::write_block(db, numbers)?;
         }
-        self.boot.as_ref().map_or(Ok(()), |boot| clock::begin(db, boot))
+        if let Some(boot) = &self.boot {
+            clock::begin(db, boot)?;
+        }
+        if self.set_by_ms == 0 { Ok(()) } else { clock::move_by(db, self.set_by_ms) }
+    }
+
+    /// These records were not kept. The clock is another one all the same, also for those after them.
+    fn note(&mut self, lost: &[(SaveId, Record)]) {
+        for (_, record) in lost {
+            if let Record::ClockSet { by_ms } = record {
+                self.set_by_ms = self.set_by_ms.saturating_add(*by_ms);
+            }
+        }
     }
 }
 
@@ -97,7 +111,7 @@ impl Store {
             path,
             peers: Peers::default(),
             numbers,
-            due: Due { numbers: true, boot: None },
+            due: Due { numbers: true, ..Due::NOTHING },
             start,
             notes,
             quota,
@@ -128,6 +142,7 @@ impl Store {
         };
         let results = committed.unwrap_or_else(|error| {
             self.after_rollback(before);
+            self.due.note(batch);
             vec![self.failure(&error); batch.len()]
         });
         self.staging.note(self.quota);

@@ -375,6 +375,31 @@ fn a_full_disk_withholds_receipts_until_there_is_room() {
 }
 
 #[test]
+fn what_ended_on_a_full_disk_ends_once_whoever_owns_the_port_next() {
+    let mut lan = Lan::new(10);
+    let (alice, bob) = (lan.host("alice"), lan.host("bob"));
+    lan.run_for(secs(30));
+    lan.plug(bob, 0, false);
+    let reply = lan.send_as(alice, &["bob"], "never mind", secs(30), later());
+    let Reply::Sent { number, .. } = reply else { panic!("{reply:?}") };
+    lan.run_for(secs(40));
+    lan.disk(alice).unwrap().full = true;
+    lan.request(alice, Request::Cancel { number });
+    lan.run_for(secs(1));
+    assert_eq!(ended(&lan, alice), (0, 1));
+    for full in [true, false] {
+        lan.disk(alice).unwrap().full = full;
+        lan.hand_over(alice);
+        lan.run_for(secs(1));
+    }
+    lan.restart(alice);
+    lan.plug(bob, 0, true);
+    lan.run_for(secs(60));
+    assert!(shown(&lan, bob).is_empty(), "it was cancelled");
+    assert_eq!(ended(&lan, alice), (0, 1));
+}
+
+#[test]
 fn a_far_subnet_is_reached_by_its_directed_broadcast_a_range_or_a_seed() {
     use feige::node::Network;
     let far = |last: [u8; 2]| std::net::SocketAddr::from(([10, 9, last[0], last[1]], 2425));

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use feige::node::{
-    Config, Effect, Event, Identity, Input, Ipv4Net, Link, LinkId, MessageRecord, Node, Now,
-    NumberStart, Outcome, PORT, PacketNo, PeerId, PeerView, Reply, Request, RequestId, SaveResult,
-    Tick, UnixMillis, Wishes,
+    Config, Direction, Effect, Event, Identity, Input, Ipv4Net, Link, LinkId, MessageRecord, Node,
+    Now, NumberStart, Outcome, PORT, PacketNo, PeerId, PeerView, Reply, Request, RequestId,
+    SaveResult, Tick, UnixMillis, Wishes,
 };
 use feige::sim::{HostId, Lan, Weather};
 use feige::wire::{Command, RawPacket};
@@ -373,8 +373,8 @@ enum Act {
 }
 
 const HOSTS: usize = 4;
-/// Fifty of them, in milliseconds.
-const YEARS: i64 = 50 * 365 * 86_400_000;
+/// Fifty of them, in seconds.
+const YEARS: i64 = 50 * 365 * 86_400;
 const START: UnixMillis = UnixMillis(1_800_000_000_000);
 
 fn act() -> impl Strategy<Value = Act> {
@@ -393,7 +393,7 @@ fn act() -> impl Strategy<Value = Act> {
         3 => (host.clone(), any::<bool>()).prop_map(|(host, plugged)| Act::Plug { host, plugged }),
         1 => host.clone().prop_map(|host| Act::Leave { host }),
         1 => host.prop_map(|host| Act::Stop { host }),
-        1 => (-YEARS..YEARS).prop_map(|by_ms| Act::SetClock { by_ms }),
+        1 => (-YEARS..YEARS).prop_map(|by_s| Act::SetClock { by_ms: by_s * 1_000 }),
         6 => (0..3_000u64).prop_map(|ms| Act::Wait { ms }),
     ]
 }
@@ -402,7 +402,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_message_ends_in_exactly_one_outcome(
+    fn every_message_ends_in_exactly_one_outcome_and_is_shown_once(
         seed in any::<u64>(),
         loss in 0..60u32,
         acts in prop::collection::vec(act(), 1..40),
@@ -525,6 +525,22 @@ impl Office {
         }
     }
 
+    /// Who wrote what was shown, its number, and to whom.
+    fn shown(&self) -> Result<BTreeSet<(PeerId, PacketNo, String)>, TestCaseError> {
+        let mut shown = BTreeSet::new();
+        for (to, &host) in self.hosts.iter().enumerate() {
+            for (_, event) in self.lan.events(host) {
+                let Event::Message(message) = event else { continue };
+                let peer = message.peer.as_ref().filter(|_| message.direction == Direction::In);
+                if let Some(peer) = peer {
+                    let key = (peer.id.clone(), message.number, format!("host{to}@"));
+                    prop_assert!(shown.insert(key.clone()), "shown twice: {key:?}");
+                }
+            }
+        }
+        Ok(shown)
+    }
+
     fn settle(mut self) -> Result<(), TestCaseError> {
         for &host in &self.hosts {
             self.lan.plug(host, 0, true);
@@ -533,7 +549,9 @@ impl Office {
             }
         }
         prop_assert!(self.lan.run_to_quiet(self.lan.now() + Duration::from_secs(1_000)));
-        for (host, sent) in self.hosts.iter().zip(self.sent) {
+        let shown = self.shown()?;
+        for (n, (host, sent)) in self.hosts.iter().zip(self.sent).enumerate() {
+            let own = format!("host{n}@");
             let mut ends = BTreeMap::new();
             let mut queued = BTreeSet::new();
             for (at, event) in self.lan.events(*host) {
@@ -553,6 +571,13 @@ impl Office {
                     Event::Failed { number, peer, outcome, .. } => (*number, peer, *outcome),
                     _ => continue,
                 };
+                let is_it = |(from, of, to): &(PeerId, PacketNo, String)| {
+                    *of == number && peer.id.0.starts_with(to.as_str()) && from.0.starts_with(&*own)
+                };
+                prop_assert!(
+                    outcome != Outcome::Confirmed || shown.iter().any(is_it),
+                    "{number:?} to {peer:?} is not shown: {shown:?}"
+                );
                 let again = ends.insert((number, peer.id.clone()), (outcome, *at));
                 prop_assert_eq!(again, None, "ended twice");
             }

@@ -5,6 +5,7 @@ mod support;
 mod crypto;
 mod dialect;
 mod feiq;
+mod foreign;
 #[cfg(target_os = "linux")]
 mod hostile;
 mod house;

@@ -230,6 +230,9 @@ impl Outbox {
         seats: impl Fn(PacketNo, &PeerId) -> Seat,
     ) {
         for memory in open {
+            if self.ends.has(memory.number, &memory.peer.id) {
+                continue;
+            }
             let known = |no: &SendNo| {
                 self.sends.get(no).is_some_and(|sending| sending.view.id == memory.peer.id)
             };

@@ -53,12 +53,12 @@ impl Outbox {
             turn.emit(event, None);
             return;
         }
-        let id = turn.save(Record::Outcome(record));
-        turn.emit(event.clone(), Some(id));
+        let id = turn.save(Record::Outcome(record.clone()));
+        turn.emit(event, Some(id));
         if outcome == Outcome::Queued {
             self.noting.insert(id, no);
         } else {
-            self.closing.insert(id, event);
+            self.ends.note(id, record);
         }
     }
 }

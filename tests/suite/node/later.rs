@@ -750,3 +750,41 @@ fn a_kept_message_whose_files_were_taken_back_says_what_it_has_to_say() {
     let waiting: Vec<_> = waiting(&mut desk).into_iter().map(|one| one.number).collect();
     assert_eq!(waiting, [number]);
 }
+
+/// More messages for Ann than leave at once.
+fn many_for_ann(desk: &mut Desk, gone: &PeerView) {
+    for n in 0..60 {
+        keep_for(desk, gone, &n.to_string());
+    }
+}
+
+#[test]
+fn what_has_not_had_its_turn_stays_here_when_its_recipient_is_blocked() {
+    let (mut desk, gone) = without_ann();
+    many_for_ann(&mut desk, &gone);
+    let out = desk.hear("10.0.0.2", ann(20));
+    assert_eq!(texts(&out, "10.0.0.2").len(), 50);
+    let peer = Box::new(desk.peer("Ann"));
+    change(&mut desk, Request::Block { peer });
+    let out = pass(&mut desk, 60_000);
+    assert!(texts(&out, "10.0.0.2").is_empty(), "{}", texts(&out, "10.0.0.2").len());
+    assert_eq!(waiting(&mut desk).len(), 60);
+}
+
+#[test]
+fn what_could_not_be_written_down_anew_waits_on_though_its_turn_comes() {
+    let (mut desk, gone) = without_ann();
+    many_for_ann(&mut desk, &gone);
+    desk.pass(ms(130_000));
+    let out = desk.hear("10.0.0.2", ann(20));
+    desk.answer(&out, &SaveResult::Failed("the disk is full".into()));
+    let out = pass(&mut desk, 60_000);
+    assert!(texts(&out, "10.0.0.2").is_empty(), "{}", texts(&out, "10.0.0.2").len());
+    let waiting = waiting(&mut desk);
+    assert!(waiting.iter().all(|one| one.state == WaitingState::Queued));
+    // And it is sent when that is possible again.
+    let out = desk.hear("10.0.0.2", ann(30));
+    let kept = desk.keep(&out);
+    assert_eq!(texts(&joined(out, kept), "10.0.0.2").len(), 50);
+    assert_eq!(texts(&pass(&mut desk, 200), "10.0.0.2").len(), 10);
+}

@@ -245,6 +245,19 @@ fn an_outcome_that_cannot_be_kept_is_told_all_the_same() {
     let out = desk.hear("10.0.0.2", receipt(number, "ann@pc"));
     let out = desk.answer(&out, &SaveResult::Failed("disk full".into()));
     assert_eq!(ends(&out), [("Ann".into(), End::Confirmed, 1)]);
+    // And kept when that is possible again.
+    let (_, out) = desk.send("Ann", "still there?");
+    let out = desk.keep(&out);
+    let outcomes = |out: &Outcome| {
+        let of = |(_, record): (_, &Record)| match record {
+            Record::Outcome(outcome) => Some((outcome.number, outcome.outcome)),
+            _ => None,
+        };
+        out.saves().into_iter().filter_map(of).collect::<Vec<_>>()
+    };
+    assert_eq!(outcomes(&out), [(number, End::Confirmed)]);
+    let out = desk.answer(&out, &SaveResult::Failed("disk full".into()));
+    assert!(ends(&out).is_empty() && outcomes(&out).is_empty(), "told once, and that was it");
 }
 
 #[test]

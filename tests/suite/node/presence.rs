@@ -751,3 +751,20 @@ fn another_node_recognises_us_whatever_we_send() {
         assert_eq!(Packet::read(&raw, &Hint::default()).dialect, &FEIGE);
     }
 }
+
+#[test]
+fn who_could_not_be_asked_for_want_of_room_is_asked_the_next_time() {
+    let mut desk = Desk::with(|config| {
+        config.policy.unicasts_per_second = 10;
+        config.policy.unicasts_waiting_max = 2;
+    });
+    for n in 2..8 {
+        desk.hear(&format!("10.0.0.{n}"), iptux(0x103, 1, &format!("p{n}@pc"), &format!("P{n}")));
+    }
+    for _ in 0..3 {
+        desk.pass(ms(60_000));
+        desk.ask(Request::RollCall);
+    }
+    desk.pass(ms(60_000));
+    assert!(desk.nicks().is_empty(), "{:?}", desk.nicks());
+}

@@ -2,8 +2,8 @@
 
 use feige::node::{
     Effect, Event, FileChoice, GrantRecord, Input, ItemKind, ItemState, Memory, Node, OfferId,
-    OfferedFile, PacketNo, Record, Refusal, Reply, Request, Serve, ServeNews, Side, StreamId,
-    Target, TransferOutcome, TransferProblem, Wishes,
+    OfferedFile, PacketNo, Record, Refusal, Reply, Request, SaveResult, Serve, ServeNews, Side,
+    StreamId, Target, TransferOutcome, TransferProblem, Wishes,
 };
 use feige::wire::attach::FileEntry;
 use feige::wire::{Body, Charset, Command, RawPacket};
@@ -356,6 +356,31 @@ fn an_offer_taken_back_ends_at_once_with_what_moves() {
     let end = news(&mut desk, 1, broken(5));
     assert_eq!(ends(&end), [("a".into(), TransferOutcome::Withdrawn, 5, 0)]);
     assert_eq!(offers(&mut desk), []);
+}
+
+#[test]
+fn an_offer_taken_back_on_a_full_disk_is_not_on_offer_again() {
+    let mut desk = office();
+    let (_, out) = offer(&mut desk, &["Ann"], vec![file("a", 5)]);
+    desk.keep(&out);
+    let records = grants(&[&out]);
+    let offer = offers(&mut desk)[0].0;
+    let (_, out) = desk.ask(Request::Withdraw { offer });
+    desk.answer(&out, &SaveResult::Failed("disk full".into()));
+    let ended = |out: &Outcome| {
+        let is_end =
+            |(_, record): &(_, &Record)| matches!(record, Record::GrantEnded(of) if *of == offer);
+        out.saves().iter().any(is_end)
+    };
+    // The next owner of the port reads what the store knows.
+    let mut next = Desk::of(Node::resume(config(), [9; 32], desk.node.hand_over(), desk.now));
+    next.node.remember(next.now, Memory { grants: records, ..Memory::default() });
+    let out = next.input(Input::Links(vec![link(1, [10, 0, 0, 1])]));
+    assert_eq!(offers(&mut next), []);
+    assert!(ended(&out), "and says it to the store");
+    // So does this one when the store takes something again.
+    let (_, out) = desk.send("Ann", "hi");
+    assert!(ended(&desk.keep(&out)));
 }
 
 #[test]
