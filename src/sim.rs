@@ -250,7 +250,7 @@ impl Lan {
         running.disk.close(handover.last_number());
         running.config.numbers = running.disk.numbers(now.wall);
         running.node = Node::resume(running.config.clone(), seed, handover, now);
-        running.node.remember(now, running.disk.memory(now.booted));
+        running.node.remember(now, running.disk.memory(now));
         running.wake = None;
         self.feed(at, Input::Links(links));
     }
@@ -493,7 +493,7 @@ impl Lan {
 
     fn start(&mut self, at: HostId, config: Config, mut disk: Disk) {
         let mut node = Node::new(config.clone(), self.seed());
-        node.remember(self.time(), disk.memory(self.wall_start));
+        node.remember(self.time(), disk.memory(self.time()));
         let keyring = disk.keyring();
         let (replies, next_request) = (BTreeMap::new(), 0);
         let running = Running { node, keyring, config, disk, wake: None, replies, next_request };

@@ -6,6 +6,8 @@
 use std::fs;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use rustix::time::{ClockId, clock_gettime};
+
 use crate::node::{Now, Tick, UnixMillis};
 use crate::store::Boot;
 
@@ -43,8 +45,7 @@ impl Clock {
             Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
             Err(before) => i64::try_from(before.duration().as_millis()).map_or(i64::MIN, |ms| -ms),
         };
-        let up = uptime().unwrap_or(Duration::from_micros(tick.0));
-        let up = i64::try_from(up.as_millis()).unwrap_or(i64::MAX);
+        let up = i64::try_from(uptime().as_millis()).unwrap_or(i64::MAX);
         Now { tick, wall: UnixMillis(wall), booted: UnixMillis(wall.saturating_sub(up)) }
     }
 
@@ -57,16 +58,13 @@ impl Clock {
 /// Readings within this span of each other are of one moment.
 const TOGETHER: Duration = Duration::from_millis(100);
 
-/// How long the system has been up, also asleep; none where that cannot be told.
-#[cfg(target_os = "linux")]
-fn uptime() -> Option<Duration> {
-    let up = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    Duration::try_from(up).ok()
-}
-
-#[cfg(not(target_os = "linux"))]
-fn uptime() -> Option<Duration> {
-    None
+/// How long the system has been up; on Linux, and on macOS, also asleep.
+fn uptime() -> Duration {
+    #[cfg(target_os = "linux")]
+    const UP: ClockId = ClockId::Boottime;
+    #[cfg(not(target_os = "linux"))]
+    const UP: ClockId = ClockId::Monotonic;
+    Duration::try_from(clock_gettime(UP)).unwrap_or_default()
 }
 
 /// Which run of the system this is; none where the system does not say.
@@ -75,7 +73,7 @@ pub fn boot() -> Option<Boot> {
     // A container may count from a start of its own.
     let clock = fs::read_link("/proc/self/ns/time").unwrap_or_default();
     let id = format!("{} {}", id.trim(), clock.display());
-    Some(Boot { id, at: Clock::new().now().booted })
+    Some(Boot { id, now: Clock::new().now() })
 }
 
 /// The wall-clock time now, for those who tell when they looked.
@@ -92,8 +90,8 @@ mod tests {
     fn the_run_of_the_system_has_one_name_and_one_beginning() {
         let (first, second) = (boot().unwrap(), boot().unwrap());
         assert_eq!(first.id, second.id);
-        assert!((first.at.0 - second.at.0).abs() < 100, "{first:?}, {second:?}");
-        assert!(first.at < wall_clock());
+        assert!((first.now.booted.0 - second.now.booted.0).abs() < 100, "{first:?}, {second:?}");
+        assert!(first.now.booted < wall_clock());
     }
 
     #[test]

@@ -16,6 +16,7 @@ use super::input::{Bounce, LinkId, RequestId, SaveId, StreamId, UnixMillis};
 use super::jobs::{Job, JobId};
 use super::offers::OfferRecord;
 use super::pictures::job::{PictureJob, PictureRecord};
+use super::reckoning::ClockSet;
 use super::serving::grant::{GrantRecord, OfferedFile};
 use crate::crypto::{KeySize, PrivateDer};
 use crate::wire::command::message;
@@ -152,12 +153,8 @@ pub enum Record {
     Book(BookRecord),
     /// Who was heard, and when.
     Roster(RosterRecord),
-    /// The wall clock was set by so many milliseconds: what is kept with a time of day to end at
-    /// ends by so much later. No event.
-    ClockSet {
-        /// Below zero where it was set back.
-        by_ms: i64,
-    },
+    /// The wall clock was set: what is kept with a time of day to end at moves along. No event.
+    ClockSet(ClockSet),
     /// We wrote to an address, and this is who was met there: no stranger any more. No event.
     WroteTo(PeerId),
 }

@@ -109,6 +109,7 @@ pub use jobs::{Done, Job, JobId, Keyring, Section};
 pub use memory::{EpochMemory, Memory, OpenMemory, SealedMemory, UntoldMemory};
 pub use offers::{AcceptRule, AcceptWho, OfferRecord};
 pub use pictures::job::{PictureJob, PictureNews, PictureRecord, StageId};
+pub use reckoning::ClockSet;
 pub use reread::{is_declared, reread};
 pub use serving::grant::{GrantRecord, OfferedFile};
 
@@ -194,7 +195,7 @@ impl Node {
         let mut turn = Turn::new(now, &mut node.base);
         from.read(&mut turn, &mut node.parts);
         if let Some(turned) = node.reckoning.look(now) {
-            node.since = node.since.map(|since| turned.moved(since));
+            node.since.iter_mut().for_each(|since| turned.adjust(since, []));
             node.parts.reckon(&mut turn, turned);
         }
         node
@@ -305,7 +306,7 @@ impl Node {
         let parts = &mut self.parts;
         let mut turn = Turn::new(now, &mut self.base);
         if let Some(turned) = turned {
-            *since = turned.moved(*since);
+            turned.adjust(since, []);
             parts.reckon(&mut turn, turned);
         }
         let since = *since;

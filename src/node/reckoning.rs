@@ -16,15 +16,53 @@ pub(crate) struct Reckoning {
     booted: Option<UnixMillis>,
 }
 
+/// The wall clock was set. What was noted by it in this run of the system moves along; what was noted
+/// in another one does not, for nobody knows what clock that had.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ClockSet {
+    /// By so many milliseconds; back, where it is below zero.
+    pub by_ms: i64,
+    /// Noted by the clock as it was is what lies from here on,
+    pub from: UnixMillis,
+    /// up to here.
+    pub until: UnixMillis,
+}
+
 /// What happened to the clocks between two inputs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Turned {
-    /// The wall clock was set forward by so many milliseconds; back, where it is below zero.
-    set_by: i64,
+pub(crate) enum Turned {
+    /// The wall clock was set.
+    Set(ClockSet),
+    /// Timers stood still for a while.
+    Slept,
 }
 
 /// Less than this lies between the readings of two clocks.
-const LEAST: Duration = Duration::from_secs(1);
+const LEAST_MS: u64 = 1_000;
+
+impl ClockSet {
+    /// The system was started at `booted` by the clock as it was, and this is it now; none: nobody
+    /// set it.
+    pub fn since(booted: UnixMillis, now: Now) -> Option<Self> {
+        let by_ms = now.booted.0.saturating_sub(booted.0);
+        let least = LEAST_MS.cast_signed();
+        (by_ms.unsigned_abs() >= LEAST_MS).then_some(Self {
+            by_ms,
+            from: UnixMillis(booted.0.saturating_sub(least)),
+            until: UnixMillis(now.wall.0.saturating_sub(by_ms).saturating_add(least)),
+        })
+    }
+
+    /// Whether it moves what was noted at this time.
+    pub fn moves(self, noted: UnixMillis) -> bool {
+        (self.from..=self.until).contains(&noted)
+    }
+
+    /// A time of day by the clock as it is now.
+    pub fn moved(self, at: UnixMillis) -> UnixMillis {
+        UnixMillis(at.0.saturating_add(self.by_ms))
+    }
+}
 
 impl Reckoning {
     /// Goes on with the clock of an earlier process.
@@ -50,22 +88,30 @@ impl Reckoning {
     pub(crate) fn look(&mut self, now: Now) -> Option<Turned> {
         let last = std::mem::replace(&mut self.last, now);
         let booted = *self.booted.get_or_insert(now.booted);
-        let set_by = now.booted.0.saturating_sub(booted.0);
-        if Duration::from_millis(set_by.unsigned_abs()) >= LEAST {
+        if let Some(set) = ClockSet::since(booted, now) {
             self.booted = Some(now.booted);
-            return Some(Turned { set_by });
+            return Some(Turned::Set(set));
         }
         let awake = now.tick - last.tick;
         let passed = now.uptime().saturating_sub(last.uptime());
-        let slept = passed.saturating_sub(awake) >= LEAST;
-        slept.then_some(Turned { set_by: 0 })
+        let slept = passed.saturating_sub(awake) >= Duration::from_millis(LEAST_MS);
+        slept.then_some(Turned::Slept)
     }
 }
 
 impl Turned {
-    /// When something was, by the clock as it is now.
-    pub(crate) fn moved(self, at: UnixMillis) -> UnixMillis {
-        UnixMillis(at.0.saturating_add(self.set_by))
+    /// Moves times that belong to what was noted at `noted`, and that time too.
+    pub(crate) fn adjust<const N: usize>(
+        self,
+        noted: &mut UnixMillis,
+        others: [&mut UnixMillis; N],
+    ) {
+        let Self::Set(set) = self else { return };
+        if set.moves(*noted) {
+            for at in others.into_iter().chain([noted]) {
+                *at = set.moved(*at);
+            }
+        }
     }
 }
 
@@ -76,8 +122,10 @@ impl Parts {
         self.outbox.reckon(turn, turned);
         self.serving.reckon(turn, turned);
         self.envelopes.reckon(turn, turned);
-        if turn.base.keeps && turned.set_by != 0 {
-            turn.save(Record::ClockSet { by_ms: turned.set_by });
+        if let Turned::Set(set) = turned
+            && turn.base.keeps
+        {
+            turn.save(Record::ClockSet(set));
         }
     }
 }
@@ -99,7 +147,10 @@ mod tests {
     fn a_clock_that_is_set_is_told_from_a_system_that_slept() {
         let mut reckoning = Reckoning::default();
         let mut look = |up, awake, set_by| {
-            reckoning.look(at(up, awake, set_by)).map(|turned| turned.set_by / 1_000)
+            reckoning.look(at(up, awake, set_by)).map(|turned| match turned {
+                Turned::Set(set) => set.by_ms / 1_000,
+                Turned::Slept => 0,
+            })
         };
         assert_eq!(look(100, 100, 0), None, "the first time there is nothing to compare with");
         assert_eq!(look(200, 200, 0), None);
@@ -129,6 +180,22 @@ mod tests {
         now.booted.0 += 600;
         assert_eq!(reckoning.look(now), None);
         now.booted.0 += 600;
-        assert_eq!(reckoning.look(now), Some(Turned { set_by: 1_200 }));
+        let Some(Turned::Set(ClockSet { by_ms: 1_200, .. })) = reckoning.look(now) else {
+            panic!()
+        };
+    }
+
+    #[test]
+    fn only_what_this_run_of_the_system_noted_moves() {
+        let set = ClockSet::since(BOOTED, at(100, 100, 86_400)).unwrap();
+        let noted = |s: i64| UnixMillis(BOOTED.0 + s * 1_000);
+        assert_eq!(
+            [-60, 0, 50, 100, 160].map(|s| set.moves(noted(s))),
+            [false, true, true, true, false]
+        );
+        let mut times = [noted(50), noted(50_000)];
+        let [noted_at, ends] = &mut times;
+        Turned::Set(set).adjust(noted_at, [ends]);
+        assert_eq!(times, [noted(86_450), noted(136_400)]);
     }
 }

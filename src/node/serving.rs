@@ -395,8 +395,7 @@ impl Serving {
     pub(crate) fn reckon(&mut self, turn: &mut Turn<'_>, turned: Turned) {
         for grant in self.grants.values_mut() {
             let record = &mut grant.record;
-            record.made_at = turned.moved(record.made_at);
-            record.ends_at = turned.moved(record.ends_at);
+            turned.adjust(&mut record.made_at, [&mut record.ends_at]);
             grant.until = end(turn, record);
         }
         self.arm(turn);

@@ -78,7 +78,7 @@ impl Envelopes {
     /// Another time of day, or the system slept.
     pub(crate) fn reckon(&mut self, turn: &mut Turn<'_>, turned: Turned) {
         for one in self.untold.0.values_mut().flatten() {
-            one.opened = turned.moved(one.opened);
+            turned.adjust(&mut one.opened, []);
         }
         if !self.untold.is_empty() {
             turn.arm(Timer::Untold, Duration::ZERO);

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::Committed;
 use crate::node::{
-    Direction, EpochMemory, Event, Keyring, Memory, MessageRecord, NumberStart, Open, OpenMemory,
-    Outcome, PacketNo, PeerId, PeerView, Recalled, Record, SaveId, SaveResult, SealedMemory,
-    Transmit, UnixMillis, UntoldMemory,
+    ClockSet, Direction, EpochMemory, Event, Keyring, Memory, MessageRecord, Now, NumberStart,
+    Open, OpenMemory, Outcome, PacketNo, PeerId, PeerView, Recalled, Record, SaveId, SaveResult,
+    SealedMemory, Transmit, UnixMillis, UntoldMemory,
 };
 use crate::wire::command::message::SECRET;
 
@@ -125,12 +125,11 @@ impl Disk {
         NumberStart { last: PacketNo(last), reserved: PacketNo(last + 131_072) }
     }
 
-    /// What a node is told at its start; `booted` as in [`Now`](crate::node::Now).
-    pub(super) fn memory(&mut self, booted: UnixMillis) -> Memory {
-        let by_ms = booted.0 - self.booted.replace(booted).unwrap_or(booted).0;
-        if by_ms != 0 {
-            self.records.push(Record::ClockSet { by_ms });
-        }
+    /// What a node is told at its start; at that time.
+    pub(super) fn memory(&mut self, now: Now) -> Memory {
+        let before = self.booted.replace(now.booted);
+        let set = before.and_then(|before| ClockSet::since(before, now));
+        self.records.extend(set.map(Record::ClockSet));
         let mut highest: BTreeMap<PeerId, (u32, PacketNo)> = BTreeMap::new();
         for (peer, epoch, number) in self.received.iter().filter(|(_, epoch, _)| *epoch > 0) {
             let best = highest.entry(peer.clone()).or_default();
@@ -176,11 +175,11 @@ impl Disk {
                         None => {}
                     }
                 }
-                Record::ClockSet { by_ms } => {
-                    for one in &mut open {
-                        one.written.0 += by_ms;
+                Record::ClockSet(set) => {
+                    for one in open.iter_mut().filter(|one| set.moves(one.written)) {
+                        one.written = set.moved(one.written);
                         if let Open::Until { expires, .. } = &mut one.open {
-                            expires.0 += by_ms;
+                            *expires = set.moved(*expires);
                         }
                     }
                 }
@@ -259,11 +258,7 @@ impl Disk {
                 return Some((SaveResult::Repeat, transmits, Vec::new()));
             }
             Record::Away(away) => self.away.clone_from(away),
-            Record::ClockSet { by_ms } => {
-                if let Some(booted) = &mut self.booted {
-                    booted.0 += by_ms;
-                }
-            }
+            Record::ClockSet(set) => self.booted = self.booted.map(|booted| set.moved(booted)),
             _ => {}
         }
         let is_event = record.is_event();

@@ -15,7 +15,9 @@ use super::pictures::Staging;
 use super::quota::Quota;
 use super::rows::{self, Peers, Rows};
 use super::{Boot, Paths, StoreError, clock, connect, folder_of, history, schema};
-use crate::node::{Direction, NumberStart, PacketNo, Record, SaveId, SaveResult, UnixMillis};
+use crate::node::{
+    ClockSet, Direction, NumberStart, PacketNo, Record, SaveId, SaveResult, UnixMillis,
+};
 
 /// The open store.
 #[derive(Debug)]
@@ -40,12 +42,12 @@ struct Due {
     numbers: bool,
     /// Which run of the system it is in, if the store knows another one.
     boot: Option<Boot>,
-    /// What the clock was set by, milliseconds, while nothing could be written.
-    set_by_ms: i64,
+    /// How the clock was set while nothing could be written.
+    clock: Vec<ClockSet>,
 }
 
 impl Due {
-    const NOTHING: Self = Self { numbers: false, boot: None, set_by_ms: 0 };
+    const NOTHING: Self = Self { numbers: false, boot: None, clock: Vec::new() };
 
     fn write(&self, db: &Connection, numbers: Numbers) -> rusqlite::Result<()> {
         if self.numbers {
@@ -54,14 +56,14 @@ impl Due {
         if let Some(boot) = &self.boot {
             clock::begin(db, boot)?;
         }
-        if self.set_by_ms == 0 { Ok(()) } else { clock::move_by(db, self.set_by_ms) }
+        self.clock.iter().try_for_each(|set| clock::follow(db, *set))
     }
 
     /// These records were not kept. The clock is another one all the same, also for those after them.
     fn note(&mut self, lost: &[(SaveId, Record)]) {
         for (_, record) in lost {
-            if let Record::ClockSet { by_ms } = record {
-                self.set_by_ms = self.set_by_ms.saturating_add(*by_ms);
+            if let Record::ClockSet(set) = record {
+                self.clock.push(*set);
             }
         }
     }

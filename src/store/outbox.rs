@@ -69,10 +69,11 @@ impl Reader {
     /// [`Request::Outbox`](crate::node::Request::Outbox) tells where a node runs. With `boot` also
     /// where the clock was set since one last ran.
     pub fn outbox(&self, boot: Option<&Boot>) -> Result<Vec<Waiting>, StoreError> {
-        let set_by = |db: &Connection| boot.map_or(Ok(None), |boot| clock::set_by(db, boot));
-        let set_by = self.read(set_by)?.unwrap_or(0);
-        let moved = |at: UnixMillis| UnixMillis(at.0.saturating_add(set_by));
+        let set = |db: &Connection| boot.map_or(Ok(None), |boot| clock::set_since(db, boot));
+        let set = self.read(set)?;
         let waiting = |open: OpenMemory| {
+            let set = set.filter(|set| set.moves(open.written));
+            let moved = |at| set.map_or(at, |set| set.moved(at));
             let (expires_at, state) = match open.open {
                 Open::Run => (None, WaitingState::Sending),
                 Open::Until { expires, .. } => (Some(moved(expires)), WaitingState::Queued),

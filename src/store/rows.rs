@@ -127,8 +127,8 @@ impl<'c> Rows<'c> {
                 people::keep_book(self.db, change)?;
                 Ok(SaveResult::Kept { seq: None })
             }
-            Record::ClockSet { by_ms } => {
-                clock::move_by(self.db, *by_ms)?;
+            Record::ClockSet(set) => {
+                clock::follow(self.db, *set)?;
                 Ok(SaveResult::Kept { seq: None })
             }
             Record::WroteTo(peer) => {

@@ -13,9 +13,10 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, mpsc};
 
 use feige::node::{
-    Alias, BookRecord, Bounce, Charset, Delivery, Direction, EpochMemory, Event, MessageRecord,
-    NoticeCode, Open, Options, Outcome, OutcomeRecord, PacketNo, PeerId, PeerView, Recipients,
-    Record, RosterRecord, SaveId, SaveResult, SeenPeer, Sure, Target, UnixMillis, Verdict,
+    Alias, BookRecord, Bounce, Charset, ClockSet, Delivery, Direction, EpochMemory, Event,
+    MessageRecord, NoticeCode, Now, Open, Options, Outcome, OutcomeRecord, PacketNo, PeerId,
+    PeerView, Recipients, Record, RosterRecord, SaveId, SaveResult, SeenPeer, Sure, Target, Tick,
+    UnixMillis, Verdict,
 };
 use feige::store::history::Pen;
 use feige::store::{Boot, Lock, Opened, Paths, Reader, Store, StoreError, Writer};

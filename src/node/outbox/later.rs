@@ -205,9 +205,11 @@ impl Outbox {
     /// Another time of day, or the system slept.
     pub(crate) fn reckon(&mut self, turn: &mut Turn<'_>, turned: Turned) {
         for (&no, sending) in &mut self.sends {
-            sending.written = turned.moved(sending.written);
-            let Some(later) = &mut sending.later else { continue };
-            later.expires = turned.moved(later.expires);
+            let Some(later) = &mut sending.later else {
+                turned.adjust(&mut sending.written, []);
+                continue;
+            };
+            turned.adjust(&mut sending.written, [&mut later.expires]);
             if later.waits {
                 sending.deadline = later.end(turn);
                 turn.base.timers.arm(Timer::Send(no), sending.deadline);

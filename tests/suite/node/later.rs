@@ -438,7 +438,9 @@ fn a_clock_that_is_set_changes_nothing_of_how_long_it_waits() {
         let out = pass(&mut desk, 121_000);
         assert_eq!(told(&out), [""; 0], "{by_ms}");
         assert!(
-            out.saves().iter().any(|(_, record)| **record == Record::ClockSet { by_ms }),
+            out.saves()
+                .iter()
+                .any(|(_, record)| matches!(record, Record::ClockSet(set) if set.by_ms == by_ms)),
             "{out:?}"
         );
         let [Waiting { written_at, expires_at: Some(moved), .. }] = waiting(&mut desk)[..] else {
@@ -454,6 +456,27 @@ fn a_clock_that_is_set_changes_nothing_of_how_long_it_waits() {
         assert_eq!(told(&pass(&mut desk, DAY - 122_000)), [""; 0], "{by_ms}");
         assert_eq!(told(&pass(&mut desk, 2_000)), ["Expired"], "{by_ms}");
     }
+}
+
+#[test]
+fn a_clock_that_is_set_moves_nothing_of_another_run_of_the_system() {
+    let (mut desk, gone) = without_ann();
+    let (_, out) = keep_for(&mut desk, &gone, "hi");
+    let written = desk.now.wall;
+    let mut memory = memory(&[&out]);
+    for open in &mut memory.open {
+        open.written = written;
+    }
+    // Without a battery the clock begins in 1970, until the network tells the time.
+    let mut next = restarted(&desk, Memory::default());
+    (next.now.wall, next.now.booted) = (UnixMillis(5_000), UnixMillis(0));
+    next.node.remember(next.now, memory);
+    assert_eq!(told(&pass(&mut next, 60_000)), [""; 0]);
+    set_clock(&mut next, written.0 + i64::try_from(DAY).unwrap() - 70_000);
+    assert_eq!(told(&pass(&mut next, 1_000)), [""; 0]);
+    let [Waiting { written_at, .. }] = waiting(&mut next)[..] else { panic!() };
+    assert_eq!(written_at, written);
+    assert_eq!(told(&pass(&mut next, 5_000)), ["Expired"]);
 }
 
 #[test]

@@ -99,48 +99,76 @@ fn a_sent_message_is_open_until_its_outcome_is_kept() {
     assert_eq!(open(&home), []);
 }
 
+const YEAR: i64 = 365 * 86_400_000;
+
+/// A run of the system that began at this time, an hour ago.
+fn boot(id: &str, booted: i64) -> Boot {
+    let wall = UnixMillis(booted + 3_600_000);
+    Boot { id: id.to_owned(), now: Now { tick: Tick(0), wall, booted: UnixMillis(booted) } }
+}
+
+/// By how much the first message that is open was moved, as a run that begins so is told.
+fn restart(home: &Home, boot: &Boot) -> i64 {
+    let mut store = home.open().store;
+    store.reckon(boot.clone()).unwrap();
+    let memory = store.memory().unwrap();
+    commit(&mut store, vec![Record::Away(None)]);
+    let OpenMemory { written, open: Open::Until { expires, .. }, .. } = memory.open[0] else {
+        panic!("{memory:?}")
+    };
+    let moved = written.0 - 1_795_000_001_250;
+    assert_eq!(expires.0, 1_795_600_000_000 + moved);
+    assert_eq!(memory.open[1].open, Open::Run);
+    moved
+}
+
+/// The same, as is shown where no node runs.
+fn shown(home: &Home, boot: Option<&Boot>) -> i64 {
+    let waiting = &Reader::open(&home.paths).unwrap().outbox(boot).unwrap()[0];
+    let moved = waiting.written_at.0 - 1_795_000_001_250;
+    assert_eq!(waiting.expires_at, Some(UnixMillis(1_795_600_000_000 + moved)));
+    moved
+}
+
+/// Half an hour before the messages were written.
+const BOOTED: i64 = 1_795_000_001_250 - 1_800_000;
+
+fn with_two(boot: &Boot) -> Home {
+    let home = Home::new();
+    let mut store = home.open().store;
+    store.reckon(boot.clone()).unwrap();
+    commit(&mut store, vec![sent("lin@DESK-7", 9, UNTIL), sent("lin@DESK-7", 10, Open::Run)]);
+    home
+}
+
 #[test]
 fn what_waits_ends_later_by_what_the_clock_was_set() {
-    const YEAR: i64 = 365 * 86_400_000;
-    let boot = |id: &str, at: i64| Boot { id: id.to_owned(), at: UnixMillis(at) };
-    let until = |by: i64| {
-        let utc_offset_s = Some(28_800);
-        [Open::Until { expires: UnixMillis(1_795_600_000_000 + by), utc_offset_s }, Open::Run]
-    };
-    let home = Home::new();
-    let waiting = |set: Option<Boot>| {
-        let waiting = Reader::open(&home.paths).unwrap().outbox(set.as_ref()).unwrap();
-        (waiting[0].written_at.0 - 1_795_000_001_250, waiting[0].expires_at.unwrap())
-    };
-    // What a run that begins so finds open.
-    let restart = |boot: &Boot| {
-        let mut store = home.open().store;
-        store.reckon(boot.clone()).unwrap();
-        let memory = store.memory().unwrap();
-        commit(&mut store, vec![Record::Away(None)]);
-        let open: Vec<Open> = memory.open.iter().map(|open| open.open).collect();
-        (open, memory.open[0].written.0 - 1_795_000_001_250)
-    };
-    let mut store = home.open().store;
-    store.reckon(boot("a", 1_000_000)).unwrap();
-    commit(&mut store, vec![sent("lin@DESK-7", 9, UNTIL), sent("lin@DESK-7", 10, Open::Run)]);
+    let home = with_two(&boot("a", BOOTED));
     // While a node runs, it says so.
-    commit(&mut store, vec![Record::ClockSet { by_ms: -YEAR }]);
-    drop(store);
-    let set = boot("a", 1_000_000 - YEAR);
-    assert_eq!(restart(&set), (until(-YEAR).to_vec(), -YEAR));
-    assert_eq!(restart(&set), (until(-YEAR).to_vec(), -YEAR), "once");
+    let set = boot("a", BOOTED - YEAR);
+    let record = ClockSet::since(UnixMillis(BOOTED), set.now).map(Record::ClockSet);
+    commit(&mut home.open().store, vec![record.unwrap()]);
+    assert_eq!(restart(&home, &set), -YEAR);
+    assert_eq!(restart(&home, &set), -YEAR, "once");
     // While none runs.
-    let set = boot("a", 1_000_000 + YEAR);
-    assert_eq!(waiting(Some(set.clone())), (YEAR, UnixMillis(1_795_600_000_000 + YEAR)));
-    assert_eq!(restart(&set), (until(YEAR).to_vec(), YEAR));
-    assert_eq!(waiting(None), waiting(Some(set)));
-    assert_eq!(restart(&boot("a", 1_000_500 + YEAR)), (until(YEAR).to_vec(), YEAR));
-    // Another run of the system: nobody knows what became of the clock meanwhile.
-    let other = boot("b", 500_000_000);
-    assert_eq!(waiting(Some(other.clone())), (YEAR, UnixMillis(1_795_600_000_000 + YEAR)));
-    assert_eq!(restart(&other), (until(YEAR).to_vec(), YEAR));
-    assert_eq!(restart(&boot("b", 500_000_000 + 60_000)).1, YEAR + 60_000);
+    let set = boot("a", BOOTED + YEAR);
+    assert_eq!(shown(&home, Some(&set)), YEAR);
+    assert_eq!(restart(&home, &set), YEAR);
+    assert_eq!(shown(&home, None), YEAR);
+    assert_eq!(shown(&home, Some(&set)), YEAR);
+    assert_eq!(restart(&home, &boot("a", BOOTED + YEAR + 500)), YEAR, "between two readings");
+}
+
+#[test]
+fn a_clock_that_is_set_moves_nothing_of_another_run_of_the_system() {
+    let home = with_two(&boot("a", BOOTED));
+    // Without a battery it begins in 1970, until the network tells the time.
+    let dead = boot("b", 0);
+    assert_eq!(restart(&home, &dead), 0);
+    let right = boot("b", BOOTED + 86_400_000);
+    assert_eq!(shown(&home, Some(&right)), 0);
+    assert_eq!(restart(&home, &right), 0);
+    assert_eq!(shown(&home, None), 0);
 }
 
 #[test]
