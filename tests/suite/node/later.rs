@@ -3,8 +3,8 @@
 use feige::node::{
     Charset, Effect, Event, FileChoice, Input, ItemKind, ItemState, Memory, Node, NumberStart,
     Open, OpenMemory, Outcome as End, PacketNo, PeerView, Record, Refusal, Reply, Request,
-    RequestId, SaveResult, StreamId, Target, TransferOutcome, UnixMillis, Waiting, WaitingState,
-    Wishes,
+    RequestId, RewrittenRecord, SaveResult, StreamId, Target, TransferOutcome, UnixMillis, Waiting,
+    WaitingState, Wishes,
 };
 use feige::wire::{Body, Command};
 
@@ -529,6 +529,31 @@ fn an_address_is_waited_for_until_somebody_is_there() {
     assert_eq!(texts(&out, "10.0.0.77").len(), 1);
     let out = desk.hear("10.0.0.77", iptux(0x121, 2, "cat@pc", &number.to_string()));
     assert_eq!(told(&out), ["delivered"]);
+}
+
+#[test]
+fn who_appears_where_a_message_waits_for_an_address_has_a_name_then_and_is_no_stranger() {
+    let mut desk = Desk::new();
+    let (number, _) = send_later(&mut desk, vec![Target::Addr(addr("10.0.0.77"))], "hello");
+    pass(&mut desk, 10_000);
+    let out = desk.hear("10.0.0.77", iptux(0x103, 1, "cat@pc", "Cat"));
+    let rewritten = |(_, record): &(_, &Record)| match record {
+        Record::Rewritten(RewrittenRecord { peer, .. }) => {
+            Some((peer.id.0.to_string(), peer.nick.clone()))
+        }
+        _ => None,
+    };
+    let (id, nick) = ("10.0.0.77:2425".to_owned(), "Cat".to_owned());
+    assert_eq!(out.saves().iter().find_map(rewritten), Some((id, nick)));
+    let met = Record::WroteTo(desk.peer("Cat").id);
+    assert!(out.saves().iter().any(|(_, record)| **record == met), "{:?}", out.saves());
+    let out = desk.hear("10.0.0.77", iptux(0x121, 2, "cat@pc", &number.to_string()));
+    let delivered = |event: &&Event| match event {
+        Event::Delivered { peer, .. } => Some((peer.id.0.to_string(), peer.nick.clone())),
+        _ => None,
+    };
+    let who = Some(("10.0.0.77:2425".to_owned(), "Cat".to_owned()));
+    assert_eq!(out.events().iter().find_map(delivered), who);
 }
 
 #[test]
