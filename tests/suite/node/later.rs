@@ -314,12 +314,48 @@ fn it_expires_and_is_not_sent_any_more() {
     assert_eq!(desk.node.next_deadline(), None, "an empty outbox wakes nobody");
 }
 
+/// Takes a message back, with a disk that keeps that; what was answered.
+fn cancel(desk: &mut Desk, number: PacketNo) -> (Vec<Reply>, Outcome) {
+    let out = desk.input(Input::Request(RequestId(1), Request::Cancel { number }));
+    let kept = desk.keep(&out);
+    let all = joined(out, kept);
+    (replies(&all), all)
+}
+
+fn replies(out: &Outcome) -> Vec<Reply> {
+    let reply = |(_, effect): &(_, Effect)| match effect {
+        Effect::Reply(_, reply) => Some(reply.clone()),
+        _ => None,
+    };
+    out.effects.iter().filter_map(reply).collect()
+}
+
+#[test]
+fn what_cannot_be_taken_back_on_disk_waits_on() {
+    let (mut desk, gone) = without_ann();
+    let (number, _) = keep_for(&mut desk, &gone, "hi");
+    let out = desk.input(Input::Request(RequestId(1), Request::Cancel { number }));
+    assert_eq!(replies(&out), [], "a later run would send it");
+    let reason = "the disk is full".to_owned();
+    let id = out.saves()[0].0;
+    let out = desk.input(Input::Saved(id, SaveResult::Failed(reason.clone())));
+    assert_eq!(replies(&out), [Reply::Refused(Refusal::NotKept { reason })]);
+    assert_eq!(waiting(&mut desk).len(), 1);
+    let out = desk.hear("10.0.0.2", ann(2));
+    assert_eq!(texts(&out, "10.0.0.2").len(), 1);
+    desk.keep(&out);
+    let out = desk.hear("10.0.0.2", receipt(number, "ann@pc"));
+    assert_eq!(told(&out), ["delivered"]);
+}
+
 #[test]
 fn it_is_cancelled_once() {
     let (mut desk, gone) = without_ann();
     let (number, _) = keep_for(&mut desk, &gone, "hi");
-    assert_eq!(told(&desk.ask(Request::Cancel { number }).1), ["Cancelled"]);
-    assert!(told(&desk.ask(Request::Cancel { number }).1).is_empty());
+    let (replies, out) = cancel(&mut desk, number);
+    assert_eq!((told(&out), replies), (vec!["Cancelled".to_owned()], vec![Reply::Done]));
+    let (replies, out) = cancel(&mut desk, number);
+    assert_eq!((told(&out), replies), (vec![], vec![Reply::Done]));
     assert!(texts(&desk.hear("10.0.0.2", ann(2)), "10.0.0.2").is_empty());
 }
 
@@ -749,7 +785,7 @@ fn files_of_a_kept_message_end_with_it() {
 
     // Cancelled, they are taken back.
     let (number, _) = offer_later(&mut desk, &gone, "hi", &["a"]);
-    let (_, out) = desk.ask(Request::Cancel { number });
+    let (_, out) = cancel(&mut desk, number);
     assert_eq!((told(&out), withdrawn(&out)), (vec!["Cancelled".to_owned()], 1));
 }
 
