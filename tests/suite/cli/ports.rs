@@ -335,6 +335,19 @@ fn a_send_outlives_the_owner_of_its_node() {
 }
 
 #[test]
+fn commands_that_begin_at_once_all_know_who_is_there() {
+    let lan = Lan::new();
+    let (anna, bob) = (lan.home("anna"), lan.home("bob"));
+    let node = bob.start(&["node"]);
+    up(&bob, &node);
+    let commands = [&["send", "bob", "a"][..], &["peers"], &["send", "@all", "b"]];
+    let mut all = commands.map(|command| anna.start(command));
+    for command in &mut all {
+        assert_eq!(command.exit(), Some(0));
+    }
+}
+
+#[test]
 fn who_took_over_says_so() {
     let lan = Lan::new();
     let bob = lan.home("bob");
