@@ -22,7 +22,7 @@ use super::output::{Style, date_and_time};
 use super::wish::{Origin, Role, Wish, refuse_to_change, start};
 use crate::io::control::{self, Hello, Succeeded};
 use crate::io::{self, Chosen, Gone, Handle, Stamped, Start, StartError, Subscription};
-use crate::node::{Link, PacketNo, PeerView, Reply, Request, Status, Waiting};
+use crate::node::{Link, PacketNo, PeerView, Reply, Request, Status, Waiting, WaitingState};
 use crate::store::{Paths, Reader};
 
 /// A node to ask and to listen to.
@@ -413,6 +413,31 @@ impl Client {
             self.style
                 .say(&format!("kept until {until}; `feige outbox cancel {number}` takes it back"));
         }
+    }
+
+    /// Stays the node while commands that joined it wait for receipts: without it they would have to
+    /// call what was sent not confirmed.
+    pub(super) async fn outstay(&mut self) {
+        const STEP: Duration = Duration::from_millis(50);
+        if !self.is_owner() || self.role != Role::Brief {
+            return;
+        }
+        let mut said = false;
+        while self.is_needed().await.unwrap_or(false) {
+            if !said {
+                said = true;
+                self.style.say("another command waits for receipts on this port; Ctrl-C ends");
+            }
+            sleep(STEP).await;
+        }
+    }
+
+    async fn is_needed(&mut self) -> Result<bool, CliError> {
+        let is_joined = self.status().await?.shell.is_some_and(|shell| shell.clients > 0);
+        let Reply::Outbox { waiting } = self.request(Request::Outbox).await? else {
+            return Ok(false);
+        };
+        Ok(is_joined && waiting.iter().any(|one| one.state == WaitingState::Sending))
     }
 
     /// Ends in order: with a goodbye if the node is ours and nobody takes it over.

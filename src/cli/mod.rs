@@ -355,10 +355,16 @@ fn attend(
             client.begin(globals, wish).await?;
             command(&mut client).await
         };
-        let outcome = tokio::select! {
-            outcome = work => outcome,
-            exit = signals.next() => Err(CliError::silent(exit)),
+        let (outcome, interrupted) = tokio::select! {
+            outcome = work => (outcome, false),
+            exit = signals.next() => (Err(CliError::silent(exit)), true),
         };
+        if !interrupted {
+            tokio::select! {
+                () = client.outstay() => {}
+                _ = signals.next() => {}
+            }
+        }
         tokio::select! {
             () = client.close() => {}
             _ = signals.next() => {}
