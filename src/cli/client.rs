@@ -5,6 +5,7 @@
 //! joins the one that is, and its event stream goes on without a gap. What it never does is decide
 //! anything about messages: that is the node's.
 
+mod roll;
 mod seat;
 
 use std::collections::VecDeque;
@@ -21,7 +22,7 @@ use super::output::{Style, date_and_time};
 use super::wish::{Origin, Role, Wish, refuse_to_change, start};
 use crate::io::control::{self, Hello, Succeeded};
 use crate::io::{self, Chosen, Gone, Handle, Stamped, Start, StartError, Subscription};
-use crate::node::{Link, PacketNo, PeerId, PeerView, Policy, Reply, Request, Status, Waiting};
+use crate::node::{Link, PacketNo, PeerView, Reply, Request, Status, Waiting, WaitingState};
 use crate::store::{Paths, Reader};
 
 /// A node to ask and to listen to.
@@ -38,6 +39,8 @@ pub(super) struct Client {
     missed: Option<VecDeque<Stamped>>,
     /// What is awaited of a message.
     waits_for: Option<Awaited>,
+    /// No other node does as well as this one: it was asked to do something, or it alone is meant.
+    bound: bool,
 }
 
 /// What a command waits for.
@@ -68,6 +71,7 @@ impl Client {
         }
         let mut client = Self::new((start, Origin::new(globals, wish)), style, seat);
         client.role = wish.role;
+        client.bound = false;
         Ok(client)
     }
 
@@ -108,6 +112,7 @@ impl Client {
             last_seq: None,
             missed: None,
             waits_for: None,
+            bound: true,
         }
     }
 
@@ -176,13 +181,18 @@ impl Client {
 
     /// Asks the node. A refusal is an error.
     pub(super) async fn request(&mut self, request: Request) -> Result<Reply, CliError> {
+        self.bound |= !only_asks(&request);
         loop {
             let handle = self.handle().ok_or_else(|| self.over())?;
             match handle.request(request.clone()).await {
                 Ok(Reply::Refused(refusal)) => return Err(refusal.into()),
                 Ok(reply) => return Ok(reply),
                 // It was not done, or may be done twice, so the next owner can be asked the same.
-                Err(why) if why == Gone::Moved || (self.lasts() && only_asks(&request)) => {
+                Err(why)
+                    if why == Gone::Moved
+                        || !self.bound
+                        || (self.lasts() && only_asks(&request)) =>
+                {
                     if !self.follow().await? {
                         return Err(self.over());
                     }
@@ -208,6 +218,7 @@ impl Client {
         request: Request,
         files: &[&Chosen],
     ) -> Result<Reply, CliError> {
+        self.bound = true;
         loop {
             let handle = self.handle().ok_or_else(|| gone(Gone::Vanished))?;
             let open = files.iter().map(|chosen| chosen.file.try_clone());
@@ -247,55 +258,6 @@ impl Client {
     pub(super) async fn needs_a_link(&mut self) -> Result<(), CliError> {
         let alone = !self.status().await?.links.iter().any(Link::leads_to_others);
         if alone { Err(CliError::no_link()) } else { Ok(()) }
-    }
-
-    /// Asks the LAN who is there, and waits: `wait` long if it is given, else as long as answers of
-    /// that many peers are spread.
-    pub(super) async fn roll_call(
-        &mut self,
-        wait: Option<Duration>,
-    ) -> Result<Vec<PeerView>, CliError> {
-        self.roll_call_for(wait, &[]).await
-    }
-
-    /// As [`Client::roll_call`], but only until all of these are here, if there are some.
-    pub(super) async fn roll_call_for(
-        &mut self,
-        wait: Option<Duration>,
-        expected: &[PeerId],
-    ) -> Result<Vec<PeerView>, CliError> {
-        const STEP: Duration = Duration::from_millis(20);
-        let all_here = |peers: &[PeerView]| {
-            !expected.is_empty()
-                && expected.iter().all(|id| peers.iter().any(|peer| peer.id == *id))
-        };
-        let Reply::RollCall { wait_ms } = self.request(Request::RollCall).await? else {
-            return Err(gone(Gone::Vanished));
-        };
-        if let Some(wait) = wait {
-            sleep(wait).await;
-            return self.peers().await;
-        }
-        let mut waited = Duration::ZERO;
-        let mut until = Duration::from_millis(wait_ms);
-        loop {
-            let left = until.saturating_sub(waited);
-            let step = if expected.is_empty() { left } else { left.min(STEP) };
-            sleep(step).await;
-            waited += step;
-            let peers = self.peers().await?;
-            if all_here(&peers) {
-                return Ok(peers);
-            }
-            if waited < until {
-                continue;
-            }
-            // Those who answer spread their answers by the number of peers they see.
-            until = window(peers.len());
-            if until <= waited {
-                return Ok(peers);
-            }
-        }
     }
 
     /// Hears events from now on; before, whatever the node still has at hand of those stored after
@@ -421,13 +383,14 @@ impl Client {
             return Ok(false);
         }
         match how {
-            Succeeded::Stopped => Ok(false),
-            // Another command is the owner now; what this one waits for went along.
-            Succeeded::Moved => {
+            // Another command is the owner now; what this one waits for went along. Or nothing is
+            // waited for yet, as where two commands begin at once.
+            how if matches!(how, Succeeded::Moved) || !self.bound => {
                 self.seat = enter(&self.start, self.role).await?;
                 Ok(true)
             }
-            Succeeded::OwnerVanished | Succeeded::Handed(_) => Err(gone(Gone::Vanished)),
+            Succeeded::Stopped => Ok(false),
+            _ => Err(gone(Gone::Vanished)),
         }
     }
 
@@ -450,6 +413,31 @@ impl Client {
             self.style
                 .say(&format!("kept until {until}; `feige outbox cancel {number}` takes it back"));
         }
+    }
+
+    /// Stays the node while commands that joined it wait for receipts: without it they would have to
+    /// call what was sent not confirmed.
+    pub(super) async fn outstay(&mut self) {
+        const STEP: Duration = Duration::from_millis(50);
+        if !self.is_owner() || self.role != Role::Brief {
+            return;
+        }
+        let mut said = false;
+        while self.is_needed().await.unwrap_or(false) {
+            if !said {
+                said = true;
+                self.style.say("another command waits for receipts on this port; Ctrl-C ends");
+            }
+            sleep(STEP).await;
+        }
+    }
+
+    async fn is_needed(&mut self) -> Result<bool, CliError> {
+        let is_joined = self.status().await?.shell.is_some_and(|shell| shell.clients > 0);
+        let Reply::Outbox { waiting } = self.request(Request::Outbox).await? else {
+            return Ok(false);
+        };
+        Ok(is_joined && waiting.iter().any(|one| one.state == WaitingState::Sending))
     }
 
     /// Ends in order: with a goodbye if the node is ours and nobody takes it over.
@@ -502,13 +490,6 @@ fn arrival(arrived: u64, keeps: bool) -> String {
     }
 }
 
-/// How long answers to a roll call are spread where so many peers are.
-fn window(peers: usize) -> Duration {
-    let waits = Policy::default().roll_call_waits;
-    let wait = waits.iter().find(|(below, _)| peers < *below).or(waits.last());
-    wait.map_or(Duration::ZERO, |&(_, wait)| wait)
-}
-
 fn gone(why: Gone) -> CliError {
     CliError::new(Exit::Partly, why).hint("whether it still did what was asked is not known")
 }
@@ -536,12 +517,6 @@ pub(super) fn unexpected(reply: &Reply) -> CliError {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_roll_call_waits_longer_where_more_peers_are() {
-        let window = |peers| window(peers).as_millis();
-        assert_eq!([0, 49, 50, 299, 300, 4096].map(window), [1200, 1200, 2200, 2200, 4300, 4300]);
-    }
 
     #[test]
     fn what_arrived_meanwhile_is_said_plainly() {

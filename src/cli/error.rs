@@ -264,6 +264,11 @@ impl From<StartError> for CliError {
                 "end that program, or use another port with --port (all who talk must use the same)"
             }
             StartError::NoNetwork { .. } => "`ip address` shows the links and their addresses",
+            StartError::Store(StoreError::File { source, .. })
+                if source.kind() == std::io::ErrorKind::ReadOnlyFilesystem =>
+            {
+                "--no-store needs nothing that can be written"
+            }
             StartError::Permission(_) => "a port below 1024 is for root; 2425 needs no rights",
             _ => "",
         };
@@ -358,6 +363,15 @@ mod tests {
         let error = CliError::new(Exit::Store, "cannot open the store").because(&why).hint("free");
         assert_eq!(error.to_string(), "feige: cannot open the store: the disk is full\n  free");
         assert_eq!(error.exit().code(), 5);
+    }
+
+    #[test]
+    fn where_nothing_can_be_written_there_is_a_way_without() {
+        let source = std::io::ErrorKind::ReadOnlyFilesystem.into();
+        let lock = StoreError::File { action: "lock", path: "/run/lock".into(), source };
+        let error = CliError::from(StartError::Store(lock));
+        assert!(error.to_string().ends_with("\n  --no-store needs nothing that can be written"));
+        assert_eq!(error.exit(), Exit::Store);
     }
 
     #[test]

@@ -219,7 +219,9 @@ fn setting(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("KEY=VALUE is meant, as in charset=gbk")?;
     let key = key.trim();
     if FLAGS.contains(&key) {
-        return Err(format!("{key} has an option of its own: --{key}"));
+        // `listen` and `peers` filter by it.
+        let or = if key == "group" { ", or where that is a filter FEIGE_GROUP" } else { "" };
+        return Err(format!("{key} has an option of its own: --{key}{or}"));
     }
     Ok((key.to_owned(), value.to_owned()))
 }
@@ -356,10 +358,16 @@ fn attend(
             client.begin(globals, wish).await?;
             command(&mut client).await
         };
-        let outcome = tokio::select! {
-            outcome = work => outcome,
-            exit = signals.next() => Err(CliError::silent(exit)),
+        let (outcome, interrupted) = tokio::select! {
+            outcome = work => (outcome, false),
+            exit = signals.next() => (Err(CliError::silent(exit)), true),
         };
+        if !interrupted {
+            tokio::select! {
+                () = client.outstay() => {}
+                _ = signals.next() => {}
+            }
+        }
         tokio::select! {
             () = client.close() => {}
             _ = signals.next() => {}

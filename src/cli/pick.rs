@@ -371,7 +371,8 @@ impl fmt::Display for NoPick {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Nobody { who, here } => {
-                write!(f, "no peer called {who}; {here} are here (feige peers)")
+                let are = if *here == 1 { "is" } else { "are" };
+                write!(f, "no peer called {who}; {here} {are} here (feige peers)")
             }
             Self::Several { who, candidates, .. } => {
                 write!(f, "{who} may mean {} peers", candidates.len())
@@ -609,6 +610,8 @@ mod tests {
         let no = picked("carol").expect_err("nobody is called so");
         assert_eq!(no.to_string(), "no peer called carol; 6 are here (feige peers)");
         assert!(picked("").is_err());
+        let no = NoPick::Nobody { who: "carol".to_owned(), here: 1 };
+        assert_eq!(no.to_string(), "no peer called carol; 1 is here (feige peers)");
     }
 
     #[test]

@@ -51,11 +51,18 @@ impl Client {
         let fixed = |who: &String| {
             pick::is_address(who) || matches!(book.target(who), Some(Target::Addr(_)))
         };
-        if !self.is_owner() || whos.iter().all(fixed) {
+        if whos.iter().all(fixed) || self.has_met_all().await? {
             let peers = self.peers().await?;
             return self.picked(pick::pick(whos, &peers, &book, rules), &peers).await;
         }
-        let known = if whos.iter().all(|who| pick::is_one(who)) {
+        let single = whos.iter().all(|who| pick::is_one(who));
+        if !self.is_owner() && single {
+            let met = pick::pick(whos, &self.peers().await?, &book, rules);
+            if let Ok(targets) = met {
+                return Ok(targets);
+            }
+        }
+        let known = if single {
             let views: Vec<_> = self.seen().await?.into_iter().map(|seen| seen.peer).collect();
             pick::pick(whos, &views, &book, rules).unwrap_or_default()
         } else {

@@ -258,14 +258,7 @@ impl Parts {
         if let Some(peer) = self.roster.at(addr).and_then(|no| self.roster.get(no)) {
             form = peer.text_form(turn.base.own.office);
             reader = Reader::of(peer);
-            // Faces were told the address as its identity, and go on knowing it by that.
-            let view = PeerView {
-                id: sending.view.id.clone(),
-                addr: addr.ip(),
-                port: addr.port(),
-                ..peer.view()
-            };
-            *sending.view = view;
+            *sending.view = met_at(addr, sending.view.id.clone(), peer);
         }
         let view = (*sending.view).clone();
         let named = view.id.clone();
@@ -449,6 +442,15 @@ impl<'a> Sheets<'a> {
         self.written.push((form, Arc::clone(&bytes)));
         bytes
     }
+}
+
+/// How a peer looks that was met at an address that was written to. Faces were told that as its identity,
+/// and go on knowing it by `named`.
+fn met_at(addr: SocketAddr, named: PeerId, peer: &Peer) -> PeerView {
+    let view = peer.view();
+    let others = view.addrs.iter().copied().filter(|other| *other != addr);
+    let addrs = std::iter::once(addr).chain(others).collect();
+    PeerView { id: named, addr: addr.ip(), port: addr.port(), addrs, ..view }
 }
 
 /// Refuses somebody whose receipt would not be heard.

@@ -5,6 +5,7 @@
 //! settles. [`later`] keeps for those who are away.
 
 mod bounces;
+mod cancel;
 mod ends;
 mod files;
 pub(crate) mod later;
@@ -26,6 +27,7 @@ use super::timers::Timer;
 use super::turn::Turn;
 use crate::wire::command::message;
 use crate::wire::{Options, PacketNo, Verdict};
+use cancel::Cancelling;
 use ends::Ends;
 pub(crate) use files::{FileNews, Seat};
 use later::{Later, Shelf};
@@ -53,6 +55,8 @@ pub(crate) struct Outbox {
     rewriting: BTreeMap<SaveId, SendNo>,
     /// Outcomes that are not on disk.
     ends: Ends,
+    /// Messages to be kept that are being taken back.
+    cancelling: Cancelling,
     /// Notes on their way to the disk that a message is queued: told only if the store takes them.
     noting: BTreeMap<SaveId, SendNo>,
     /// Messages whose numbers are not reserved on disk yet.
@@ -253,13 +257,6 @@ impl Outbox {
         sending.is_some_and(|sending| sending.options.contains(message::SECRET))
     }
 
-    /// Ends every recipient of `number` that is still open.
-    pub(crate) fn cancel(&mut self, turn: &mut Turn<'_>, roster: &Roster, number: PacketNo) {
-        for no in self.of(number) {
-            self.finish(turn, roster, no, Outcome::Cancelled);
-        }
-    }
-
     /// Ends everything: the program does.
     pub(crate) fn close(&mut self, turn: &mut Turn<'_>, roster: &Roster) {
         let ends = self.sends.iter().filter(|(_, sending)| !sending.waits());
@@ -308,7 +305,7 @@ impl Outbox {
         result: &SaveResult,
     ) -> bool {
         let failed = !result.is_kept();
-        if self.ends.saved(turn, id, failed) {
+        if self.cancelled(turn, roster, id, result) || self.ends.saved(turn, id, failed) {
             return true;
         }
         if let Some(no) = self.noting.remove(&id) {
@@ -509,12 +506,16 @@ impl Outbox {
         Some(sending)
     }
 
+    /// What the network said last of where it went.
+    fn hint(&self, no: SendNo) -> Option<Bounce> {
+        let sending = self.sends.get(&no)?;
+        let asked = sending.addr.iter();
+        sending.went_to.iter().chain(asked).find_map(|addr| self.bounces.get(addr).copied())
+    }
+
     /// Ends one: writes the outcome down and tells faces.
     fn finish(&mut self, turn: &mut Turn<'_>, roster: &Roster, no: SendNo, outcome: Outcome) {
-        let hint = self.sends.get(&no).and_then(|sending| {
-            let asked = sending.addr.iter();
-            sending.went_to.iter().chain(asked).find_map(|addr| self.bounces.get(addr).copied())
-        });
+        let hint = self.hint(no);
         let Some(sending) = self.remove(turn, no) else { return };
         if sending.files > 0 && outcome != Outcome::Confirmed {
             self.file_news.push(FileNews::Failed(no));

@@ -52,9 +52,8 @@ impl Parts {
             }
             Request::Cancel { number } => {
                 self.cancel_picture(turn, number);
-                self.outbox.cancel(turn, &self.roster, number);
-                self.serving.withdraw_all(turn, number);
-                Reply::Done
+                self.outbox.cancel(turn, &self.roster, id, number);
+                return self.serving.withdraw_all(turn, number);
             }
             Request::Outbox => Reply::Outbox { waiting: self.outbox.views(&self.roster) },
             Request::Retry { number } => {

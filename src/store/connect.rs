@@ -11,7 +11,7 @@ use rand::rngs::OsRng;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 use rustix::fs::{Access, StatVfsMountFlags};
 
-use super::files::{create_private_folder, make_private, sync_folder};
+use super::files::{create_private_folder, make_private, passing_file, sync_folder};
 use super::log::KEPT_BYTES;
 use super::{StoreError, folder_of, schema};
 use crate::node::UnixMillis;
@@ -98,7 +98,7 @@ fn create(path: &Path, now: UnixMillis) -> Result<(), StoreError> {
     let folder = folder_of(path);
     let failed = || StoreError::file("create", path);
     // 0600 whatever the umask.
-    let new = tempfile::Builder::new().prefix(".feige-").tempfile_in(folder).map_err(failed())?;
+    let new = passing_file(folder).map_err(failed())?;
     let build = || -> rusqlite::Result<Connection> {
         let db = Connection::open_with_flags(new.path(), FLAGS)?;
         lock_for_itself(&db)?;

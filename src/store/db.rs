@@ -604,6 +604,19 @@ mod tests {
     }
 
     #[test]
+    fn a_picture_of_whom_an_earlier_run_wrote_to_is_no_strangers() {
+        let home = tempfile::tempdir().unwrap();
+        let mut store = store(&home);
+        let first = picture(&store, 1, "aa", 10);
+        let second = picture(&store, 2, "bb", 10);
+        store.quota.caps.day_bytes = 1;
+        assert!(matches!(take(&mut store, first), SaveResult::Refused(_)));
+        assert_eq!(take(&mut store, between(Direction::Out, "mal@pc", 1, "hi")), kept(1));
+        assert_eq!(take(&mut store, second), kept(2));
+        assert_eq!(store.quota.bytes(), 0, "nor does it take from their share");
+    }
+
+    #[test]
     fn the_share_of_strangers_is_a_gibibyte() {
         let home = tempfile::tempdir().unwrap();
         let store = store(&home);

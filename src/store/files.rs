@@ -11,6 +11,7 @@ use std::path::Path;
 
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
+use tempfile::NamedTempFile;
 
 use super::{LOCK, Paths, StoreError, folder_of};
 
@@ -76,6 +77,15 @@ pub(super) fn is_own_alone(folder: &Path) -> bool {
     is_own(folder) && fs::metadata(folder).is_ok_and(|found| found.mode() & 0o777 == FOLDER_MODE)
 }
 
+/// A new file without contents beside those of a folder, which is removed with the value. Its passing
+/// name stands in no error.
+pub fn passing_file(folder: &Path) -> io::Result<NamedTempFile> {
+    tempfile::Builder::new().prefix(".feige-").tempfile_in(folder).map_err(|error| {
+        let (kind, words) = (error.kind(), error.to_string());
+        words.split_once(" at path ").map_or(error, |(why, _)| io::Error::new(kind, why))
+    })
+}
+
 /// Replaces a private file as a whole: whoever reads it, also after a power failure, finds either
 /// the old bytes or the new ones. A symbolic link stays one, the file it names is replaced.
 ///
@@ -87,7 +97,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let folder = folder_of(&target);
     let write = || -> io::Result<()> {
-        let mut file = tempfile::Builder::new().prefix(".feige-").tempfile_in(folder)?;
+        let mut file = passing_file(folder)?;
         file.as_file().set_permissions(fs::Permissions::from_mode(FILE_MODE))?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;

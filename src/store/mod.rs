@@ -37,7 +37,7 @@ pub use connect::random_mac;
 pub use copies::Copies;
 pub use db::{Opened, Store};
 pub use error::StoreError;
-pub use files::{Lock, create_private_folder, write_atomically};
+pub use files::{Lock, create_private_folder, passing_file, write_atomically};
 pub use pictures::Staging;
 pub use reader::{Counts, Reader, StoredEvent};
 pub use settings::Settings;

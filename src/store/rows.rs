@@ -178,12 +178,15 @@ impl<'c> Rows<'c> {
     /// The form a message was kept in gives way to the one it goes out in.
     fn keep_rewritten(&mut self, rewritten: &RewrittenRecord) -> rusqlite::Result<SaveResult> {
         let RewrittenRecord { number, peer: view, charset, raw } = rewritten;
-        let peer = self.peers.row(self.db, &view.id)?;
+        let PeerRows { peer, appearance, .. } = self.peers.rows(self.db, view)?;
         if let Some(message) = self.sent_message(*number, peer, view)? {
             let Verdict { charset, sure } = charset;
+            // Written to an address, and this is who was there.
             self.db
-                .prepare_cached("UPDATE message SET charset = ?2, sure = ?3 WHERE id = ?1")?
-                .execute(params![message, charset.name(), word(sure)])?;
+                .prepare_cached(
+                    "UPDATE message SET charset = ?2, sure = ?3, appearance = ?4 WHERE id = ?1",
+                )?
+                .execute(params![message, charset.name(), word(sure), appearance])?;
             self.db
                 .prepare_cached("REPLACE INTO datagram (message, bytes) VALUES (?1, ?2)")?
                 .execute((message, &raw[..]))?;

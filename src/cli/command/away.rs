@@ -29,7 +29,9 @@ impl Args {
         let text = if self.words.is_empty() {
             settings.away_text.value
         } else {
-            Settings::away_text(text::read(&self.words)?).map_err(|what| {
+            let text =
+                text::read(&self.words).map_err(|error| error.hint("nothing was changed"))?;
+            Settings::away_text(text).map_err(|what| {
                 CliError::usage(format_args!("this text cannot be the reply: {what}"))
             })?
         };

@@ -105,7 +105,7 @@ impl Args {
         };
         // Names were asked for already.
         let known = match target {
-            Target::Addr(_) if client.is_owner() => client.roll_call(None).await?,
+            Target::Addr(_) if !client.has_met_all().await? => client.roll_call(None).await?,
             _ => client.peers().await?,
         };
         let peer = known.into_iter().find(is_meant).ok_or_else(|| nobody(&self.who))?;

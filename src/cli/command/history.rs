@@ -65,7 +65,7 @@ pub(in crate::cli) struct Args {
     #[arg(long)]
     unread: bool,
 
-    /// The newest N [default: 50]
+    /// The newest N [default: 50; with --export and --charset all]
     #[arg(
         long,
         value_name = "N",
@@ -153,7 +153,7 @@ impl Args {
             return export::run(style, &reader, &query, file, self.text);
         }
         if let Some(charset) = self.charset {
-            let query = Query { received: true, limit: None, ..query };
+            let query = Query { received: true, ..query };
             return charset::run(style, &paths, &reader, &query, charset, self.fix);
         }
         self.show(style, &paths, &reader, query)
@@ -164,7 +164,9 @@ impl Args {
         let time = |option: &Option<String>| {
             option.as_deref().map(|text| when::read(text, now)).transpose().map_err(CliError::usage)
         };
-        let limit = self.limit.map_or(LIMIT, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        let limit = self.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        // A page is for reading; what is written to a file or read anew is all of it.
+        let page = !self.all && self.export.is_none() && self.charset.is_none();
         Ok(Query {
             words: self.words.clone(),
             with: self.with.as_deref().map_or(Ok(With::Anybody), |who| meant(who, reader))?,
@@ -172,7 +174,7 @@ impl Args {
             until: time(&self.until)?.map(When::end),
             received: false,
             unread: self.unread,
-            limit: (!self.all && self.export.is_none()).then_some(limit),
+            limit: limit.or(page.then_some(LIMIT)),
         })
     }
 

@@ -1,11 +1,11 @@
 //! Letters that waited for their readers, written anew and sent: when these appear, or when it is asked
 //! for (wire reference, 6.1, delayed sending).
 
-use super::{Reader, Sheets, not_blocked};
+use super::{Reader, Sheets, met_at, not_blocked};
 use crate::node::Parts;
 use crate::node::api::Refusal;
 use crate::node::outbox::later::footer;
-use crate::node::outbox::{SendNo, Sending};
+use crate::node::outbox::{SendNo, Sending, is_stranger};
 use crate::node::peer::{Peer, PeerNo, charset_of};
 use crate::node::serving::grant::GrantRecord;
 use crate::node::timers::Timer;
@@ -52,10 +52,19 @@ impl Parts {
         let (Some(text), Some(later)) = (sending.text.clone(), sending.later) else { return };
         let (written, options, offered) = (sending.written, sending.options, sending.files);
         let peer = self.roster.find(&sending.view.id);
-        let peer = peer.or_else(|| self.roster.at(sending.addr?)).and_then(|no| {
+        let no_of_peer = peer.or_else(|| self.roster.at(sending.addr?));
+        if let Some(no) = no_of_peer {
             self.roster.note_written(no);
-            self.roster.get(no)
-        });
+        }
+        let peer = no_of_peer.and_then(|no| self.roster.get(no));
+        let named = sending.view.id.clone();
+        let met = sending.addr.filter(|_| is_stranger(&sending.view)).zip(peer);
+        if let Some((addr, met)) = met {
+            *sending.view = met_at(addr, named.clone(), met);
+            // It is kept anew, with who that is.
+            sending.bytes = Some([].into());
+        }
+        let met = met.and(no_of_peer);
         let (form, reader) = match peer {
             Some(peer) => (peer.text_form(turn.base.own.office), Reader::of(peer)),
             None => (turn.base.own.form_for_strangers(), Reader::STRANGER),
@@ -84,6 +93,9 @@ impl Parts {
         if bytes.len() > DATAGRAM_MAX {
             self.outbox.drop(turn, &self.roster, no);
             return;
+        }
+        if let Some(met) = met {
+            self.wrote_to_address(turn, met, &named);
         }
         let written = (bytes, charset_of(form));
         self.outbox.unshelve(turn, &self.roster, &self.links, no, written, at_once);

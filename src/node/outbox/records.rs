@@ -32,22 +32,7 @@ impl Outbox {
         outcome: Outcome,
         hint: Option<Bounce>,
     ) {
-        let confirmed = outcome == Outcome::Confirmed;
-        let rtt = sending.first.filter(|_| confirmed);
-        let queued = sending.later.filter(|later| later.told);
-        let waited = turn.now.wall.0.saturating_sub(sending.written.0);
-        let left = outcome != Outcome::NotSent && sending.leaves_with_its_record();
-        let record = OutcomeRecord {
-            at: turn.now.wall,
-            number: no.number,
-            peer: roster.view(&sending.view.id).unwrap_or_else(|| (*sending.view).clone()),
-            outcome,
-            tries: sending.tries.max(u32::from(left)),
-            rtt_ms: rtt.map(|first| milliseconds(turn.now.tick - first)),
-            hint,
-            waited_ms: queued.filter(|_| confirmed).map(|_| u64::try_from(waited).unwrap_or(0)),
-            expires: queued.filter(|_| outcome == Outcome::Queued).map(|later| later.expires),
-        };
+        let record = record_of(turn, roster, no, sending, outcome, hint);
         let event = record.event();
         if !turn.base.keeps || !sending.stored {
             turn.emit(event, None);
@@ -60,6 +45,33 @@ impl Outbox {
         } else {
             self.ends.note(id, record);
         }
+    }
+}
+
+/// What became of one, for the store and for faces.
+pub(super) fn record_of(
+    turn: &Turn<'_>,
+    roster: &Roster,
+    no: SendNo,
+    sending: &Sending,
+    outcome: Outcome,
+    hint: Option<Bounce>,
+) -> OutcomeRecord {
+    let confirmed = outcome == Outcome::Confirmed;
+    let rtt = sending.first.filter(|_| confirmed);
+    let queued = sending.later.filter(|later| later.told);
+    let waited = turn.now.wall.0.saturating_sub(sending.written.0);
+    let left = outcome != Outcome::NotSent && sending.leaves_with_its_record();
+    OutcomeRecord {
+        at: turn.now.wall,
+        number: no.number,
+        peer: roster.view(&sending.view.id).unwrap_or_else(|| (*sending.view).clone()),
+        outcome,
+        tries: sending.tries.max(u32::from(left)),
+        rtt_ms: rtt.map(|first| milliseconds(turn.now.tick - first)),
+        hint,
+        waited_ms: queued.filter(|_| confirmed).map(|_| u64::try_from(waited).unwrap_or(0)),
+        expires: queued.filter(|_| outcome == Outcome::Queued).map(|later| later.expires),
     }
 }
 

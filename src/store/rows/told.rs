@@ -8,7 +8,12 @@ impl Rows<'_> {
     pub(super) fn keep_picture(&mut self, picture: &PictureRecord) -> rusqlite::Result<SaveResult> {
         let known = pictures::content(self.db, &picture.facts.digest)?;
         let size = quota::of_picture(picture, known.is_none());
-        if picture.counts {
+        // A node that just started does not know yet whom an earlier run wrote to.
+        let is_stranger = || -> rusqlite::Result<bool> {
+            let found = self.peers.find(self.db, &picture.peer.id)?;
+            Ok(found.is_none_or(|(_, written)| !written))
+        };
+        if picture.counts && is_stranger()? {
             if let Some(reason) = self.quota.refuses(picture.at, size) {
                 return Ok(SaveResult::Refused(reason));
             }

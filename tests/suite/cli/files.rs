@@ -177,6 +177,22 @@ fn what_cannot_be_read_in_a_folder_is_told_of() {
 }
 
 #[test]
+fn what_cannot_be_read_counts_also_where_the_node_serves_it() {
+    let lan = Lan::new();
+    let anna = lan.home("anna");
+    anna.write("folder/open", b"hi");
+    let shut = anna.write("folder/shut", b"hello");
+    fs::set_permissions(shut, fs::Permissions::from_mode(0o000)).unwrap();
+    let (_node, mut bob) = with_bob(&lan, &anna);
+    let args = ["send", "bob", "--detach", "--file", "folder"];
+    let mut sends = Process::start(without_privileges(&anna, &args));
+    accept(&mut bob, &anna);
+    sends.err.line("1 file or folder in folder/ cannot be read and will be missing");
+    sends.err.line("feige withdraw 1");
+    assert_eq!(sends.exit(), Some(1));
+}
+
+#[test]
 fn words_for_people_say_who_fetched_what_and_who_did_not_want_it() {
     let lan = Lan::new();
     let anna = lan.home("anna");

@@ -231,9 +231,23 @@ fn an_export_comes_back_whole() {
     let plain = other.run(&["history", "--export", "-", "--text"]).code(0);
     assert_eq!(plain.out, text);
     let done = other.run(&["history", "--export", "no/such/folder"]).code(1);
-    assert!(done.err.contains("cannot write no/such/folder"), "{done:?}");
+    let missing = "cannot write no/such/folder: No such file or directory (os error 2)\n";
+    assert!(done.err.ends_with(missing), "{done:?}");
     let done = other.run(&["history", "--import", "no.jsonl"]).code(2);
     assert!(done.err.contains("cannot read no.jsonl"), "{done:?}");
+}
+
+#[test]
+fn a_limit_holds_for_exports_and_other_charsets_too() {
+    let home = imported();
+    let newest = home.run(&["history", "--export", "-", "--limit", "1"]).code(0).lines();
+    assert_eq!(texts(&newest), ["报表.xlsx\n/home/x/报表.xlsx"]);
+    assert_eq!(home.run(&["history", "--export", "-"]).code(0).lines().len(), 3);
+    let look = ["history", "--with", "192.168.1.2", "--charset", "gbk"];
+    let done = home.run(&[&look[..], &["--limit", "1"]].concat()).code(0);
+    assert!(done.err.contains("none of 1 message"), "{done:?}");
+    let done = home.run(&look).code(0);
+    assert!(done.err.contains("none of 2 messages"), "{done:?}");
 }
 
 #[test]

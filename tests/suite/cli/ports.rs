@@ -335,6 +335,36 @@ fn a_send_outlives_the_owner_of_its_node() {
 }
 
 #[test]
+fn commands_that_begin_at_once_all_know_who_is_there() {
+    let lan = Lan::new();
+    let (anna, bob) = (lan.home("anna"), lan.home("bob"));
+    let node = bob.start(&["node"]);
+    up(&bob, &node);
+    let commands = [&["send", "bob", "a"][..], &["peers"], &["send", "@all", "b"]];
+    let mut all = commands.map(|command| anna.start(command));
+    for command in &mut all {
+        assert_eq!(command.exit(), Some(0));
+    }
+}
+
+#[test]
+fn a_send_that_joined_another_one_has_its_time() {
+    let lan = Lan::new();
+    let anna = lan.home("anna");
+    let (mut first, mut second) = (lan.stranger(), lan.stranger());
+    let mut owner = anna.start(&["send", &first.addr().ip().to_string(), "one"]);
+    let number = first.expect_number(0x20);
+    let mut guest = anna.start(&["send", &second.addr().ip().to_string(), "two"]);
+    let other = second.expect_number(0x20);
+    first.send(format!("1:1:old:pc:33:{number}\0").as_bytes(), anna.addr);
+    owner.out.line("confirmed after");
+    owner.err.line("another command waits for receipts on this port; Ctrl-C ends");
+    second.send(format!("1:1:new:pc:33:{other}\0").as_bytes(), anna.addr);
+    guest.out.line("confirmed after");
+    assert_eq!((guest.exit(), owner.exit()), (Some(0), Some(0)));
+}
+
+#[test]
 fn who_took_over_says_so() {
     let lan = Lan::new();
     let bob = lan.home("bob");

@@ -13,6 +13,10 @@ fn what_cannot_be_is_said_without_escapes_and_by_its_name() {
     let done = home.run(&["away", "\u{1b}[31m"]).code(2);
     assert!(done.err.contains("this text cannot be the reply: control characters"), "{}", done.err);
     assert!(!done.err.contains("--away-text"), "{}", done.err);
+    let done = home.run(&["away", ""]).code(2);
+    assert!(done.err.contains("the text is empty\n  nothing was changed\n"), "{}", done.err);
+    let done = home.run(&["peers", "--set", "group=ops"]).code(2);
+    assert!(done.err.contains("where that is a filter FEIGE_GROUP"), "{}", done.err);
 }
 
 #[test]

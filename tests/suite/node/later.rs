@@ -3,8 +3,8 @@
 use feige::node::{
     Charset, Effect, Event, FileChoice, Input, ItemKind, ItemState, Memory, Node, NumberStart,
     Open, OpenMemory, Outcome as End, PacketNo, PeerView, Record, Refusal, Reply, Request,
-    RequestId, SaveResult, StreamId, Target, TransferOutcome, UnixMillis, Waiting, WaitingState,
-    Wishes,
+    RequestId, RewrittenRecord, SaveResult, StreamId, Target, TransferOutcome, UnixMillis, Waiting,
+    WaitingState, Wishes,
 };
 use feige::wire::{Body, Command};
 
@@ -314,12 +314,48 @@ fn it_expires_and_is_not_sent_any_more() {
     assert_eq!(desk.node.next_deadline(), None, "an empty outbox wakes nobody");
 }
 
+/// Takes a message back, with a disk that keeps that; what was answered.
+fn cancel(desk: &mut Desk, number: PacketNo) -> (Vec<Reply>, Outcome) {
+    let out = desk.input(Input::Request(RequestId(1), Request::Cancel { number }));
+    let kept = desk.keep(&out);
+    let all = joined(out, kept);
+    (replies(&all), all)
+}
+
+fn replies(out: &Outcome) -> Vec<Reply> {
+    let reply = |(_, effect): &(_, Effect)| match effect {
+        Effect::Reply(_, reply) => Some(reply.clone()),
+        _ => None,
+    };
+    out.effects.iter().filter_map(reply).collect()
+}
+
+#[test]
+fn what_cannot_be_taken_back_on_disk_waits_on() {
+    let (mut desk, gone) = without_ann();
+    let (number, _) = keep_for(&mut desk, &gone, "hi");
+    let out = desk.input(Input::Request(RequestId(1), Request::Cancel { number }));
+    assert_eq!(replies(&out), [], "a later run would send it");
+    let reason = "the disk is full".to_owned();
+    let id = out.saves()[0].0;
+    let out = desk.input(Input::Saved(id, SaveResult::Failed(reason.clone())));
+    assert_eq!(replies(&out), [Reply::Refused(Refusal::NotKept { reason })]);
+    assert_eq!(waiting(&mut desk).len(), 1);
+    let out = desk.hear("10.0.0.2", ann(2));
+    assert_eq!(texts(&out, "10.0.0.2").len(), 1);
+    desk.keep(&out);
+    let out = desk.hear("10.0.0.2", receipt(number, "ann@pc"));
+    assert_eq!(told(&out), ["delivered"]);
+}
+
 #[test]
 fn it_is_cancelled_once() {
     let (mut desk, gone) = without_ann();
     let (number, _) = keep_for(&mut desk, &gone, "hi");
-    assert_eq!(told(&desk.ask(Request::Cancel { number }).1), ["Cancelled"]);
-    assert!(told(&desk.ask(Request::Cancel { number }).1).is_empty());
+    let (replies, out) = cancel(&mut desk, number);
+    assert_eq!((told(&out), replies), (vec!["Cancelled".to_owned()], vec![Reply::Done]));
+    let (replies, out) = cancel(&mut desk, number);
+    assert_eq!((told(&out), replies), (vec![], vec![Reply::Done]));
     assert!(texts(&desk.hear("10.0.0.2", ann(2)), "10.0.0.2").is_empty());
 }
 
@@ -555,6 +591,31 @@ fn an_address_is_waited_for_until_somebody_is_there() {
 }
 
 #[test]
+fn who_appears_where_a_message_waits_for_an_address_has_a_name_then_and_is_no_stranger() {
+    let mut desk = Desk::new();
+    let (number, _) = send_later(&mut desk, vec![Target::Addr(addr("10.0.0.77"))], "hello");
+    pass(&mut desk, 10_000);
+    let out = desk.hear("10.0.0.77", iptux(0x103, 1, "cat@pc", "Cat"));
+    let rewritten = |(_, record): &(_, &Record)| match record {
+        Record::Rewritten(RewrittenRecord { peer, .. }) => {
+            Some((peer.id.0.to_string(), peer.nick.clone()))
+        }
+        _ => None,
+    };
+    let (id, nick) = ("10.0.0.77:2425".to_owned(), "Cat".to_owned());
+    assert_eq!(out.saves().iter().find_map(rewritten), Some((id, nick)));
+    let met = Record::WroteTo(desk.peer("Cat").id);
+    assert!(out.saves().iter().any(|(_, record)| **record == met), "{:?}", out.saves());
+    let out = desk.hear("10.0.0.77", iptux(0x121, 2, "cat@pc", &number.to_string()));
+    let delivered = |event: &&Event| match event {
+        Event::Delivered { peer, .. } => Some((peer.id.0.to_string(), peer.nick.clone())),
+        _ => None,
+    };
+    let who = Some(("10.0.0.77:2425".to_owned(), "Cat".to_owned()));
+    assert_eq!(out.events().iter().find_map(delivered), who);
+}
+
+#[test]
 fn what_is_kept_for_somebody_leaves_before_what_is_written_to_him_now() {
     let (mut desk, gone) = without_ann();
     keep_for(&mut desk, &gone, "old");
@@ -747,7 +808,7 @@ fn files_of_a_kept_message_end_with_it() {
 
     // Cancelled, they are taken back.
     let (number, _) = offer_later(&mut desk, &gone, "hi", &["a"]);
-    let (_, out) = desk.ask(Request::Cancel { number });
+    let (_, out) = cancel(&mut desk, number);
     assert_eq!((told(&out), withdrawn(&out)), (vec!["Cancelled".to_owned()], 1));
 }
 

@@ -8,8 +8,8 @@ use super::line::Line;
 use super::{Words, is_standard};
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::Style;
-use crate::store::Reader;
 use crate::store::history::Query;
+use crate::store::{Reader, passing_file};
 
 /// Exports what `query` means to `file`.
 pub(super) fn run(
@@ -71,7 +71,7 @@ impl Export<'_> {
         }
         let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.map_or_else(|| PathBuf::from("."), Path::to_path_buf);
-        let new = tempfile::Builder::new().prefix(".feige-").tempfile_in(folder).map_err(failed)?;
+        let new = passing_file(&folder).map_err(failed)?;
         self.write(ids, &mut BufWriter::new(new.as_file()))?.map_err(failed)?;
         new.as_file().sync_all().map_err(failed)?;
         new.persist(&file).map_err(|error| failed(error.error))?;

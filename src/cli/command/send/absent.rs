@@ -18,10 +18,10 @@ pub(super) async fn resolve(
     let rules = Rules { port: client.port(), every_match };
     // A node that just started knows nobody yet; it meets addresses by itself.
     let by_name = whos.iter().any(|who| !pick::is_address(who));
-    let here = if client.is_owner() && by_name {
-        client.roll_call(None).await?
-    } else {
+    let here = if !by_name || client.has_met_all().await? {
         client.peers().await?
+    } else {
+        client.roll_call(None).await?
     };
     let mut known = known(client).await?;
     known.retain(|peer| !book.blocks(&peer.id));

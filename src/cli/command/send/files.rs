@@ -70,14 +70,17 @@ impl Enclosed {
         self.files.iter().chain(self.picture.as_ref().map(Source::chosen))
     }
 
-    /// Says what will be missing.
-    pub(super) fn warn(&self, style: Style) {
+    /// Says what will be missing. Whether anything will.
+    pub(super) fn warn(&self, style: Style) -> bool {
+        let mut lacking = false;
         for Chosen { choice, unreadable, .. } in self.chosen().filter(|one| one.unreadable > 0) {
             let name = item_name(&choice.name, choice.kind);
             let them = if *unreadable == 1 { "file or folder" } else { "files or folders" };
             let words = format!("{unreadable} {them} in {name} cannot be read and will be missing");
             style.say(&words);
+            lacking = true;
         }
+        lacking
     }
 }
 

@@ -169,7 +169,7 @@ impl Args {
             Some(source) => Request::SendPicture { to, path: source.path(), timeout_ms, wishes },
             None => Request::Send { to, text, check, timeout_ms, wishes },
         };
-        enclosed.warn(client.style());
+        let lacking = enclosed.warn(client.style());
         let files: Vec<_> = enclosed.chosen().collect();
         let sent = if files.is_empty() {
             client.request(request).await?
@@ -188,7 +188,9 @@ impl Args {
         let mut report = Report::new(feed, number, to, check, later);
         if offered > 0 {
             enclosed.picture.iter_mut().for_each(Source::leave_to_the_node);
-            return self.watch_files(client, report, (number, offered), patience).await;
+            let exit = self.watch_files(client, report, (number, offered), patience).await?;
+            // Where nobody waits for the transfers, that is all there is to know of them.
+            return Ok(if detach && lacking && exit == Exit::Done { Exit::Partly } else { exit });
         }
         let end = match timeout(patience, report.watch(client)).await {
             Ok(end) => end,
