@@ -35,6 +35,27 @@ fn a_node_is_found_with_another_runtime_folder() {
 }
 
 #[test]
+fn a_node_is_reached_when_its_runtime_folder_is_gone() {
+    let lan = Lan::new();
+    let home = lan.home("alice");
+    let mut node = home.start(&["node"]);
+    up_by_status(&home);
+    // As a log-out does to the folder of a user without linger.
+    fs::remove_dir_all(home.path("run")).expect("it can be removed");
+    home.run(&["node", "status"]).code(0);
+    let mut heir = home.start(&["listen"]);
+    heir.err.line("this one is next");
+    node.signal(Signal::INT);
+    assert_eq!(node.exit(), Some(130));
+    // The one that goes on is reached too, also after the next log-on.
+    home.run(&["node", "status"]).code(0);
+    fs::create_dir(home.path("run")).expect("a folder can be made");
+    home.run(&["node", "--port", &(lan.port ^ 1).to_string()]).code(4);
+    home.run(&["node", "stop"]).code(0);
+    assert_eq!(heir.exit(), Some(0));
+}
+
+#[test]
 #[cfg(target_os = "linux")]
 fn signals_that_were_ignored_at_the_start_stay_ignored() {
     let home = Lan::new().home("alice");
