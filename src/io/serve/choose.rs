@@ -91,6 +91,7 @@ impl Chosen {
             kind,
             size,
             mtime: mtime_of(&stat),
+            mtime_nanos: nanos_of(&stat),
             read_only: is_read_only(&stat),
             path: whole,
             device: stat.st_dev,
@@ -176,6 +177,11 @@ pub(super) fn bytes_of(stat: &Stat) -> u64 {
 /// Modification time, Unix seconds; 0 before 1970, which nobody can write.
 pub(super) fn mtime_of(stat: &Stat) -> u64 {
     u64::try_from(stat.st_mtime).unwrap_or(0)
+}
+
+/// The fraction of the second of its modification time, nanoseconds.
+pub(super) fn nanos_of(stat: &Stat) -> Option<u32> {
+    u32::try_from(stat.st_mtime_nsec).ok()
 }
 
 /// Whether its owner may not write it.
