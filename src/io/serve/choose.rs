@@ -70,7 +70,13 @@ impl Chosen {
     pub fn open(path: &Path) -> Result<Self, ChooseError> {
         let failed = |source| ChooseError::Open { path: path.to_owned(), source };
         let whole = std::fs::canonicalize(path).map_err(failed)?;
-        let (file, stat) = open_without_links(&whole).map_err(failed)?;
+        let (file, stat) = open_without_links(&whole).map_err(|error| {
+            // A socket; devices without a driver too.
+            if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) {
+                return ChooseError::Kind { path: path.to_owned() };
+            }
+            failed(error)
+        })?;
         let kind = match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => ItemKind::File,
             FileType::Directory => ItemKind::Folder,
@@ -345,6 +351,9 @@ mod tests {
             .unwrap();
         assert!(matches!(Chosen::open(&pipe), Err(ChooseError::Kind { .. })));
         assert!(matches!(Chosen::open(Path::new("/dev/null")), Err(ChooseError::Kind { .. })));
+        let socket = home.path().join("socket");
+        let _bound = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        assert!(matches!(Chosen::open(&socket), Err(ChooseError::Kind { .. })));
         assert!(matches!(Chosen::open(&home.path().join("no")), Err(ChooseError::Open { .. })));
         assert!(matches!(Chosen::open(Path::new("/")), Err(ChooseError::Name { .. })));
     }
