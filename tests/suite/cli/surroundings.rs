@@ -56,6 +56,21 @@ fn a_node_is_reached_when_its_runtime_folder_is_gone() {
 }
 
 #[test]
+fn who_cannot_reach_a_node_that_hangs_is_told_which_process_it_is() {
+    let home = Lan::new().home("alice");
+    let node = home.start(&["node"]);
+    up_by_status(&home);
+    node.signal(Signal::STOP);
+    let asked = home.run(&["node", "stop"]).code(4);
+    node.signal(Signal::CONT);
+    assert!(asked.err.starts_with("feige: the node at "), "{}", asked.err);
+    let (_, hint) = asked.err.split_once("its process id is in ").expect("a hint");
+    let lock = hint.split(';').next().expect("a path");
+    let pid = fs::read_to_string(lock).expect("a file");
+    assert_eq!(pid.trim(), node.pid().to_string());
+}
+
+#[test]
 #[cfg(target_os = "linux")]
 fn signals_that_were_ignored_at_the_start_stay_ignored() {
     let home = Lan::new().home("alice");
