@@ -315,6 +315,10 @@ fn what_is_taken_back_is_served_no_more() {
     let mut sends = anna.start(&["send", "bob", "--detach", "--file", "a.txt"]);
     let offered = accept(&mut bob, &anna);
     assert_eq!(sends.exit(), Some(0));
+    let part = anna.run(&["withdraw", "1.1"]).code(2);
+    assert!(part.err.contains("an offer is taken back whole"), "{part:?}");
+    let name = anna.run(&["withdraw", "a.txt"]).code(2);
+    assert!(name.err.contains("a number as in `feige files`"), "{name:?}");
     let wrong = anna.run(&["withdraw", "1", "2"]).code(3);
     assert!(wrong.err.contains("no offer 2 of ours"), "{wrong:?}");
     anna.run(&["withdraw", "1"]).code(0);
