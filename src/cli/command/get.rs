@@ -15,7 +15,8 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{Feed, Style};
 use crate::cli::wish::Wish;
 use crate::node::{
-    Direction, Event, Get, ItemState, OfferId, OfferView, Progress, Reply, Request, TransferOutcome,
+    Direction, Event, Get, ItemKind, ItemState, OfferId, OfferView, Progress, Reply, Request,
+    TransferOutcome,
 };
 use crate::store::settings::size;
 
@@ -110,7 +111,8 @@ impl Args {
             }
         }
         let (all, mut well) = (open.len(), 0);
-        let mut rest = Rest { style: client.style(), offers: BTreeSet::new() };
+        let parts = transfers.iter().any(|transfer| transfer.kind != ItemKind::Folder);
+        let mut rest = Rest { style: client.style(), offers: BTreeSet::new(), parts };
         if !client.is_owner() {
             rest.offers = open.iter().map(|(offer, _)| *offer).collect();
         }
@@ -174,6 +176,8 @@ fn is_coming(listed: &[OfferView], (offer, item): (OfferId, u32)) -> bool {
 struct Rest {
     style: Style,
     offers: BTreeSet<OfferId>,
+    /// There are files among them: of a folder that breaks off nothing is kept.
+    parts: bool,
 }
 
 impl Rest {
@@ -185,7 +189,8 @@ impl Rest {
     fn ends_with(&mut self, error: CliError) -> CliError {
         let offers = self.named();
         self.offers.clear();
-        error.hint(format_args!("`feige get {offers}` goes on where it was"))
+        let how = if self.parts { "goes on where it was" } else { "fetches it anew" };
+        error.hint(format_args!("`feige get {offers}` {how}"))
     }
 }
 
