@@ -349,9 +349,16 @@ impl Lan {
 
     /// An orderly end commits what is on its way.
     fn flush(&mut self, at: HostId) {
-        let waiting = self.running(at).map(|running| running.disk.waiting()).unwrap_or_default();
-        for id in waiting {
-            self.commit(at, id);
+        loop {
+            let running = self.running(at);
+            let waiting = running.map(|running| running.disk.waiting()).unwrap_or_default();
+            if waiting.is_empty() {
+                return;
+            }
+            // A record that could not be kept may have another one as its consequence.
+            for id in waiting {
+                self.commit(at, id);
+            }
         }
     }
 
