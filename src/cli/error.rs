@@ -6,11 +6,13 @@ use std::collections::BTreeSet;
 use std::error::Error;
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
 
 use super::output::brief;
 use super::pick::NoPick;
 use crate::io::StartError;
+use crate::io::control::JoinError;
 use crate::node::{PeerView, Refusal};
 use crate::store::StoreError;
 use crate::store::settings::SettingsError;
@@ -250,8 +252,28 @@ impl From<Refusal> for CliError {
     }
 }
 
+/// Nothing was to be started: a node is there.
+fn cannot_join(error: &JoinError) -> CliError {
+    let lock = |socket: &Path| socket.with_file_name("lock");
+    let hint = match error {
+        JoinError::Silent { path } => {
+            let lock = lock(path);
+            format!("its process id is in {}; if it hangs, end that process", lock.display())
+        }
+        JoinError::Version { path } => {
+            let lock = lock(path);
+            format!("end it first, by its own version or its process id in {}", lock.display())
+        }
+        _ => return CliError::new(Exit::CannotListen, error),
+    };
+    CliError::new(Exit::CannotListen, error).hint(hint)
+}
+
 impl From<StartError> for CliError {
     fn from(error: StartError) -> Self {
+        if let StartError::Join(error) = &error {
+            return cannot_join(error);
+        }
         let exit = match &error {
             StartError::Store(store) => store_exit(store),
             StartError::SkipLinks(_) => Exit::Usage,

@@ -170,7 +170,7 @@ impl Task {
 
     fn share(&mut self, stages: Vec<(Part, OwnedFd)>) -> io::Result<(Vec<Part>, Vec<OwnedFd>)> {
         let lock = self.lock.share()?.into_iter().map(|fd| (Part::Lock, fd));
-        let control = self.server.share()?.map(|fd| (Part::Control, fd));
+        let control = self.server.share()?.into_iter().map(|fd| (Part::Control, fd));
         let listeners = self.acceptor.iter().map(Acceptor::share);
         let listeners = listeners.collect::<io::Result<Vec<_>>>()?.into_iter().flatten();
         let sockets = self.sockets.share()?.into_iter();

@@ -25,7 +25,7 @@ pub(crate) enum Part {
     /// The profile's lock, in one of its places: it passes with its descriptor, without a moment in
     /// which it is free.
     Lock,
-    /// The control socket, with everybody who waits to be let in.
+    /// The control socket, in one of its places, with everybody who waits to be let in.
     Control,
     /// A TCP listener.
     Listener,
@@ -55,7 +55,7 @@ pub(crate) enum Part {
 pub struct Handed {
     pub(crate) bundle: Bundle,
     pub(crate) lock: Vec<OwnedFd>,
-    pub(crate) control: Option<OwnedFd>,
+    pub(crate) control: Vec<OwnedFd>,
     pub(crate) listeners: Vec<OwnedFd>,
     pub(crate) sockets: Vec<(LinkId, Role, OwnedFd)>,
     pub(crate) stages: Vec<(StageId, OwnedFd)>,
@@ -73,13 +73,13 @@ impl Handed {
         if !(needed..=parts.len()).contains(&fds.len()) {
             return None;
         }
-        let (lock, control) = (Vec::new(), None);
+        let (lock, control) = (Vec::new(), Vec::new());
         let (listeners, sockets, stages, chosen) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut handed = Self { bundle, lock, control, listeners, sockets, stages, chosen };
         for (part, fd) in parts.into_iter().zip(fds) {
             match part {
                 Part::Lock => handed.lock.push(fd),
-                Part::Control => handed.control = Some(fd),
+                Part::Control => handed.control.push(fd),
                 Part::Listener => handed.listeners.push(fd),
                 Part::Udp { link, role } => handed.sockets.push((link, role, fd)),
                 Part::Stage { stage } => handed.stages.push((stage, fd)),

@@ -201,7 +201,7 @@ fn take_over(start: &Start) -> Result<Running, StartError> {
 /// The right to run the node of a profile, and the door for those who join it.
 pub(super) struct Entry {
     pub(super) lock: Lock,
-    pub(super) control: Option<UnixListener>,
+    pub(super) control: Vec<UnixListener>,
     /// Why there is no control socket, where there is none.
     pub(super) closed: Option<String>,
 }
@@ -213,7 +213,7 @@ impl Entry {
             if start.store {
                 return Err(error);
             }
-            Ok(Self { lock, control: None, closed: Some(error.to_string()) })
+            Ok(Self { lock, control: Vec::new(), closed: Some(error.to_string()) })
         };
         let lock = match Lock::take(&start.paths).map_err(StartError::from) {
             Ok(lock) => lock,
@@ -221,7 +221,7 @@ impl Entry {
             Err(error) => return closed(Lock::none(), error),
         };
         match control::bind(&start.paths) {
-            Ok(control) => Ok(Self { lock, control: Some(control), closed: None }),
+            Ok(control) => Ok(Self { lock, control, closed: None }),
             Err(error) => closed(lock, StartError::Control(error)),
         }
     }
@@ -269,11 +269,12 @@ impl Owner {
         } else {
             Lock::adopt(lock, &start.paths)?
         };
-        let control = match control {
-            Some(fd) => control::adopt(fd),
-            None => control::bind(&start.paths),
+        let control = if control.is_empty() {
+            control::bind(&start.paths)
+        } else {
+            control.into_iter().map(control::adopt).collect()
         };
-        let control = Some(control.map_err(StartError::Control)?);
+        let control = control.map_err(StartError::Control)?;
         let entry = Entry { lock, control, closed: None };
         let selection = selection(start)?;
         let links = selection.read().map_err(StartError::Links)?;

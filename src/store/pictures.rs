@@ -240,27 +240,34 @@ pub struct KeptPicture {
 }
 
 impl Reader {
-    /// The newest picture whose digest begins with these hexadecimal digits; none if there is none.
+    /// The newest picture whose digest begins with these hexadecimal digits, or else that a message
+    /// names by them (`[picture 64ea4edd]`); none if there is none.
     ///
     /// # Errors
     ///
     /// [`StoreError::ManyPictures`] if there are several with different content.
     pub fn picture(&self, digits: &str) -> Result<Option<KeptPicture>, StoreError> {
         let digits = digits.to_ascii_lowercase();
-        let read = || -> rusqlite::Result<Vec<(i64, i64, i64, String)>> {
+        let read = |which: &str| -> rusqlite::Result<Vec<(i64, i64, i64, String)>> {
             self.db
-                .prepare_cached(
+                .prepare_cached(&format!(
                     "SELECT max(picture.id), picture.content, picture.at, told.event
                      FROM picture_content AS c
                      JOIN picture ON picture.content = c.id JOIN told ON told.id = picture.id
-                     WHERE c.digest >= ?1 AND c.digest < ?1 || 'g' GROUP BY c.id LIMIT 2",
-                )?
+                     WHERE {which} GROUP BY c.id LIMIT 2",
+                ))?
                 .query_map((&digits,), |row| {
                     Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
                 })?
                 .collect()
         };
-        let mut found = read().map_err(StoreError::database("read", &self.path))?;
+        let failed = StoreError::database("read", &self.path);
+        let mut found = match read("c.digest >= ?1 AND c.digest < ?1 || 'g'") {
+            // What a sender calls its picture is its own choice: a digest comes first.
+            Ok(none) if none.is_empty() => read("lower(told.event ->> 'picture') = ?1"),
+            found => found,
+        }
+        .map_err(failed)?;
         if found.len() > 1 {
             return Err(StoreError::ManyPictures { digits });
         }

@@ -296,8 +296,10 @@ fn a_limit_holds_and_progress_is_told() {
 }
 
 /// A file of 2 GiB is offered, and on its way; its offer, and the command that gets it.
-fn get_a_long_one(office: &mut Office) -> (String, Process) {
-    let offer = office.offer(OFFER_UTF8, b"0:a:7fffffff:1:1:\x07").to_string();
+const LONG_FILE: &[u8] = b"0:a:7fffffff:1:1:\x07";
+
+fn get_a_long_one(office: &mut Office, list: &[u8]) -> (String, Process) {
+    let offer = office.offer(OFFER_UTF8, list).to_string();
     let folder = office.folder();
     let args = ["get", &offer, "--json", "--limit", "1M", "-o", folder.to_str().unwrap()];
     let command = office.home.start(&args);
@@ -315,7 +317,7 @@ fn an_interrupted_command_says_that_the_node_goes_on() {
             std::thread::yield_now();
         }
     });
-    let (offer, mut command) = get_a_long_one(&mut office);
+    let (offer, mut command) = get_a_long_one(&mut office, LONG_FILE);
     command.signal(rustix::process::Signal::INT);
     assert_eq!(command.exit(), Some(130));
     command.err.line(&format!("the node goes on; `feige refuse {offer}` stops it"));
@@ -336,18 +338,25 @@ fn an_interrupted_command_says_that_the_node_goes_on() {
 
 #[test]
 fn a_command_whose_node_is_killed_says_that_it_has_to_be_run_again() {
-    let mut office = Office::new(OFFICIAL);
-    let _sender = office.serve(move |_, stream| {
-        while flows(stream, &[b'x'; 512]) {
-            std::thread::yield_now();
-        }
-    });
-    let (offer, mut command) = get_a_long_one(&mut office);
-    office.node.signal(rustix::process::Signal::KILL);
-    assert_eq!(command.exit(), Some(1));
-    command.err.line(&format!("`feige get {offer}` goes on where it was; a folder begins anew"));
-    let said = command.err.all();
-    assert!(!said.iter().any(|line| line.contains("the node goes on")), "{said:?}");
+    for (list, head, how) in [
+        (LONG_FILE, &b""[..], "goes on where it was"),
+        (b"0:x:0:1:2:\x07", b"000b:x:0:2:0012:a:7fffffff:1:", "fetches it anew"),
+    ] {
+        let mut office = Office::new(OFFICIAL);
+        let _sender = office.serve(move |_, stream| {
+            let mut flowing = flows(stream, head);
+            while flowing {
+                std::thread::yield_now();
+                flowing = flows(stream, &[b'x'; 512]);
+            }
+        });
+        let (offer, mut command) = get_a_long_one(&mut office, list);
+        office.node.signal(rustix::process::Signal::KILL);
+        assert_eq!(command.exit(), Some(1));
+        command.err.line(&format!("`feige get {offer}` {how}"));
+        let said = command.err.all();
+        assert!(!said.iter().any(|line| line.contains("the node goes on")), "{said:?}");
+    }
 }
 
 #[test]

@@ -396,6 +396,7 @@ fn choice() -> FileChoice {
         kind: ItemKind::File,
         size: 1,
         mtime: 1_705_034_736,
+        mtime_nanos: Some(250_000_000),
         read_only: false,
         path: "/home/lin/report.pdf".into(),
         device: 1,

@@ -380,12 +380,11 @@ fn what_ended_on_a_full_disk_ends_once_whoever_owns_the_port_next() {
     let (alice, bob) = (lan.host("alice"), lan.host("bob"));
     lan.run_for(secs(30));
     lan.plug(bob, 0, false);
-    let reply = lan.send_as(alice, &["bob"], "never mind", secs(30), later());
-    let Reply::Sent { number, .. } = reply else { panic!("{reply:?}") };
+    let wishes = Wishes { later: true, expire_ms: Some(45_000), ..Wishes::default() };
+    lan.send_as(alice, &["bob"], "never mind", secs(30), wishes);
     lan.run_for(secs(40));
     lan.disk(alice).unwrap().full = true;
-    lan.request(alice, Request::Cancel { number });
-    lan.run_for(secs(1));
+    lan.run_for(secs(10));
     assert_eq!(ended(&lan, alice), (0, 1));
     for full in [true, false] {
         lan.disk(alice).unwrap().full = full;
@@ -395,7 +394,7 @@ fn what_ended_on_a_full_disk_ends_once_whoever_owns_the_port_next() {
     lan.restart(alice);
     lan.plug(bob, 0, true);
     lan.run_for(secs(60));
-    assert!(shown(&lan, bob).is_empty(), "it was cancelled");
+    assert!(shown(&lan, bob).is_empty(), "it has expired");
     assert_eq!(ended(&lan, alice), (0, 1));
 }
 

@@ -592,3 +592,15 @@ impl Office {
         Ok(())
     }
 }
+
+#[test]
+fn a_message_whose_number_is_not_reserved_ends_though_the_port_changes_hands() {
+    let mut office = Office::new(0, 0);
+    // Just below the end of the numbers, so that the next one waits for its reservation.
+    office.perform(Act::SetClock { by_ms: (i64::from(i32::MAX) - 22) * 1_000 - START.0 });
+    office.perform(Act::Fill { host: 1, full: true });
+    office.perform(Act::HandOver { host: 1 });
+    office.perform(Act::Send { from: 1, to: 2, timeout_ms: 1_000 });
+    office.perform(Act::HandOver { host: 1 });
+    office.settle().unwrap();
+}

@@ -16,7 +16,8 @@ use crate::cli::output::{Feed, Style};
 use crate::cli::wish::Wish;
 use crate::io::Stamped;
 use crate::node::{
-    Direction, Event, Get, ItemState, OfferId, OfferView, Progress, Reply, Request, TransferOutcome,
+    Direction, Event, Get, ItemKind, ItemState, OfferId, OfferView, Progress, Reply, Request,
+    TransferOutcome,
 };
 use crate::store::settings::size;
 
@@ -128,7 +129,8 @@ impl Fetching {
                 bars.begin(transfer.offer, &feed.human().label(&transfer.peer), bytes);
             }
         }
-        let mut rest = Rest { style: client.style(), offers: BTreeSet::new() };
+        let parts = transfers.iter().any(|transfer| transfer.kind != ItemKind::Folder);
+        let mut rest = Rest { style: client.style(), offers: BTreeSet::new(), parts };
         if !client.is_owner() {
             rest.offers = transfers.iter().map(|transfer| transfer.offer).collect();
         }
@@ -215,6 +217,8 @@ fn is_coming(listed: &[OfferView], (offer, item): (OfferId, u32)) -> bool {
 struct Rest {
     style: Style,
     offers: BTreeSet<OfferId>,
+    /// There are files among them: of a folder that breaks off nothing is kept.
+    parts: bool,
 }
 
 impl Rest {
@@ -226,7 +230,8 @@ impl Rest {
     fn ends_with(&mut self, error: CliError) -> CliError {
         let offers = self.named();
         self.offers.clear();
-        error.hint(format_args!("`feige get {offers}` goes on where it was; a folder begins anew"))
+        let how = if self.parts { "goes on where it was" } else { "fetches it anew" };
+        error.hint(format_args!("`feige get {offers}` {how}"))
     }
 }
 

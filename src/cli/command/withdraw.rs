@@ -3,7 +3,7 @@
 use crate::cli::client::Client;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::wish::Wish;
-use crate::node::{Direction, OfferId, Reply, Request};
+use crate::node::{Direction, OfferId, Pick, Reply, Request};
 
 /// Take back files we offered; what is being fetched just now is broken off
 ///
@@ -15,8 +15,17 @@ Examples:
   feige withdraw 7 8 9")]
 pub(in crate::cli) struct Args {
     /// Short number of the offer
-    #[arg(value_name = "OFFER", required = true)]
+    #[arg(value_name = "OFFER", required = true, value_parser = offer)]
     offers: Vec<u32>,
+}
+
+/// Reads the number of an offer of ours; one of its files alone cannot be taken back.
+fn offer(text: &str) -> Result<u32, &'static str> {
+    match text.parse() {
+        Ok(Pick::Offer(OfferId(id), None)) => Ok(id),
+        Ok(Pick::Offer(_, Some(_))) => Err("an offer is taken back whole: its number alone"),
+        _ => Err("an offer of ours is a number as in `feige files`: 7"),
+    }
 }
 
 impl Args {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
@@ -26,10 +26,10 @@ use crate::store::Paths;
 /// Lets clients in and serves each on a task of its own.
 #[derive(Debug)]
 pub(crate) struct Server {
-    /// None where no socket could be made: then nobody comes.
-    listener: Option<Arc<UnixListener>>,
+    /// Empty where no socket could be made: then nobody comes.
+    listeners: Vec<Arc<UnixListener>>,
     clients: Clients,
-    task: Option<JoinHandle<()>>,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 /// Those who have joined, the earliest first.
@@ -83,22 +83,34 @@ const TAKE_WAIT: Duration = Duration::from_millis(400);
 /// How long the others have to read their last words.
 const LEAVE_WAIT: Duration = Duration::from_millis(200);
 
-/// Makes the control socket. The caller holds the profile's lock, so a socket file that is there
-/// is a dead owner's.
-pub(crate) fn bind(paths: &Paths) -> io::Result<UnixListener> {
-    let path = socket_in(&paths.runtime_dir);
+/// Makes the control socket, one in every place where the node may be found. The caller holds the
+/// profile's lock, so a socket file that is there is a dead owner's.
+pub(crate) fn bind(paths: &Paths) -> io::Result<Vec<UnixListener>> {
+    let mut listeners = vec![bind_in(&paths.runtime_dir)?];
+    if let Some(common) = &paths.common_dir {
+        // Not only a link: the system removes the runtime folder when its user logs out.
+        match bind_in(common) {
+            Ok(listener) => listeners.push(listener),
+            Err(error) => {
+                tracing::debug!("no second control socket: {error}");
+                let (path, link) = (socket_in(&paths.runtime_dir), socket_in(common));
+                // Who has our runtime folder finds us without it.
+                if let Err(error) = clear(&link).and_then(|()| symlink(&path, &link)) {
+                    tracing::debug!("no link to the control socket: {error}");
+                }
+            }
+        }
+    }
+    Ok(listeners)
+}
+
+fn bind_in(folder: &Path) -> io::Result<UnixListener> {
+    let path = socket_in(folder);
     clear(&path)?;
-    let (short, _folder) = short_path(&paths.runtime_dir)?;
+    let (short, _folder) = short_path(folder)?;
     let listener = UnixListener::bind(short)?;
     // The folder is ours alone, so nobody came in between.
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
-    if let Some(common) = &paths.common_dir {
-        let link = socket_in(common);
-        // Who has our runtime folder finds us without it.
-        if let Err(error) = clear(&link).and_then(|()| symlink(&path, &link)) {
-            tracing::debug!("no link to the control socket: {error}");
-        }
-    }
     Ok(listener)
 }
 
@@ -128,16 +140,21 @@ impl Server {
     /// Starts to let clients in. `hello` is told to them, with the names the node has then and what
     /// was `told` until then.
     pub(crate) fn new(
-        listener: Option<UnixListener>,
+        listeners: Vec<UnixListener>,
         hello: Hello,
         told: Told,
         handle: Handle,
     ) -> Self {
-        let (listener, clients) = (listener.map(Arc::new), Clients::default());
-        let task = listener
-            .clone()
-            .map(|listener| tokio::spawn(accept(listener, clients.clone(), hello, told, handle)));
-        Self { listener, clients, task }
+        let listeners: Vec<_> = listeners.into_iter().map(Arc::new).collect();
+        let clients = Clients::default();
+        // A client that hangs before its first line takes a place like the others.
+        let places = Arc::new(Semaphore::new(CLIENTS_MAX));
+        let service = Service { clients: clients.clone(), hello, told, handle };
+        let let_in = |listener: &Arc<UnixListener>| {
+            tokio::spawn(accept(listener.clone(), places.clone(), service.clone()))
+        };
+        let tasks = listeners.iter().map(let_in).collect();
+        Self { listeners, clients, tasks }
     }
 
     /// How many have joined.
@@ -145,14 +162,14 @@ impl Server {
         lock(&self.clients).len()
     }
 
-    /// A second descriptor of the socket, for another process.
-    pub(crate) fn share(&self) -> io::Result<Option<OwnedFd>> {
-        self.listener.as_ref().map(|listener| listener.as_fd().try_clone_to_owned()).transpose()
+    /// Second descriptors of the sockets, for another process.
+    pub(crate) fn share(&self) -> io::Result<Vec<OwnedFd>> {
+        self.listeners.iter().map(|listener| listener.as_fd().try_clone_to_owned()).collect()
     }
 
     /// Lets nobody in any more; who knocks waits for the next owner.
     pub(crate) fn close(&self) {
-        if let Some(task) = &self.task {
+        for task in &self.tasks {
             task.abort();
         }
     }
@@ -211,15 +228,16 @@ fn lock(clients: &Clients) -> std::sync::MutexGuard<'_, Vec<Client>> {
     clients.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn accept(
-    listener: Arc<UnixListener>,
+/// What every client is served with.
+#[derive(Clone)]
+struct Service {
     clients: Clients,
     hello: Hello,
     told: Told,
     handle: Handle,
-) {
-    // A client that hangs before its first line takes a place like the others.
-    let places = Arc::new(tokio::sync::Semaphore::new(CLIENTS_MAX));
+}
+
+async fn accept(listener: Arc<UnixListener>, places: Arc<Semaphore>, service: Service) {
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
         let stream = match listener.accept().await {
@@ -230,10 +248,9 @@ async fn accept(
                 continue;
             }
         };
-        let (clients, hello, handle) = (clients.clone(), hello.clone(), handle.clone());
-        let told = told.clone();
+        let service = service.clone();
         tokio::spawn(async move {
-            if let Err(error) = serve(stream, &clients, hello, told, handle).await {
+            if let Err(error) = serve(stream, service).await {
                 tracing::debug!("a client of the control socket: {error}");
             }
             drop(place);
@@ -241,13 +258,8 @@ async fn accept(
     }
 }
 
-async fn serve(
-    stream: UnixStream,
-    clients: &Clients,
-    mut hello: Hello,
-    told: Told,
-    handle: Handle,
-) -> io::Result<()> {
+async fn serve(stream: UnixStream, service: Service) -> io::Result<()> {
+    let Service { clients, mut hello, told, handle } = service;
     if !is_own(&stream)? {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
@@ -265,8 +277,8 @@ async fn serve(
     let heir = lasting && version == hello.version;
     let (last_words, end) = mpsc::channel(1);
     let joined = last_words.clone();
-    lock(clients).push(Client { pid, heir, last_words });
-    let _leave = Leave { clients, joined };
+    lock(&clients).push(Client { pid, heir, last_words });
+    let _leave = Leave { clients: &clients, joined };
     write.write_all(&encode(&ToClient::Hello(Box::new(hello)))?).await?;
 
     let (answers, to_write) = mpsc::channel(ANSWERS_MAX);

@@ -70,7 +70,13 @@ impl Chosen {
     pub fn open(path: &Path) -> Result<Self, ChooseError> {
         let failed = |source| ChooseError::Open { path: path.to_owned(), source };
         let whole = std::fs::canonicalize(path).map_err(failed)?;
-        let (file, stat) = open_without_links(&whole).map_err(failed)?;
+        let (file, stat) = open_without_links(&whole).map_err(|error| {
+            // A socket; devices without a driver too.
+            if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) {
+                return ChooseError::Kind { path: path.to_owned() };
+            }
+            failed(error)
+        })?;
         let kind = match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => ItemKind::File,
             FileType::Directory => ItemKind::Folder,
@@ -91,6 +97,7 @@ impl Chosen {
             kind,
             size,
             mtime: mtime_of(&stat),
+            mtime_nanos: nanos_of(&stat),
             read_only: is_read_only(&stat),
             path: whole,
             device: stat.st_dev,
@@ -176,6 +183,11 @@ pub(super) fn bytes_of(stat: &Stat) -> u64 {
 /// Modification time, Unix seconds; 0 before 1970, which nobody can write.
 pub(super) fn mtime_of(stat: &Stat) -> u64 {
     u64::try_from(stat.st_mtime).unwrap_or(0)
+}
+
+/// The fraction of the second of its modification time, nanoseconds.
+pub(super) fn nanos_of(stat: &Stat) -> Option<u32> {
+    u32::try_from(stat.st_mtime_nsec).ok()
 }
 
 /// Whether its owner may not write it.
@@ -339,6 +351,9 @@ mod tests {
             .unwrap();
         assert!(matches!(Chosen::open(&pipe), Err(ChooseError::Kind { .. })));
         assert!(matches!(Chosen::open(Path::new("/dev/null")), Err(ChooseError::Kind { .. })));
+        let socket = home.path().join("socket");
+        let _bound = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        assert!(matches!(Chosen::open(&socket), Err(ChooseError::Kind { .. })));
         assert!(matches!(Chosen::open(&home.path().join("no")), Err(ChooseError::Open { .. })));
         assert!(matches!(Chosen::open(Path::new("/")), Err(ChooseError::Name { .. })));
     }

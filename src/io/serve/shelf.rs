@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rustix::fs::Stat;
 use rustix::process::{Resource, getrlimit};
 
-use super::choose::{bytes_of, is_chosen, mtime_of, open_without_links};
+use super::choose::{bytes_of, is_chosen, mtime_of, nanos_of, open_without_links};
 use crate::node::{FileChoice, GrantRecord, ItemState, PacketNo};
 
 /// Open files and folders, by the message that offers them and their place in its list. What is not
@@ -108,5 +108,7 @@ fn is_unchanged(choice: &FileChoice) -> bool {
 /// not from writing to it; and the number of an inode that nobody holds is given again as soon as its
 /// file is gone.
 pub(super) fn is_as_chosen(choice: &FileChoice, stat: &Stat) -> bool {
-    choice.is_folder() || (bytes_of(stat) == choice.size && mtime_of(stat) == choice.mtime)
+    let same_time = mtime_of(stat) == choice.mtime
+        && choice.mtime_nanos.is_none_or(|nanos| Some(nanos) == nanos_of(stat));
+    choice.is_folder() || (bytes_of(stat) == choice.size && same_time)
 }

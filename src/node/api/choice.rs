@@ -19,6 +19,9 @@ pub struct FileChoice {
     pub size: u64,
     /// Modification time, Unix seconds; 0 before 1970.
     pub mtime: u64,
+    /// The fraction of that second, nanoseconds; none where it was not noted.
+    #[serde(default)]
+    pub mtime_nanos: Option<u32>,
     /// Whether its owner may not write it.
     pub read_only: bool,
     /// Its whole path, without links in it.
@@ -81,6 +84,7 @@ mod tests {
                 kind: ItemKind::File,
                 size: 1,
                 mtime: 2,
+                mtime_nanos: None,
                 read_only: false,
                 path: OsStr::from_bytes(bytes).into(),
                 device: 3,

@@ -193,6 +193,7 @@ mod tests {
             kind,
             size,
             mtime: 0x65a0_c3f0,
+            mtime_nanos: None,
             read_only: kind == ItemKind::File,
             path: "/x".into(),
             device: 1,

@@ -72,6 +72,22 @@ fn what_was_written_to_since_is_not_sent() {
 }
 
 #[test]
+fn what_was_written_to_within_the_same_second_is_not_sent() {
+    let lan = Lan::new();
+    let offer = OnOffer::new(&lan, b"version one\n", &[]);
+    let path = offer.anna.path("a.log");
+    let before = std::fs::metadata(&path).unwrap().modified().unwrap();
+    let before = before.duration_since(UNIX_EPOCH).unwrap();
+    offer.anna.write("a.log", b"version two\n");
+    let file = OpenOptions::new().write(true).open(path).unwrap();
+    let nanos = (before.subsec_nanos() + 4_000_000) % 1_000_000_000;
+    file.set_modified(UNIX_EPOCH + Duration::new(before.as_secs(), nanos)).unwrap();
+    let request = offer.offered.file(0, 0);
+    assert_eq!(fetch(offer.bob.addr().ip(), at(&offer.anna), &request), b"");
+    offer.broke();
+}
+
+#[test]
 fn a_log_that_grows_while_it_is_sent_never_looks_whole() {
     let big: Vec<u8> = (0..4_000_000_u32).flat_map(u32::to_le_bytes).collect();
     for (tree, args) in [(false, &[][..]), (false, &["--digest"]), (true, &[])] {

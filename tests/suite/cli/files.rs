@@ -301,6 +301,28 @@ fn a_detached_command_leaves_the_serving_to_the_node_wherever_it_ran() {
 }
 
 #[test]
+fn a_detached_command_names_only_offers_that_stand() {
+    let lan = Lan::new();
+    let anna = lan.home("anna");
+    anna.write("a.txt", b"hello");
+    let (_node, mut bob) = with_bob(&lan, &anna);
+    let carl = format!("127.9.9.9:{}", lan.port);
+    let args = ["send", "--timeout", "300ms", "--detach", "--file", "a.txt"];
+    let done = anna.run(&[&args[..1], &[carl.as_str()], &args[1..]].concat()).code(1);
+    assert!(done.err.contains("nothing is on offer to those who did not confirm"), "{done:?}");
+    assert!(!done.err.contains("feige withdraw"), "{done:?}");
+    assert!(anna.run(&["files"]).code(0).out.is_empty());
+
+    let mut sends = anna.start(&[&args[..1], &["bob", &carl], &args[1..]].concat());
+    accept(&mut bob, &anna);
+    sends.err.line("nothing is on offer to those who did not confirm");
+    let said = sends.err.line("feige withdraw");
+    assert_eq!(sends.exit(), Some(1));
+    let named = said.split('`').nth(1).and_then(|command| command.strip_prefix("feige withdraw "));
+    anna.run(&["withdraw", named.unwrap_or(&said)]).code(0);
+}
+
+#[test]
 fn what_is_taken_back_is_served_no_more() {
     let lan = Lan::new();
     let anna = lan.home("anna");
@@ -309,6 +331,10 @@ fn what_is_taken_back_is_served_no_more() {
     let mut sends = anna.start(&["send", "bob", "--detach", "--file", "a.txt"]);
     let offered = accept(&mut bob, &anna);
     assert_eq!(sends.exit(), Some(0));
+    let part = anna.run(&["withdraw", "1.1"]).code(2);
+    assert!(part.err.contains("an offer is taken back whole"), "{part:?}");
+    let name = anna.run(&["withdraw", "a.txt"]).code(2);
+    assert!(name.err.contains("a number as in `feige files`"), "{name:?}");
     let wrong = anna.run(&["withdraw", "1", "2"]).code(3);
     assert!(wrong.err.contains("no offer 2 of ours"), "{wrong:?}");
     anna.run(&["withdraw", "1"]).code(0);

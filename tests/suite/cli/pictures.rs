@@ -110,9 +110,11 @@ fn a_kept_picture_becomes_a_file_as_often_as_it_is_wanted() {
     assert!(done.err.contains("no picture p00000000 is kept"), "{done:?}");
     home.run(&["get", &id, "7"]).code(2);
     home.run(&["refuse", &id]).code(2);
-    // Nobody needs to run for it.
+    // Nobody needs to run for it. As the message shows it, it is found too.
     drop(listens);
     home.run(&["get", &id]).code(0);
+    let done = home.run(&["get", "p0badcafe"]).code(0);
+    assert!(done.out.trim_end().ends_with(&format!("picture-{id} (1).png")), "{done:?}");
 }
 
 #[test]

@@ -35,6 +35,42 @@ fn a_node_is_found_with_another_runtime_folder() {
 }
 
 #[test]
+fn a_node_is_reached_when_its_runtime_folder_is_gone() {
+    let lan = Lan::new();
+    let home = lan.home("alice");
+    let mut node = home.start(&["node"]);
+    up_by_status(&home);
+    // As a log-out does to the folder of a user without linger.
+    fs::remove_dir_all(home.path("run")).expect("it can be removed");
+    home.run(&["node", "status"]).code(0);
+    let mut heir = home.start(&["listen"]);
+    heir.err.line("this one is next");
+    node.signal(Signal::INT);
+    assert_eq!(node.exit(), Some(130));
+    // The one that goes on is reached too, also after the next log-on.
+    home.run(&["node", "status"]).code(0);
+    fs::create_dir(home.path("run")).expect("a folder can be made");
+    home.run(&["node", "--port", &(lan.port ^ 1).to_string()]).code(4);
+    home.run(&["node", "stop"]).code(0);
+    assert_eq!(heir.exit(), Some(0));
+}
+
+#[test]
+fn who_cannot_reach_a_node_that_hangs_is_told_which_process_it_is() {
+    let home = Lan::new().home("alice");
+    let node = home.start(&["node"]);
+    up_by_status(&home);
+    node.signal(Signal::STOP);
+    let asked = home.run(&["node", "stop"]).code(4);
+    node.signal(Signal::CONT);
+    assert!(asked.err.starts_with("feige: the node at "), "{}", asked.err);
+    let (_, hint) = asked.err.split_once("its process id is in ").expect("a hint");
+    let lock = hint.split(';').next().expect("a path");
+    let pid = fs::read_to_string(lock).expect("a file");
+    assert_eq!(pid.trim(), node.pid().to_string());
+}
+
+#[test]
 #[cfg(target_os = "linux")]
 fn signals_that_were_ignored_at_the_start_stay_ignored() {
     let home = Lan::new().home("alice");

@@ -175,6 +175,8 @@ fn a_shared_list_of_iptux_is_read_and_fetched_from() {
     let folder = office.folder();
     office.home.run(&["get", &item, "-o", folder.to_str().unwrap()]).code(0);
     office.holds(&[("a.txt", b"hello world")]);
+    let all = office.home.run(&["get", "--all"]).code(3);
+    assert!(all.err.contains("nothing is offered to you\n  what somebody shares"), "{all:?}");
 
     // Nobody asked for this one.
     office.peer.send(list.replace(":19:", ":20:").as_bytes(), office.home.addr);

@@ -688,6 +688,7 @@ fn choice(name: &str) -> FileChoice {
         kind: ItemKind::File,
         size: 10,
         mtime: 0x65a0_c3f0,
+        mtime_nanos: None,
         read_only: false,
         path: format!("/home/fei/{name}").into(),
         device: 1,

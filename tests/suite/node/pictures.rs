@@ -721,6 +721,7 @@ fn png() -> Wishes {
         kind: ItemKind::Picture,
         size: 5,
         mtime: 7,
+        mtime_nanos: None,
         read_only: false,
         path: "/p.png".into(),
         device: 1,

@@ -17,6 +17,7 @@ fn file(name: &str, size: u64) -> FileChoice {
         kind: ItemKind::File,
         size,
         mtime: 0x65a0_c3f0,
+        mtime_nanos: None,
         read_only: false,
         path: format!("/home/fei/{name}").into(),
         device: 1,

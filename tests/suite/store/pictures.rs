@@ -76,6 +76,7 @@ fn a_picture_is_kept_told_again_and_written_as_a_file() {
     }
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 2, "no part is left of {name}");
     assert!(reader.picture("3fa2c1d1").unwrap().is_none());
+    assert_eq!(reader.picture("64EA4EDD").unwrap().unwrap().seq, 1, "as the message names it");
 }
 
 #[test]

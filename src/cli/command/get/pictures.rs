@@ -22,7 +22,7 @@ use crate::term;
 pub(in crate::cli::command) enum Wanted {
     /// Offered files.
     Offer(Pick),
-    /// A picture whose digest begins so.
+    /// A picture whose digest begins so, or that a message names so.
     Picture(String),
 }
 
@@ -113,7 +113,7 @@ fn tell(printer: &mut Printer, picture: &KeptPicture, path: &Path) -> Result<(),
 
 fn unknown(digits: &str) -> CliError {
     CliError::new(Exit::Nobody, format_args!("no picture p{digits} is kept"))
-        .hint("`feige listen` tells the id of each picture when it comes")
+        .hint("messages show the digits: of [picture ca37a4e0] it is pca37a4e0")
 }
 
 #[cfg(test)]

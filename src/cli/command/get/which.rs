@@ -62,8 +62,15 @@ impl Which {
         }
         if self.all {
             let listed = offers(client, Request::Offers).await?;
-            if picks.is_empty() && listed.iter().all(|offer| offer.direction != Direction::In) {
-                return Err(CliError::new(Exit::Nobody, "nothing is offered to you"));
+            let waits = |offer: &OfferView| offer.direction == Direction::In && !offer.shared;
+            if picks.is_empty() && !listed.iter().any(waits) {
+                let error = CliError::new(Exit::Nobody, "nothing is offered to you");
+                let shared = listed.iter().any(|offer| offer.shared);
+                return Err(if shared {
+                    error.hint("what somebody shares is meant by its number in `feige files` alone")
+                } else {
+                    error
+                });
             }
             picks.push(Pick::All);
         }

@@ -219,6 +219,9 @@ impl Args {
         let end = timeout(patience, watch).await.unwrap_or(Ok(()));
         client.waits_for(None);
         end?;
+        if detach && report.has_failed() {
+            transfers.look_again(client, &mut report).await?;
+        }
         let (left, done) = (transfers.open(), transfers.exit());
         drop(transfers);
         if (detach || later) && !left.is_empty() && !report.feed().style().json {

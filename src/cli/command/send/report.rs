@@ -89,6 +89,11 @@ impl Report {
         self.open == 0
     }
 
+    /// Whether the message ended without a receipt of somebody.
+    pub(super) fn has_failed(&self) -> bool {
+        self.recipients.iter().any(|recipient| matches!(recipient.fate, Fate::Failed { .. }))
+    }
+
     /// The report of a message that had been queued and is being sent now.
     pub(in crate::cli::command) fn of_queued(
         feed: Feed,

@@ -163,6 +163,23 @@ impl Transfers {
         }
     }
 
+    /// Finds out what is on offer still: to those who did not confirm nothing is, which is told only
+    /// after their message failed.
+    pub(super) async fn look_again(
+        &mut self,
+        client: &mut Client,
+        report: &mut Report,
+    ) -> Result<(), CliError> {
+        let before = self.open().len();
+        if before > 0 {
+            self.look(&get::offers(client, Request::Offers).await?, report);
+        }
+        if self.open().len() < before {
+            report.feed().style().say("nothing is on offer to those who did not confirm");
+        }
+        Ok(())
+    }
+
     fn offered(&mut self, offer: &OfferView, report: &mut Report) {
         let bytes = offer.items.iter().fold(0, |sum: u64, item| sum.saturating_add(item.size));
         let label = report.feed().human().label(&offer.peer);
