@@ -45,7 +45,7 @@ fn a_burst_of_ten_thousand_messages_is_confirmed_whole() {
 #[ignore = "needs root and network namespaces; .ci/run runs it"]
 fn one_message_alone_is_confirmed_within_two_syncs() {
     const MESSAGES: usize = 200;
-    const SYNC_US: u64 = 2_000;
+    const SYNC_US: u32 = 2_000;
     let lab = Lab::up("2");
     let wire = lab.wire();
     let node = lab.feige("h1", &["node"]);
@@ -68,7 +68,10 @@ fn one_message_alone_is_confirmed_within_two_syncs() {
     assert_eq!(figures["confirmed"].as_u64(), Some(MESSAGES as u64), "{figures}");
     // Each before its receipt; a few more are for moving what is in the log into the file.
     assert!((MESSAGES..MESSAGES * 11 / 10).contains(&syncs), "{syncs}");
-    assert!(figures["p50_us"].as_f64().is_some_and(|us| us < 2.0 * SYNC_US as f64), "{figures}");
+    assert!(
+        figures["p50_us"].as_f64().is_some_and(|us| us < 2.0 * f64::from(SYNC_US)),
+        "{figures}"
+    );
     drop(node);
 }
 
