@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use super::{Client, gone};
 use crate::cli::error::CliError;
 use crate::io::Gone;
-use crate::node::{PeerId, PeerView, Policy, Reply, Request};
+use crate::node::{PeerId, PeerView, Policy, Reply, Request, Status};
 
 impl Client {
     /// Whether everybody who is there has had the time to answer the node: not if it just started,
@@ -17,10 +17,7 @@ impl Client {
             return Ok(false);
         }
         let status = self.status().await?;
-        let age = crate::io::wall_clock().0.saturating_sub(status.since.0);
-        let just_started =
-            u128::try_from(age).is_ok_and(|age| age < window(status.peers).as_millis());
-        Ok(status.passive || !just_started)
+        Ok(status.passive || age(&status) >= window(status.peers))
     }
 
     /// Asks the LAN who is there, and waits: `wait` long if it is given, else as long as answers of
@@ -49,12 +46,8 @@ impl Client {
         loop {
             // The first time, and where another node has taken the place of the one that was asked.
             if self.hello().map(|hello| hello.pid) != node {
-                let Reply::RollCall { wait_ms } = self.request(Request::RollCall).await? else {
-                    return Err(gone(Gone::Vanished));
-                };
+                (waited, until) = self.ask_all(wait).await?;
                 node = self.hello().map(|hello| hello.pid);
-                waited = Duration::ZERO;
-                until = wait.unwrap_or(Duration::from_millis(wait_ms));
             }
             let left = until.saturating_sub(waited);
             let step = if expected.is_empty() { left } else { left.min(STEP) };
@@ -77,6 +70,27 @@ impl Client {
             }
         }
     }
+
+    /// Asks everybody, unless the node just did so itself: how long ago they were asked, and when they
+    /// have had their time.
+    async fn ask_all(&mut self, wait: Option<Duration>) -> Result<(Duration, Duration), CliError> {
+        if wait.is_none() && !self.is_owner() {
+            let status = self.status().await?;
+            if !self.is_owner() {
+                return Ok((age(&status), window(status.peers)));
+            }
+        }
+        let Reply::RollCall { wait_ms } = self.request(Request::RollCall).await? else {
+            return Err(gone(Gone::Vanished));
+        };
+        Ok((Duration::ZERO, wait.unwrap_or(Duration::from_millis(wait_ms))))
+    }
+}
+
+/// How long ago the node announced itself. A clock that was set back makes it no younger.
+fn age(status: &Status) -> Duration {
+    let age = crate::io::wall_clock().0.saturating_sub(status.since.0);
+    u64::try_from(age).map_or(Duration::MAX, Duration::from_millis)
 }
 
 /// How long answers to a roll call are spread where so many peers are.
