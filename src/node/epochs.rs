@@ -43,7 +43,8 @@ impl Epoch {
     /// A number of this run was heard.
     fn rise(&mut self, now: Now, number: PacketNo) {
         // What was overtaken by a goodbye comes after it.
-        if number >= self.highest || std::mem::take(&mut self.left) {
+        let overtaken = std::mem::take(&mut self.left);
+        if number >= self.highest || overtaken {
             self.highest = self.highest.max(number);
             self.heard = Some(now.tick);
         }
