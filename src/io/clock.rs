@@ -6,7 +6,7 @@
 use std::fs;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use rustix::time::{ClockId, clock_gettime};
+use nix::time::{ClockId, clock_gettime};
 
 use crate::node::{Now, Tick, UnixMillis};
 use crate::store::Boot;
@@ -61,10 +61,10 @@ const TOGETHER: Duration = Duration::from_millis(100);
 /// How long the system has been up; on Linux, and on macOS, also asleep.
 fn uptime() -> Duration {
     #[cfg(target_os = "linux")]
-    const UP: ClockId = ClockId::Boottime;
+    const UP: ClockId = ClockId::CLOCK_BOOTTIME;
     #[cfg(not(target_os = "linux"))]
-    const UP: ClockId = ClockId::Monotonic;
-    Duration::try_from(clock_gettime(UP)).unwrap_or_default()
+    const UP: ClockId = ClockId::CLOCK_MONOTONIC;
+    clock_gettime(UP).map_or(Duration::ZERO, Duration::from)
 }
 
 /// Which run of the system this is; none where the system does not say.
