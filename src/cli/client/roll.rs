@@ -17,11 +17,12 @@ impl Client {
             return Ok(false);
         }
         let status = self.status().await?;
-        Ok(status.passive || age(&status) >= window(status.peers))
+        Ok(age(&status) >= window(status.peers))
     }
 
-    /// Asks the LAN who is there, and waits: `wait` long if it is given, else as long as answers of
-    /// that many peers are spread.
+    /// Who is there. Asks the LAN if `wait` is given and waits that long; else if the node has not done
+    /// so just now, and waits as long as answers of that many peers are spread. Where everybody has had
+    /// that time there is nothing to wait for.
     pub(in crate::cli) async fn roll_call(
         &mut self,
         wait: Option<Duration>,
@@ -51,7 +52,9 @@ impl Client {
             }
             let left = until.saturating_sub(waited);
             let step = if expected.is_empty() { left } else { left.min(STEP) };
-            sleep(step).await;
+            if !step.is_zero() {
+                sleep(step).await;
+            }
             waited += step;
             let peers = self.peers().await?;
             if all_here(&peers) {
@@ -71,8 +74,8 @@ impl Client {
         }
     }
 
-    /// Asks everybody, unless the node just did so itself: how long ago they were asked, and when they
-    /// have had their time.
+    /// Asks everybody, unless the node did so itself when it began: how long ago they were asked, and
+    /// when they have had their time.
     async fn ask_all(&mut self, wait: Option<Duration>) -> Result<(Duration, Duration), CliError> {
         if wait.is_none() && !self.is_owner() {
             let status = self.status().await?;
@@ -87,8 +90,12 @@ impl Client {
     }
 }
 
-/// How long ago the node announced itself. A clock that was set back makes it no younger.
+/// How long ago the node announced itself; one that only hears is answered by nobody. A clock that was
+/// set back makes it no younger.
 fn age(status: &Status) -> Duration {
+    if status.passive {
+        return Duration::MAX;
+    }
     let age = crate::io::wall_clock().0.saturating_sub(status.since.0);
     u64::try_from(age).map_or(Duration::MAX, Duration::from_millis)
 }

@@ -105,8 +105,8 @@ impl Args {
         };
         // Names were asked for already.
         let known = match target {
-            Target::Addr(_) if !client.has_met_all().await? => client.roll_call(None).await?,
-            _ => client.peers().await?,
+            Target::Addr(_) => client.roll_call(None).await?,
+            Target::Peer(_) => client.peers().await?,
         };
         let peer = known.into_iter().find(is_meant).ok_or_else(|| nobody(&self.who))?;
         if let Some(choice) = self.charset {

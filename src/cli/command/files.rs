@@ -58,11 +58,7 @@ impl Args {
     }
 
     async fn peer(&self, client: &mut Client, who: &str) -> Result<crate::node::Target, CliError> {
-        let peers = if client.has_met_all().await? {
-            client.peers().await?
-        } else {
-            client.roll_call(None).await?
-        };
+        let peers = client.roll_call(None).await?;
         let rules = Rules { port: client.port(), every_match: false };
         let mut picked =
             pick::pick(&[who.to_owned()], &peers, &client.book().await?, rules)?.into_iter();

@@ -86,11 +86,7 @@ impl Args {
             return groups(client).await;
         }
         let mut feed = client.feed().await?;
-        let mut peers = if self.wait.is_none() && client.has_met_all().await? {
-            client.peers().await?
-        } else {
-            client.roll_call(self.wait).await?
-        };
+        let mut peers = client.roll_call(self.wait).await?;
         if self.all {
             return self.everybody(client, feed, peers).await;
         }

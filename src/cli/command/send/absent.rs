@@ -18,11 +18,7 @@ pub(super) async fn resolve(
     let rules = Rules { port: client.port(), every_match };
     // A node that just started knows nobody yet; it meets addresses by itself.
     let by_name = whos.iter().any(|who| !pick::is_address(who));
-    let here = if !by_name || client.has_met_all().await? {
-        client.peers().await?
-    } else {
-        client.roll_call(None).await?
-    };
+    let here = if by_name { client.roll_call(None).await? } else { client.peers().await? };
     let mut known = known(client).await?;
     known.retain(|peer| !book.blocks(&peer.id));
     let targets = pick(whos, &here, &known, &book, rules)?;
